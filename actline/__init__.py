@@ -1,0 +1,35 @@
+"""Actline: from an untrimmed video to a timeline of activities.
+
+import actline
+
+model = actline.load_model("checkpoint.safetensors")
+timeline = actline.detect("video.mp4", model)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actline.detect.dense import detect
+    from actline.detect.model import load_model
+    from actline.errors import ActlineError
+    from actline.timeline import Activity, FrameScores, Timeline
+
+__all__ = ["Activity", "ActlineError", "FrameScores", "Timeline", "detect", "load_model"]
+__version__ = "0.1.0"
+
+# Imported when first used: `import actline` must not cost the seconds that torch takes.
+_HOMES = {
+    "Activity": "actline.timeline",
+    "ActlineError": "actline.errors",
+    "FrameScores": "actline.timeline",
+    "Timeline": "actline.timeline",
+    "detect": "actline.detect.dense",
+    "load_model": "actline.detect.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'actline' has no attribute {name!r}")

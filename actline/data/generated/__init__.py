@@ -1,0 +1,1 @@
+"""The generated benchmark: a seeded set of videos whose classes are motions."""
