@@ -1,0 +1,82 @@
+"""Batch normalization over parts of a batch, as X3D and Multigrid training use it."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SplitBatchNorm3d(nn.Module):
+    """Batch normalization whose statistics are taken over `splits` parts of the batch.
+
+    Training normalizes each part by itself, so that the statistics do not depend on how large a
+    batch one device holds (Multigrid, Wu et al. 2020, Section 3.3). Evaluation uses
+    `running_mean` and `running_var`, which `aggregate_statistics` computes from the parts'.
+
+    Shape:
+        x: (B, C, T, H, W), B divisible by `splits` while training; returns the same shape.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    split_mean: Tensor
+    split_var: Tensor
+
+    def __init__(
+        self, channels: int, *, splits: int = 1, eps: float = 1e-5, momentum: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.splits = splits
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("split_mean", torch.zeros(channels * splits))
+        self.register_buffer("split_var", torch.ones(channels * splits))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        B, C = x.shape[:2]
+        if B % self.splits:
+            raise ValueError(f"a batch of {B} cannot be split into {self.splits} equal parts")
+        # Samples i, i + 1, … of one row of the view share no statistics: each has channels of
+        # its own, which makes one call normalize all parts.
+        parts = x.reshape(B // self.splits, self.splits * C, *x.shape[2:])
+        normalized = F.batch_norm(
+            parts,
+            self.split_mean,
+            self.split_var,
+            self.weight.repeat(self.splits),
+            self.bias.repeat(self.splits),
+            training=True,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+        return normalized.reshape(x.shape)
+
+    @torch.no_grad()
+    def aggregate_statistics(self) -> None:
+        """Set the evaluation statistics to those of the parts taken together."""
+        means = self.split_mean.view(self.splits, -1)
+        variances = self.split_var.view(self.splits, -1)
+        mean = means.mean(0)
+        self.running_mean.copy_(mean)
+        self.running_var.copy_(variances.mean(0) + (means - mean).square().mean(0))
+
+    def set_splits(self, splits: int) -> None:
+        """Change the number of parts; each starts from the statistics of the whole."""
+        self.aggregate_statistics()
+        self.splits = splits
+        self.split_mean = self.running_mean.repeat(splits)
+        self.split_var = self.running_var.repeat(splits)
+
+
+def aggregate_statistics(network: nn.Module) -> None:
+    """Aggregate every split normalization of `network`; call it before evaluating or saving."""
+    for module in network.modules():
+        if isinstance(module, SplitBatchNorm3d):
+            module.aggregate_statistics()

@@ -1,0 +1,76 @@
+"""Renaming tensors by patterns, and telling what a checkpoint lacks."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from actline.errors import CheckpointError
+
+Rules = Sequence[tuple[str, str]]
+"""Pairs of a regular expression for a whole published name and its replacement."""
+
+
+def rename(tensors: Mapping[str, Tensor], rules: Rules, *, source: str) -> dict[str, Tensor]:
+    """Our name for every published tensor, by the first rule that matches; "" drops it.
+
+    Raises:
+        CheckpointError: a tensor matches no rule, so the file is of another model.
+    """
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in compiled:
+            match = pattern.fullmatch(name)
+            if match:
+                if replacement:
+                    renamed[match.expand(replacement)] = tensor
+                break
+        else:
+            raise CheckpointError(
+                f'tensor "{name}" is not one of {source}; choose another source with --from'
+            )
+    return renamed
+
+
+def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Load renamed tensors into `network`, reshaping 1 x 1 kernels to ours.
+
+    Raises:
+        CheckpointError: a tensor is missing, left over or of another size.
+    """
+    own = network.state_dict()
+    missing = sorted(own.keys() - tensors.keys())
+    left_over = sorted(tensors.keys() - own.keys())
+    if missing or left_over:
+        named = ", ".join((missing or left_over)[:3])
+        what = "lacks" if missing else "has unexpected"
+        raise CheckpointError(
+            f"the file {what} {len(missing or left_over)} tensors of {source} ({named}, …); "
+            "it is incomplete or of another model"
+        )
+    fitted = {}
+    for name, tensor in tensors.items():
+        wanted = own[name].shape
+        if tensor.squeeze().shape != own[name].squeeze().shape:
+            raise CheckpointError(
+                f"tensor {name} is {tuple(tensor.shape)}, not {tuple(wanted)} as in {source}"
+            )
+        fitted[name] = tensor.reshape(wanted).to(own[name].dtype)
+    network.load_state_dict(fitted)
+
+
+def shape_of(tensors: Mapping[str, Tensor], name: str, *, source: str) -> tuple[int, ...]:
+    """The shape of a tensor that tells the network's size.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    if name not in tensors:
+        raise CheckpointError(f'tensor "{name}" of {source} is missing; is --from right?')
+    return tuple(tensors[name].shape)
+
+
+def count_blocks(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """How many different numbers stand where `pattern` has its group."""
+    return len({match[1] for name in tensors if (match := re.match(pattern, name))})

@@ -1,0 +1,67 @@
+"""What several test files share: the goldens and small real videos."""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for `encode`, which several test files import
+
+
+class Goldens:
+    """The folder of golden cases: numbers read off the published implementations."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.salt: int = json.loads((folder / "salt.json").read_text())["salt"]
+        self.specs: dict[str, dict[str, list[int]]] = json.loads(
+            (folder / "specs.json").read_text()
+        )
+        self.draw = _module(folder / "weights.py")
+
+    def arrays(self, name: str) -> dict[str, NDArray]:
+        with np.load(self.folder / f"{name}.npz") as stored:
+            return {key: stored[key] for key in stored.files}
+
+    def state(self, spec: str) -> dict[str, Tensor]:
+        """A full checkpoint under its published tensor names."""
+        return self.draw.fill_state(self.specs[spec], self.salt)
+
+    def normal(self, name: str, *shape: int) -> Tensor:
+        return self.draw.rand(name, *shape, salt=self.salt)
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def goldens() -> Goldens:
+    return Goldens(Path(os.environ.get("ACTLINE_GOLDENS", HERE / "goldens")))
+
+
+@pytest.fixture(scope="session")
+def assert_golden() -> Callable[[Tensor, NDArray], None]:
+    def check(ours: Tensor, stored: NDArray, tolerance: float = 1e-4) -> None:
+        """Largest difference, relative to the largest stored value."""
+        assert tuple(ours.shape) == stored.shape
+        reference = torch.from_numpy(stored)
+        worst = (ours - reference).abs().max() / reference.abs().max()
+        assert worst < tolerance, f"relative difference {worst:.2e}"
+
+    return check
