@@ -1,0 +1,74 @@
+"""From decoded frames to the network's input, as the Coarse-Fine authors train and test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def to_clip(frames: NDArray[np.uint8]) -> Tensor:
+    """Frames (T, H, W, 3) as a clip (3, T, H, W), without copying."""
+    return torch.from_numpy(frames).permute(3, 0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainTransform:
+    """Random square crop from a short side drawn anew for every clip, mirrored by chance.
+
+    As published (`MultiScaleRandomCropMultigrid`, `RandomHorizontalFlip`): the same crop and
+    mirroring for all frames of a clip.
+
+    Attributes:
+        size: pixels a side of the crop.
+        short_sides: what the frames' short side is drawn from, before the crop.
+        flip: chance of mirroring.
+        mean, std: of RGB in [0, 1].
+    """
+
+    size: int
+    short_sides: tuple[int, ...]
+    flip: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def short_side(self, generator: torch.Generator) -> int:
+        """Draw the short side to decode a clip's frames at."""
+        index = torch.randint(len(self.short_sides), (), generator=generator)
+        return self.short_sides[int(index)]
+
+    def __call__(self, clip: Tensor, generator: torch.Generator) -> Tensor:
+        """(3, T, H, W) of uint8, at least `size` a side, to (3, T, size, size), normalized."""
+        height, width = clip.shape[2:]
+        top = int(torch.randint(height - self.size + 1, (), generator=generator))
+        left = int(torch.randint(width - self.size + 1, (), generator=generator))
+        crop = clip[:, :, top : top + self.size, left : left + self.size]
+        if float(torch.rand((), generator=generator)) < self.flip:
+            crop = crop.flip(3)
+        return normalize(crop, self.mean, self.std)
+
+
+@dataclass(frozen=True, slots=True)
+class TestTransform:
+    """The central square of frames whose short side is `size`."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        """(3, T, H, W) of uint8, at least `size` a side, to (3, T, size, size), normalized."""
+        height, width = clip.shape[2:]
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        crop = clip[:, :, top : top + self.size, left : left + self.size]
+        return normalize(crop, self.mean, self.std)
+
+
+def normalize(
+    clip: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Tensor:
+    """uint8 to float, scaled to [0, 1], less the mean, over the deviation."""
+    shift = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1, 1)
+    scale = torch.tensor(std, dtype=torch.float32).view(3, 1, 1, 1)
+    return (clip.to(torch.float32) / 255 - shift) / scale
