@@ -1,0 +1,98 @@
+"""The one in-memory form of annotations; every reader returns it, every writer takes it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actline.errors import AnnotationError
+from actline.timeline import Activity
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedVideo:
+    """One video's annotations.
+
+    Attributes:
+        id: the video's name without folder and ending.
+        subset: "training", "validation" or "testing".
+        duration: seconds; None where the file does not tell.
+        activities: the true activities, confidence 1.
+    """
+
+    id: str
+    subset: str
+    duration: float | None
+    activities: tuple[Activity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong that a reader found and went on: `what` in one sentence, with the mend."""
+
+    video: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """A data set's labels: class names in index order, and its videos.
+
+    `problems` holds what the reader found wrong and how it dealt with it.
+    """
+
+    classes: tuple[str, ...]
+    videos: tuple[AnnotatedVideo, ...]
+    problems: tuple[Problem, ...] = field(default=())
+
+    def subset(self, *names: str) -> "Annotations":
+        """The videos of the named subsets, classes unchanged.
+
+        Raises:
+            AnnotationError: none of the videos is in a named subset.
+        """
+        chosen = tuple(video for video in self.videos if video.subset in names)
+        if not chosen:
+            present = ", ".join(sorted({video.subset for video in self.videos})) or "none"
+            raise AnnotationError(
+                f"no video is in subset {' or '.join(names)}; the annotations have: {present}"
+            )
+        return replace(self, videos=chosen)
+
+    def __getitem__(self, video_id: str) -> AnnotatedVideo:
+        return self._by_id[video_id]
+
+    def __contains__(self, video_id: object) -> bool:
+        return video_id in self._by_id
+
+    @property
+    def _by_id(self) -> dict[str, AnnotatedVideo]:
+        index = self.__dict__.get("_index")
+        if index is None:
+            index = {video.id: video for video in self.videos}
+            object.__setattr__(self, "_index", index)
+        return index
+
+
+def frame_labels(
+    activities: Iterable[Activity], classes: tuple[str, ...], times: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Which classes are active at which times.
+
+    A frame is inside an activity when start < time < end, both strictly, as in the authors' code.
+
+    Shape:
+        times: (T,) seconds; returns (T, C) of 0 and 1.
+
+    Raises:
+        AnnotationError: an activity's label is not among `classes`.
+    """
+    index = {name: column for column, name in enumerate(classes)}
+    labels = np.zeros((len(times), len(classes)), np.float32)
+    for activity in activities:
+        if activity.label not in index:
+            raise AnnotationError(f'class "{activity.label}" is not among the classes')
+        inside = (times > activity.start) & (times < activity.end)
+        labels[inside, index[activity.label]] = 1
+    return labels

@@ -1,0 +1,309 @@
+"""Clips with per-frame labels, for per-frame multi-label detection."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
+from actline.data.features import FeatureOrigin, feature_count, feature_path, load_features
+from actline.video.decode import ShortSide, read_clip
+from actline.video.sampling import AtRate, EveryNth, Sampling, find_video, sample_times
+from actline.video.transforms import TrainTransform, to_clip
+
+# The published code keeps at most this many Fine positions of a video.
+MAX_FINE_POSITIONS = 128
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """What a training clip is.
+
+    Attributes:
+        frames: sampled frames of a clip; a shorter video gives a shorter clip.
+        rate: sampled frames per second; or
+        stride: source frames from one sampled frame to the next. One of the two.
+        labels_per_frame: label times from one sampled frame to the next.
+        size: pixels a side of the network's input.
+        short_sides: sizes that the video's short side is drawn from before the random crop.
+        flip: chance of mirroring; 0 where left and right are classes.
+        mean, std: of RGB in [0, 1].
+    """
+
+    frames: int = 64
+    rate: float | None = None
+    stride: int | None = None
+    labels_per_frame: int = 1
+    size: int = 224
+    short_sides: tuple[int, ...] = (256, 320)
+    flip: float = 0.5
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.stride is None):
+            raise ValueError("clip: give either rate or stride")
+        if (self.rate is not None and self.rate <= 0) or (
+            self.stride is not None and self.stride < 1
+        ):
+            raise ValueError("clip: rate and stride must be positive")
+        if self.frames < 1 or self.labels_per_frame < 1 or self.size < 32:
+            raise ValueError("clip: frames and labels_per_frame start at 1, size at 32")
+        if not self.short_sides or min(self.short_sides) < self.size:
+            raise ValueError("clip: short_sides must not be smaller than size")
+
+    @property
+    def sampling(self) -> Sampling:
+        """The same as a sampling of video."""
+        if self.stride is not None:
+            return EveryNth(self.stride)
+        assert self.rate is not None, "checked on construction"
+        return AtRate(self.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseBatch:
+    """Clips of several videos, padded to the longest.
+
+    Shape:
+        clip: (B, 3, T, H, W), normalized; labels: (B, K, L) of 0 and 1;
+        frame_mask: (B, T) and label_mask: (B, L), 1 where valid;
+        fine: {stage: (B, C, N, G, G)}, or None; fine_mask: (B, N); fine_start: (B,).
+    """
+
+    videos: tuple[str, ...]
+    clip: Tensor
+    labels: Tensor
+    frame_mask: Tensor
+    label_mask: Tensor
+    fine: dict[str, Tensor] | None = None
+    fine_mask: Tensor | None = None
+    fine_start: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSample:
+    """One clip: (3, T, H, W), labels (K, L), stored features {stage: (C, N, G, G)} and start."""
+
+    video: str
+    clip: Tensor
+    labels: Tensor
+    fine: dict[str, Tensor] | None
+    fine_start: int
+
+
+class DenseClips(Dataset[DenseSample]):
+    """Random training clips of a data set's videos.
+
+    An item is asked for as (epoch, index): where the clip begins and how it is augmented depend
+    on these and the seed alone, so that a run that was stopped sees what it would have seen.
+
+    Raises:
+        VideoError: a video is missing or unreadable.
+        FeatureError: its features are, or are of another origin.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        videos: Path,
+        clip: ClipConfig,
+        *,
+        seed: int,
+        frame_rate: float = 24.0,
+        features: Path | None = None,
+        origin: FeatureOrigin | None = None,
+    ) -> None:
+        self.annotations = annotations
+        self.videos = videos
+        self.clip = clip
+        self.seed = seed
+        self.frame_rate = frame_rate
+        self.features = features
+        self.origin = origin
+        self.transform = TrainTransform(
+            size=clip.size,
+            short_sides=clip.short_sides,
+            flip=clip.flip,
+            mean=clip.mean,
+            std=clip.std,
+        )
+        self._times: dict[str, NDArray[np.float64]] = {}
+
+    def __len__(self) -> int:
+        return len(self.annotations.videos)
+
+    def __getitem__(self, key: tuple[int, int]) -> DenseSample:
+        epoch, index = key
+        video = self.annotations.videos[index]
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index))
+        path = find_video(self.videos, video.id)
+        rate = folder_rate(video, path, self.frame_rate)
+        # As published, a clip may start at any source frame, not at every sampled one alone.
+        phase = float(torch.rand((), generator=generator))
+        times = shifted(self._sample_times(video.id, path, rate), phase)
+
+        first = int(
+            torch.randint(max(1, len(times) - self.clip.frames + 1), (), generator=generator)
+        )
+        chosen = times[first : first + self.clip.frames]
+        short_side = self.transform.short_side(generator)
+        pixels = read_clip(path, chosen, size=ShortSide(short_side), frame_rate=rate)
+        fine, fine_start = self._fine_features(video.id, first, len(chosen))
+        following = times[first + len(chosen)] if first + len(chosen) < len(times) else None
+        return DenseSample(
+            video.id,
+            self.transform(to_clip(pixels), generator),
+            self.labels(video, chosen, following),
+            fine,
+            fine_start,
+        )
+
+    def labels(
+        self, video: AnnotatedVideo, times: NDArray[np.float64], following: float | None
+    ) -> Tensor:
+        """Labels (K, L) at `labels_per_frame` times from each frame to the next."""
+        label_times = subdivide(times, self.clip.labels_per_frame, following=following)
+        labels = frame_labels(video.activities, self.annotations.classes, label_times)
+        return torch.from_numpy(labels.T.copy())
+
+    def _sample_times(self, video_id: str, path: Path, rate: float) -> NDArray[np.float64]:
+        if video_id not in self._times:
+            self._times[video_id] = sample_times(path, self.clip.sampling, frame_rate=rate)
+        return self._times[video_id]
+
+    def _fine_features(
+        self, video_id: str, first: int, frames: int
+    ) -> tuple[dict[str, Tensor] | None, int]:
+        """At most 128 Fine positions around the clip, and where among them the clip starts."""
+        if self.features is None:
+            return None, 0
+        assert self.origin is not None, "features come with their origin"
+        path = feature_path(self.features, video_id)
+        count = feature_count(path, self.origin)
+        spare = MAX_FINE_POSITIONS - frames
+        begin = min(max(0, first - spare // 2), max(0, count - MAX_FINE_POSITIONS))
+        stages = load_features(path, self.origin, first=begin, count=MAX_FINE_POSITIONS)
+        return stages, first - begin
+
+
+class TrainingBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index), epoch after epoch, from `first` to before `last`.
+
+    The order depends on seed and epoch alone, so that a stopped run goes on in the middle of an
+    epoch. Every process takes its own part. What does not fill a batch at an epoch's end is left
+    out, as split normalization needs whole batches; a data set smaller than one batch gives one
+    small batch an epoch.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        batch_size: int,
+        seed: int,
+        first: int,
+        last: int,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.length = length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.first = first
+        self.last = last
+        self.process = process
+        self.processes = processes
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = batches_per_epoch(self.length, self.batch_size, self.processes)
+        mine: list[int] = []
+        for batch in range(self.first, self.last):
+            epoch, position = divmod(batch, per_epoch)
+            if position == 0 or not mine:
+                generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
+                order = torch.randperm(self.length, generator=generator).tolist()
+                mine = order[self.process :: self.processes]
+            begin = position * self.batch_size
+            yield [(epoch, index) for index in mine[begin : begin + self.batch_size]]
+
+
+def batches_per_epoch(length: int, batch_size: int, processes: int) -> int:
+    """Batches that every process has in an epoch, at least one."""
+    return max(1, length // processes // batch_size)
+
+
+def collate(samples: Sequence[DenseSample]) -> DenseBatch:
+    """Put samples together, padding with zeros where lengths differ."""
+    clip, frame_mask = pad_in_time([sample.clip for sample in samples])
+    labels, label_mask = pad_in_time([sample.labels for sample in samples])
+    videos = tuple(sample.video for sample in samples)
+    stored = [sample.fine for sample in samples if sample.fine is not None]
+    if not stored:
+        return DenseBatch(videos, clip, labels, frame_mask, label_mask)
+    fine = {name: pad_in_time([stages[name] for stages in stored]) for name in stored[0]}
+    start = torch.tensor([float(sample.fine_start) for sample in samples])
+    return DenseBatch(
+        videos,
+        clip,
+        labels,
+        frame_mask,
+        label_mask,
+        {name: padded for name, (padded, _) in fine.items()},
+        next(mask for _, mask in fine.values()),
+        start,
+    )
+
+
+def pad_in_time(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack tensors (C, T, ...) of different T: (B, C, max T, ...) and the mask (B, max T)."""
+    longest = max(tensor.shape[1] for tensor in tensors)
+    mask = torch.zeros(len(tensors), longest)
+    for row, tensor in enumerate(tensors):
+        mask[row, : tensor.shape[1]] = 1
+    if all(tensor.shape[1] == longest for tensor in tensors):
+        return torch.stack(list(tensors)), mask
+    first = tensors[0]
+    padded = first.new_zeros(len(tensors), first.shape[0], longest, *first.shape[2:])
+    for row, tensor in enumerate(tensors):
+        padded[row, :, : tensor.shape[1]] = tensor
+    return padded, mask
+
+
+def subdivide(
+    times: NDArray[np.float64], parts: int, *, following: float | None = None
+) -> NDArray[np.float64]:
+    """`parts` equally spaced times from each of `times` to the next: (T,) to (T * parts,).
+
+    `following` is the time after the last; without it the last gap is repeated.
+    """
+    if following is None:
+        following = float(2 * times[-1] - times[-2]) if len(times) > 1 else float(times[-1]) + 1.0
+    gaps = np.diff(np.append(times, following))
+    return (times[:, None] + gaps[:, None] * (np.arange(parts) / parts)).ravel()
+
+
+def shifted(times: NDArray[np.float64], phase: float) -> NDArray[np.float64]:
+    """Each time moved by `phase` (0 to 1) of the gap to the next; the last gap is repeated."""
+    gaps = np.diff(times)
+    return times + phase * np.append(gaps, gaps[-1] if len(gaps) else 0.0)
+
+
+def derived_seed(*numbers: int) -> int:
+    """One seed from several numbers, well mixed, the same on every machine."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def folder_rate(video: AnnotatedVideo, path: Path, frame_rate: float) -> float:
+    """The rate of a frame folder; 0 means its count over the annotated duration."""
+    if frame_rate > 0 or not path.is_dir() or not video.duration:
+        return frame_rate or 24.0
+    return sum(1 for _ in path.glob("*.jpg")) / video.duration

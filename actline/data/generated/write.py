@@ -1,0 +1,186 @@
+"""Writing a generated data set: H.264 files, annotations, classes, and what they were made with."""
+
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from actline import __version__
+from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.generated.motions import MOTIONS
+from actline.data.generated.plan import Scenario, plan
+from actline.data.generated.profiles import DIFFICULTIES, PROFILES, Difficulty, Profile
+from actline.data.generated.scene import render
+from actline.errors import OutputError, RecipeError
+from actline.files import write_text, written_whole
+from actline.progress import progress
+
+
+def generate(
+    profile: str,
+    out: Path,
+    *,
+    videos: int,
+    seed: int = 0,
+    difficulty: str = "normal",
+    size: tuple[int, int] = (112, 112),
+    rate: float = 12.0,
+    workers: int | None = None,
+) -> Annotations:
+    """Write `videos` generated videos to `out`/videos, and their annotations.
+
+    Video i depends on profile, difficulty, size, rate, seed and i alone: not on how many are
+    written or by how many processes. Videos that are there already are kept.
+
+    Args:
+        profile: "charades", "thumos", "activitynet" or "kinetics".
+        difficulty: "easy", "normal" or "hard".
+        size: width and height in pixels, even.
+        rate: frames per second.
+        workers: processes; None takes one a core.
+
+    Returns:
+        What was written to `out`/annotations.json, in ActivityNet's form.
+
+    Raises:
+        RecipeError: an unknown profile or difficulty, or an impossible number.
+        OutputError: `out` holds a set made with other settings, or cannot be written.
+    """
+    chosen_profile, chosen_difficulty = _chosen(profile, difficulty)
+    if videos < 1 or rate <= 0 or min(size) < 32 or size[0] % 2 or size[1] % 2:
+        raise RecipeError(
+            "a generated set needs at least one video, a positive rate, and even sizes from 32 "
+            f"pixels; not {videos} videos at {rate} frames a second of {size[0]} x {size[1]}"
+        )
+    _claim(out, chosen_profile, chosen_difficulty, seed=seed, size=size, rate=rate)
+    scenarios = [
+        plan(chosen_profile, chosen_difficulty, seed=seed, index=index) for index in range(videos)
+    ]
+    waiting = [scenario for scenario in scenarios if not _path(out, scenario).exists()]
+    cores = workers or os.cpu_count() or 1
+    with (
+        # Spawned, not forked: the parent may have threads of a decoder or of PyTorch.
+        ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool,
+        progress("generating videos", total=len(waiting), unit="videos") as advance,
+    ):
+        tasks = [
+            pool.submit(write_video, _path(out, scenario), scenario, size, rate)
+            for scenario in waiting
+        ]
+        for task in tasks:
+            task.result()
+            advance()
+    classes = tuple(motion.label for motion in MOTIONS[: chosen_difficulty.classes])
+    annotated = Annotations(
+        classes,
+        tuple(
+            AnnotatedVideo(
+                video_id(scenario.profile, scenario.index),
+                subset_of(chosen_profile, scenario.index),
+                scenario.duration,
+                scenario.activities,
+            )
+            for scenario in scenarios
+        ),
+    )
+    write_text(out / "annotations.json", json.dumps(_database(annotated), indent=1) + "\n")
+    write_text(out / "classes.txt", "\n".join(classes) + "\n")
+    return annotated
+
+
+def write_video(path: Path, scenario: Scenario, size: tuple[int, int], rate: float) -> None:
+    """Draw a scenario and encode it as H.264, whole or not at all."""
+    with written_whole(path) as aside, av.open(str(aside), "w") as container:
+        stream = container.add_stream(
+            "libx264",
+            rate=Fraction(rate).limit_denominator(1000),
+            # Small pictures: a quality at which motion is not washed out, quickly.
+            options={"preset": "veryfast", "crf": "20", "threads": "1"},
+        )
+        stream.codec_context.gop_size = max(1, round(2 * rate))  # a seek costs two seconds at most
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for picture in render(scenario, size=size, rate=rate):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def video_id(profile: Profile, index: int) -> str:
+    """Such as charades-00012."""
+    return f"{profile.name}-{index:05d}"
+
+
+def _path(out: Path, scenario: Scenario) -> Path:
+    return out / "videos" / f"{video_id(scenario.profile, scenario.index)}.mp4"
+
+
+def subset_of(profile: Profile, index: int) -> str:
+    """The subset of a video, by its number alone, in turns: any number of videos holds them all."""
+    part = (index * 0.6180339887498949) % 1.0
+    for name, share in profile.subsets:
+        if part < share:
+            return name
+        part -= share
+    return profile.subsets[-1][0]
+
+
+def _chosen(profile: str, difficulty: str) -> tuple[Profile, Difficulty]:
+    if profile not in PROFILES:
+        raise RecipeError(f'no profile "{profile}"; there are {", ".join(PROFILES)}')
+    if difficulty not in DIFFICULTIES:
+        raise RecipeError(f'no difficulty "{difficulty}"; there are {", ".join(DIFFICULTIES)}')
+    return PROFILES[profile], DIFFICULTIES[difficulty]
+
+
+def _claim(
+    out: Path,
+    profile: Profile,
+    difficulty: Difficulty,
+    *,
+    seed: int,
+    size: tuple[int, int],
+    rate: float,
+) -> None:
+    """Note in `out` what the set is made with; refuse a folder made otherwise."""
+    path = out / "generated.json"
+    settings = {
+        "profile": asdict(profile),
+        "difficulty": asdict(difficulty),
+        "seed": seed,
+        "size": size,
+        "rate": rate,
+        "version": __version__,
+    }
+    wanted = json.loads(json.dumps(settings))
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = None
+        if found != wanted:
+            raise OutputError(
+                f"{out} holds a set generated with other settings; choose another --out"
+            )
+    write_text(path, json.dumps(wanted, indent=1) + "\n")
+
+
+def _database(annotations: Annotations) -> dict[str, object]:
+    return {
+        "version": "actline generated benchmark",
+        "database": {
+            video.id: {
+                "subset": video.subset,
+                "duration": video.duration,
+                "annotations": [
+                    {"label": activity.label, "segment": [activity.start, activity.end]}
+                    for activity in video.activities
+                ],
+            }
+            for video in annotations.videos
+        },
+    }
