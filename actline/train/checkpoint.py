@@ -1,0 +1,208 @@
+"""Checkpoints: weights, and everything that is needed to use them, in one safetensors file."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from actline import __version__
+from actline.data.features import FeatureOrigin
+from actline.errors import CheckpointError, RecipeError
+from actline.files import written_whole
+from actline.models.config import CoarseFineConfig, NetworkConfig, X3DConfig, build
+from actline.train.yaml_form import from_mapping, to_mapping
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What travels with the weights.
+
+    Attributes:
+        network: the architecture.
+        classes: names, in the order of the logits.
+        rate: sampled frames per second, or None.
+        stride: source frames from one sampled frame to the next, or None.
+        size: pixels a side of the network's input.
+        mean, std: of RGB in [0, 1].
+        window: frames seen at once on long videos.
+        overlap: frames that consecutive windows share.
+        thresholds: per class, above which a frame counts as inside an activity, chosen on
+            validation data; None where that was not done.
+        source: where the weights come from.
+        version: of the package that wrote the file.
+        score: what the weights reached, and under which protocol.
+        recipe: the resolved recipe of the training run; None for converted checkpoints.
+    """
+
+    network: X3DConfig | CoarseFineConfig
+    classes: tuple[str, ...]
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    rate: float | None = None
+    stride: int | None = None
+    window: int = 128
+    overlap: int = 32
+    thresholds: tuple[float, ...] | None = None
+    source: str = "actline train"
+    version: str = __version__
+    score: str | None = None
+    recipe: str | None = None
+
+    def feature_origin(self, checkpoint_hash: str) -> FeatureOrigin:
+        """What features made with this checkpoint depend on."""
+        return FeatureOrigin(checkpoint_hash, self.rate, self.stride, self.size)
+
+
+def save_checkpoint(path: Path, network: nn.Module, card: ModelCard) -> None:
+    """Write weights and card to one file, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state(network).items()}
+    with written_whole(path) as aside:
+        save_file(tensors, aside, {"actline": json.dumps(to_mapping(card))})
+
+
+def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
+    """Read a checkpoint: the network, in evaluation mode on the CPU, and its card.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or not one of ours.
+    """
+    path = Path(path)
+    card, tensors = read_card(path), read_tensors(path)
+    network = build(card.network, len(card.classes))
+    own = state(network)
+    if own.keys() != tensors.keys() or any(own[n].shape != tensors[n].shape for n in own):
+        raise CheckpointError(f"{path}: the weights do not fit the network they name; train again")
+    network.load_state_dict(tensors)
+    return network.eval(), card
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read a checkpoint's card alone.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no checkpoint at {path}; check the path") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(_damaged(path)) from error
+    if "actline" not in metadata:
+        raise CheckpointError(
+            f"{path} was not written by actline; bring it over with `actline convert`"
+        )
+    try:
+        return from_mapping(ModelCard, json.loads(metadata["actline"]), where=str(path))
+    except (ValueError, RecipeError) as error:
+        raise CheckpointError(
+            f"{path} was written by another version of actline ({error}); use that version"
+        ) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file's tensors.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(_damaged(path)) from error
+
+
+def read_published(path: str | Path) -> Mapping[str, Tensor]:
+    """Read the tensors of a PyTorch checkpoint file without running anything in it.
+
+    The tensors may lie under "model_state_dict", "model_state" or "state_dict", or at the top.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or one that holds more than tensors.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"no checkpoint at {path}; check the path")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds Python objects besides tensors, which may run code, and is not loaded; "
+            "save its state_dict alone"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(_damaged(path)) from error
+    for key in ("model_state_dict", "model_state", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path} holds no tensors; it is not a checkpoint")
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 over names and values of all weights, the same wherever they are loaded."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state(network).items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def start_from(network: nn.Module, path: str | Path) -> list[str]:
+    """Take from a checkpoint the tensors that fit, such as a trunk without its head.
+
+    An X3D's checkpoint starts both streams of a Coarse-Fine network.
+
+    Returns:
+        The names of the network's tensors that were not in the checkpoint and stay as they are.
+
+    Raises:
+        CheckpointError: the file cannot be read, or nothing in it fits.
+    """
+    read_card(path)
+    found = read_tensors(Path(path))
+    own = state(network)
+    taken = {}
+    for name, tensor in own.items():
+        for candidate in (name, name.removeprefix("fine."), name.removeprefix("coarse.trunk.")):
+            if candidate in found and found[candidate].shape == tensor.shape:
+                taken[name] = found[candidate]
+                break
+    if not taken:
+        raise CheckpointError(f"{path}: nothing in it fits this network; choose another init")
+    network.load_state_dict(taken, strict=False)
+    return sorted(own.keys() - taken.keys())
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers by name."""
+    return dict(network.state_dict())
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is not a whole checkpoint file; copy or train it again"
+
+
+__all__ = [
+    "ModelCard",
+    "NetworkConfig",
+    "load_checkpoint",
+    "read_card",
+    "read_published",
+    "save_checkpoint",
+    "start_from",
+    "weights_hash",
+]

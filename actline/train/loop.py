@@ -1,0 +1,353 @@
+"""The training loop: one for every model, stopped and resumed without a trace.
+
+All randomness follows from the seed and the step: where clips begin, how they are augmented, what
+dropout drops. So the state of a run is its weights, the optimizer's and the step, and a run that
+was killed ends with the weights it would have had.
+
+Several processes, machines and mixed precision are Hugging Face Accelerate's work: it is small,
+well kept, runs under plain `torchrun`, and leaves the loop to us.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from actline.data.annotations import Annotations
+from actline.data.dense import (
+    DenseBatch,
+    batches_per_epoch,
+    derived_seed,
+)
+from actline.errors import TrainingError
+from actline.files import written_whole
+from actline.models.coarse_fine import CoarseFineOutput
+from actline.models.config import CoarseFineConfig
+from actline.models.fusion import FineFeatures
+from actline.models.normalization import aggregate_statistics
+from actline.models.x3d import StageFeatures
+from actline.progress import progress
+from actline.train.checkpoint import (
+    ModelCard,
+    save_checkpoint,
+)
+from actline.train.losses import at_label_times, detection_loss
+from actline.train.recipe import Recipe
+from actline.train.schedule import learning_rate_factor
+from actline.train.setup import (
+    accelerator_for,
+    averaged,
+    batches_for,
+    dataset_for,
+    new_network,
+    optimizer_for,
+)
+from actline.train.yaml_form import to_mapping
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What validating gave: a score (higher is better), its protocol, and thresholds."""
+
+    score: float
+    protocol: str
+    thresholds: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {100 * self.score:.2f}"
+
+
+Validate = Callable[[nn.Module, ModelCard], Validation]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where a run's checkpoints are, and whether it was stopped before its end."""
+
+    best: Path
+    last: Path
+    best_score: float
+    stopped: bool
+
+
+def train(
+    recipe: Recipe,
+    annotations: Annotations,
+    *,
+    validate: Validate,
+    cpu: bool = False,
+    say: Callable[[str], None] = print,
+) -> TrainingResult:
+    """Run a recipe to its end, going on from where an earlier run of it stopped.
+
+    Args:
+        annotations: the training videos.
+        validate: gives the score that the best checkpoint is chosen by.
+        cpu: leave a GPU alone.
+        say: gets a line after every validation.
+
+    Raises:
+        TrainingError: the loss is not finite, or the folder holds a run of another recipe.
+        VideoError, FeatureError, CheckpointError: something the recipe names cannot be used.
+    """
+    accelerator = accelerator_for(recipe, cpu=cpu)
+    main = accelerator.is_main_process
+    network, card = new_network(recipe, annotations.classes)
+    dataset = dataset_for(recipe, annotations, card)
+    run = TrainingRun(recipe, network, card, accelerator)
+    epoch_batches = batches_per_epoch(len(dataset), recipe.batch_size, accelerator.num_processes)
+    epoch_steps = max(1, epoch_batches // recipe.accumulate)
+    total_steps = epoch_steps * recipe.epochs
+    if run.restore() and main:
+        say(f"going on at step {run.step} of {total_steps}")
+    batches = batches_for(dataset, recipe, accelerator, first_step=run.step, last_step=total_steps)
+    writer = SummaryWriter(run.out / "tensorboard", purge_step=run.step) if main else None
+
+    stopped = False
+    last_saved = time.monotonic()
+    with (
+        stop_signals() as stop_requested,
+        progress(f"training {recipe.name}", total_steps, unit="steps", show=main) as advance,
+    ):
+        advance(run.step)
+        while run.step < total_steps and not stopped:
+            factor = learning_rate_factor(
+                recipe.optimizer, run.step, steps_per_epoch=epoch_steps, epochs=recipe.epochs
+            )
+            loss = run.take_step(batches, factor)
+            advance(1, f"epoch {(run.step - 1) // epoch_steps + 1} · loss {loss:.4f}")
+            if writer is not None:
+                writer.add_scalar("train/loss", loss, run.step)
+                writer.add_scalar("train/lr", recipe.optimizer.lr * factor, run.step)
+
+            due = run.step == total_steps or (
+                recipe.evaluate_every and run.step % (epoch_steps * recipe.evaluate_every) == 0
+            )
+            if due:
+                if main:
+                    validation = run.evaluate(validate)
+                    epoch = f"epoch {run.step / epoch_steps:.0f} of {recipe.epochs}"
+                    say(f"{epoch}, step {run.step}: {validation} (best {100 * run.best:.2f})")
+                    if writer is not None:
+                        writer.add_scalar("validation", validation.score, run.step)
+                accelerator.wait_for_everyone()
+            stopped = _any_process(stop_requested(), accelerator)
+            overdue = time.monotonic() - last_saved > recipe.save_every_seconds
+            if main and (due or stopped or overdue):
+                run.save()
+                last_saved = time.monotonic()
+    if writer is not None:
+        writer.close()
+    accelerator.end_training()
+    return TrainingResult(
+        run.out / BEST, run.out / LAST, run.best, stopped and run.step < total_steps
+    )
+
+
+class TrainingRun:
+    """Everything that changes while training: weights, optimizer, averages, step, best score."""
+
+    def __init__(
+        self, recipe: Recipe, network: nn.Module, card: ModelCard, accelerator: Accelerator
+    ) -> None:
+        self.recipe = recipe
+        self.card = card
+        self.accelerator = accelerator
+        self.out = Path(recipe.out)
+        self.step = 0
+        self.best = -math.inf
+        self.averaged = averaged(network, recipe.ema)
+        if self.averaged is not None:
+            self.averaged.to(accelerator.device)
+        # Depthwise convolutions over time and space are about twice as fast in this layout.
+        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.wrapped, self.optimizer = accelerator.prepare(
+            self.network, optimizer_for(network, recipe)
+        )
+
+    def take_step(self, batches: Iterator[DenseBatch], lr_factor: float) -> float:
+        """Change the weights once; returns the loss.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * lr_factor
+        # Dropout's draws follow from the step, whatever ran before it.
+        process = self.accelerator.process_index
+        torch.manual_seed(derived_seed(self.recipe.seed, self.step, process))
+        self.wrapped.train()
+        loss = training_step(self.wrapped, self.optimizer, batches, self.recipe, self.accelerator)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        self.step += 1
+        return loss
+
+    def evaluate(self, validate: Validate) -> Validation:
+        """Validate the weights (their average, where there is one) and write checkpoints."""
+        judged: nn.Module = self.network if self.averaged is None else self.averaged.module
+        aggregate_statistics(judged)
+        judged.eval()
+        validation = validate(judged, self.card)
+        card = replace(self.card, thresholds=validation.thresholds, score=str(validation))
+        if validation.score >= self.best:
+            self.best = validation.score
+            save_checkpoint(self.out / BEST, judged, card)
+        save_checkpoint(self.out / LAST, judged, card)
+        return validation
+
+    def save(self) -> None:
+        """Write the run's state, whole or not at all."""
+        scaler = self.accelerator.scaler
+        state = {
+            "step": self.step,
+            "best": self.best,
+            "recipe": to_mapping(self.recipe),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": {} if self.averaged is None else self.averaged.state_dict(),
+            "scaler": {} if scaler is None else scaler.state_dict(),
+        }
+        with written_whole(self.out / STATE) as aside:
+            torch.save(state, aside)
+
+    def restore(self) -> bool:
+        """Take up the state of an earlier part of this run; False when there is none.
+
+        Raises:
+            TrainingError: the state is damaged, or of another recipe.
+        """
+        state = _read_state(self.out / STATE, self.recipe)
+        if state is None:
+            return False
+        self.step, self.best = state["step"], state["best"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        if self.accelerator.scaler is not None and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return True
+
+
+STATE, BEST, LAST = "state.pt", "best.safetensors", "last.safetensors"
+
+
+def training_step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[DenseBatch],
+    recipe: Recipe,
+    accelerator: Accelerator,
+) -> float:
+    """One change of the weights, from `recipe.accumulate` batches; returns the mean loss.
+
+    Raises:
+        TrainingError: the loss is not finite; the weights are left as they were.
+    """
+    total = 0.0
+    optimizer.zero_grad()
+    for part in range(recipe.accumulate):
+        batch = next(batches)
+        last = part == recipe.accumulate - 1
+        with nullcontext() if last else accelerator.no_sync(network):
+            loss = batch_loss(network, batch, recipe, accelerator.device)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss is {value} on videos {', '.join(batch.videos)}; look at these "
+                    f"videos, or lower optimizer.lr; {recipe.out} keeps the last good checkpoint"
+                )
+            accelerator.backward(loss / recipe.accumulate)
+        total += value
+    if recipe.optimizer.clip_norm:
+        accelerator.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
+    optimizer.step()
+    return total / recipe.accumulate
+
+
+def batch_loss(
+    network: nn.Module, batch: DenseBatch, recipe: Recipe, device: torch.device
+) -> Tensor:
+    """The detection loss of one batch, with the Fine stream's own where the recipe asks."""
+    clip = batch.clip.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last_3d)
+    labels = batch.labels.to(device, non_blocking=True)
+    mask = batch.label_mask.to(device, non_blocking=True)
+
+    def loss_of(logits: Tensor) -> Tensor:
+        at_labels = at_label_times(logits, labels.shape[2], recipe.logits_to_labels)
+        return detection_loss(at_labels, labels, mask)
+
+    if not isinstance(recipe.network, CoarseFineConfig):
+        return loss_of(network(clip))
+    features = None
+    if batch.fine is not None:
+        assert batch.fine_mask is not None
+        assert batch.fine_start is not None
+        stages = StageFeatures(**{name: stage.to(device) for name, stage in batch.fine.items()})
+        features = FineFeatures(stages, batch.fine_mask.to(device), batch.fine_start.to(device))
+    output: CoarseFineOutput = network(clip, features, batch.frame_mask.to(device))
+    loss = loss_of(output.logits)
+    if recipe.fine_loss and output.fine_logits is not None:
+        loss = loss + recipe.fine_loss * loss_of(output.fine_logits)
+    return loss
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """While the block runs, SIGINT and SIGTERM are remembered, not obeyed at once."""
+    received = False
+
+    def remember(number: int, frame: object) -> None:
+        nonlocal received
+        received = True
+
+    previous = {number: signal.signal(number, remember) for number in _STOP}
+    try:
+        yield lambda: received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+_STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+def _read_state(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise TrainingError(
+            f"{path} is damaged; remove {path.parent} to start the run anew"
+        ) from error
+    # What may change between the parts of one run: none of it touches the weights.
+    free = {"out", "save_every_seconds", "notes"}
+    before = {key: value for key, value in state["recipe"].items() if key not in free}
+    now = {key: value for key, value in to_mapping(recipe).items() if key not in free}
+    for settings in (before, now):
+        settings["data"] = {k: v for k, v in settings["data"].items() if k != "workers"}
+    if before != now:
+        changed = sorted(key for key in now if before.get(key) != now[key])
+        raise TrainingError(
+            f"{path.parent} holds a run of another recipe ({', '.join(changed)} differ); "
+            "give another out=…, or remove that folder"
+        )
+    return state
+
+
+def _any_process(flag: bool, accelerator: Accelerator) -> bool:
+    if accelerator.num_processes == 1:
+        return flag
+    count = torch.tensor([float(flag)], device=accelerator.device)
+    return float(accelerator.reduce(count, "sum")) > 0  # type: ignore[arg-type]

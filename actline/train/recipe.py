@@ -1,0 +1,159 @@
+"""A recipe: everything that one training run depends on, as YAML and as dataclasses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from actline.data.dense import ClipConfig
+from actline.errors import RecipeError
+from actline.models.config import CoarseFineConfig, X3DConfig
+from actline.train.yaml_form import from_mapping, parse_yaml, with_overrides
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where videos and labels are, and which of them are used for what.
+
+    Attributes:
+        annotations: a file or folder in any of the forms that are read.
+        videos: folder of video files, or of frame folders.
+        classes: names of the classes, where `annotations` does not hold them.
+        train_subset, validation_subset: names of subsets.
+        min_seconds: shorter videos are left out; the published code drops those under 162
+            frames at 24 a second.
+        frame_rate: of frame folders, per second; 0 takes their count over the annotated
+            duration, as the published code does.
+        workers: processes that read videos.
+    """
+
+    annotations: str
+    videos: str
+    classes: str | None = None
+    train_subset: str = "training"
+    validation_subset: str = "testing"
+    min_seconds: float = 0.0
+    frame_rate: float = 24.0
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Stored Fine features, from `actline extract`, and the checkpoint they were made with."""
+
+    folder: str
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How weights change.
+
+    Attributes:
+        lr: the base learning rate.
+        fusion_lr_factor: what the fusion layers' rate is multiplied by.
+        milestones: epochs after which the rate falls by `gamma` (schedule "steps").
+        warmup_steps: the rate grows linearly over these.
+        clip_norm: largest norm of the gradients; 0 leaves them alone.
+    """
+
+    lr: float
+    kind: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["steps", "cosine"] = "steps"
+    fusion_lr_factor: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 1e-5
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    warmup_steps: int = 0
+    clip_norm: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run.
+
+    Attributes:
+        out: the folder that gets checkpoints and logs.
+        init: a checkpoint to start from; tensors that fit are taken, the rest is new. For
+            Coarse-Fine, an X3D's checkpoint starts both streams.
+        features: train on stored Fine features; None trains the streams jointly.
+        epochs: passes over the training videos.
+        batch_size: clips a step and process.
+        accumulate: batches whose gradients are added up for one step.
+        logits_to_labels: how logits are brought to the labels' times.
+        fine_loss: weight of the Fine stream's own loss in joint training.
+        ema: decay of the averaged weights that are evaluated and saved; 0 saves the weights.
+        evaluate_every: epochs from one validation to the next; 0 validates at the end alone.
+        save_every_seconds: longest time that a kill can cost.
+        window: frames seen at once in validation and detection.
+        overlap: frames that consecutive windows share.
+    """
+
+    name: str
+    out: str
+    data: DataConfig
+    clip: ClipConfig
+    network: X3DConfig | CoarseFineConfig
+    optimizer: OptimizerConfig
+    epochs: int
+    batch_size: int
+    init: str | None = None
+    features: FeaturesConfig | None = None
+    seed: int = 0
+    accumulate: int = 1
+    logits_to_labels: Literal["times", "corners", "centres"] = "times"
+    fine_loss: float = 0.0
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    ema: float = 0.0
+    evaluate_every: int = 1
+    save_every_seconds: float = 60.0
+    window: int = 128
+    overlap: int = 32
+    notes: str = field(default="")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "window"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.overlap <= self.window // 2:
+            raise ValueError(f"overlap must lie between 0 and half the window, {self.window // 2}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be at least 0 and below 1, not {self.ema}")
+        if self.features is not None and not isinstance(self.network, CoarseFineConfig):
+            raise ValueError("features are for a Coarse-Fine network")
+        if isinstance(self.network, X3DConfig) and not self.network.per_frame:
+            raise ValueError("network: per_frame must be true for detection")
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from YAML and apply `key=value` overrides.
+
+    Args:
+        path: a file, or one of ours such as `recipes/generated/fine.yaml`, which are found
+            wherever the package is installed.
+
+    Raises:
+        RecipeError: no such file, not YAML, an unknown key or a value of the wrong type.
+    """
+    path = find_recipe(Path(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
+    values = parse_yaml(text, where=str(path))
+    return from_mapping(Recipe, with_overrides(values, overrides, where=str(path)), where=str(path))
+
+
+def find_recipe(path: Path) -> Path:
+    """The file itself, or one of our recipes of that name."""
+    if path.exists():
+        return path
+    package = Path(__file__).parents[1]
+    # In a wheel recipes lie inside the package, in a checkout beside it.
+    for folder in (package, package.parent):
+        ours = folder / "recipes" / path.as_posix().removeprefix("recipes/")
+        if ours.is_file():
+            return ours
+    return path

@@ -1,0 +1,159 @@
+"""Frozen dataclasses from YAML and back: every key known, every type checked."""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from actline.errors import RecipeError
+
+T = TypeVar("T")
+
+
+def from_mapping(kind: type[T], values: object, *, where: str) -> T:
+    """Build the dataclass `kind` from nested mappings.
+
+    Args:
+        where: what the values came from, named in errors, such as "recipe.yaml".
+
+    Raises:
+        RecipeError: an unknown key (the nearest known one is suggested), a missing one, or a
+            value of the wrong type.
+    """
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{where}: expected keys and values, found {_shown(values)}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    hints = get_type_hints(kind)
+    for key in values:
+        if key not in fields:
+            raise RecipeError(f'{where}: unknown key "{key}"{_nearest(str(key), fields)}')
+    arguments = {}
+    for name, field in fields.items():
+        if name in values:
+            arguments[name] = _convert(hints[name], values[name], where=f"{where}: {name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise RecipeError(f'{where}: the key "{name}" is missing')
+    try:
+        return kind(**arguments)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def to_mapping(value: Any) -> Any:
+    """Plain mappings, lists and scalars, such as YAML and JSON hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_mapping(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [to_mapping(item) for item in value]
+    return value
+
+
+def with_overrides(values: Any, overrides: Sequence[str], *, where: str) -> Any:
+    """Apply `key.subkey=value` strings, the values read as YAML, to nested mappings.
+
+    Raises:
+        RecipeError: an override is not of that form, or goes through a value that has no keys.
+    """
+    result = _copied(values)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise RecipeError(f'"{override}" is not of the form key=value, as in optimizer.lr=0.01')
+        *parents, last = path.split(".")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise RecipeError(f'{where}: "{path}" leads through a value that has no keys')
+        place[last] = parse_yaml(text, where=f"{override}")
+    return result
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Read YAML; numbers such as 1e-5, which YAML 1.1 takes for text, are numbers.
+
+    Raises:
+        RecipeError: it is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f", line {line + 1}" if line is not None else ""
+        raise RecipeError(f"{where}{place}: not valid YAML; mend the syntax") from error
+
+
+def _convert(hint: Any, value: object, *, where: str) -> Any:  # noqa: PLR0911 - one a kind
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _convert_union(get_args(hint), value, where=where)
+    if origin is Literal:
+        if value not in get_args(hint):
+            choices = ", ".join(str(choice) for choice in get_args(hint))
+            raise RecipeError(f"{where}: {_shown(value)} is not one of {choices}")
+        return value
+    if origin is tuple:
+        return _convert_tuple(get_args(hint), value, where=where)
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(hint, value, where=where)  # type: ignore[arg-type]
+    if hint is float and not isinstance(value, bool):
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, str):
+            try:
+                return float(value)
+            except ValueError:
+                pass
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, hint):
+        raise RecipeError(f"{where}: expected {_NAMES.get(hint, hint)}, found {_shown(value)}")
+    return value
+
+
+def _convert_union(choices: tuple[Any, ...], value: object, *, where: str) -> Any:
+    if value is None and type(None) in choices:
+        return None
+    kinds = [choice for choice in choices if choice is not type(None)]
+    if len(kinds) > 1 and isinstance(value, Mapping):
+        # Told apart by their keys: the dataclass that shares most of them.
+        kinds.sort(key=lambda kind: -len(value.keys() & {f.name for f in dataclasses.fields(kind)}))
+    return _convert(kinds[0], value, where=where)
+
+
+def _convert_tuple(parts: tuple[Any, ...], value: object, *, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise RecipeError(f"{where}: expected a list, found {_shown(value)}")
+    kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis else list(parts)
+    if len(kinds) != len(value):
+        raise RecipeError(f"{where}: expected {len(kinds)} values, found {len(value)}")
+    return tuple(
+        _convert(kind, item, where=f"{where}[{index}]")
+        for index, (kind, item) in enumerate(zip(kinds, value, strict=True))
+    )
+
+
+_NAMES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+}
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else f'"{value}"'
+
+
+def _nearest(key: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; known are: {', '.join(known)}"
+
+
+def _copied(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {key: _copied(value) for key, value in values.items()}
+    return values
