@@ -1,0 +1,70 @@
+"""Fine features of whole videos, stored for training the Coarse stream without the Fine one."""
+
+import itertools
+from pathlib import Path
+
+import torch
+
+from actline.data.features import FeatureOrigin, feature_path, save_features
+from actline.detect.dense import card_sampling, windows
+from actline.detect.model import Model
+from actline.detect.windows import window_starts
+from actline.errors import CheckpointError
+from actline.models.fusion import pool_in_space
+from actline.models.x3d import X3D, StageFeatures
+from actline.video.decode import ShortSide, read_frames
+from actline.video.sampling import sample_times
+from actline.video.transforms import to_clip
+
+
+@torch.inference_mode()
+def extract(
+    video: Path,
+    model: Model,
+    folder: Path,
+    *,
+    origin: FeatureOrigin,
+    cells: int = 7,
+    precision: torch.dtype = torch.float16,
+    frame_rate: float = 24.0,
+) -> Path:
+    """Store a video's features at every depth, pooled to `cells` x `cells`.
+
+    A video longer than the model's window is encoded in windows; each position comes from the
+    window in whose middle it lies most.
+
+    Returns:
+        The file, `folder`/ID.safetensors with stages of (C, N, cells, cells).
+
+    Raises:
+        CheckpointError: the model is not an X3D.
+        VideoError: the video cannot be read.
+    """
+    if not isinstance(model.network, X3D):
+        raise CheckpointError("Fine features come from an X3D; this checkpoint is of another model")
+    card = model.card
+    times = sample_times(video, card_sampling(card), frame_rate=frame_rate)
+    starts = window_starts(len(times), window=card.window, overlap=card.overlap)
+    frames = read_frames(video, times, size=ShortSide(card.size), frame_rate=frame_rate)
+    transform = model.transform()
+    pieces: list[StageFeatures] = []
+    borders = [0, *((a + card.window + b) // 2 for a, b in itertools.pairwise(starts))]
+    borders.append(len(times))
+    for (start, window), begin, end in zip(
+        windows(frames, starts, card.window), borders, borders[1:], strict=False
+    ):
+        clip = transform(to_clip(window)).unsqueeze(0).to(model.device)
+        clip = clip.contiguous(memory_format=torch.channels_last_3d)
+        pooled = pool_in_space(model.network.features(clip), cells)
+        pieces.append(
+            StageFeatures(
+                *(stage[0, :, begin - start : end - start].to("cpu", precision) for stage in pooled)
+            )
+        )
+    stages = {
+        name: torch.cat([getattr(piece, name) for piece in pieces], dim=1)
+        for name in StageFeatures._fields
+    }
+    path = feature_path(folder, video.stem)
+    save_features(path, stages, origin)
+    return path

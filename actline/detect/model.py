@@ -1,0 +1,109 @@
+"""A network with what using it needs: the second half of `actline.load_model`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from actline.errors import CheckpointError, DeviceError
+from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
+from actline.train.checkpoint import ModelCard, load_checkpoint
+from actline.video.transforms import TestTransform
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network, on its device and in evaluation mode, and its card."""
+
+    network: nn.Module
+    card: ModelCard
+    device: torch.device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the logits."""
+        return self.card.classes
+
+    def transform(self) -> TestTransform:
+        """From decoded frames to the network's input: centre crop and normalization."""
+        return TestTransform(size=self.card.size, mean=self.card.mean, std=self.card.std)
+
+    @torch.inference_mode()
+    def window_logits(self, clip: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Run the network on one window.
+
+        Shape:
+            clip: (3, T, H, W), normalized; returns logits (T, K) and, for Coarse-Fine, the
+            positions (P,) in [0, 1] where Grid Pool sampled.
+
+        Raises:
+            CheckpointError: the logits are not finite.
+        """
+        batch = clip.unsqueeze(0).to(self.device)
+        output = self.network(batch.contiguous(memory_format=torch.channels_last_3d))
+        positions = None
+        if isinstance(output, CoarseFineOutput):
+            output, positions = output.logits, output.positions[0].cpu()
+        if not bool(torch.isfinite(output).all()):
+            raise CheckpointError("the network gives values that are not finite; train it again")
+        return output[0].T.float().cpu(), positions
+
+
+def load_model(path: str | Path, *, device: str = "auto") -> Model:
+    """Load a checkpoint for `actline.detect`.
+
+    Args:
+        path: a checkpoint of `actline train` or `actline convert`.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        CheckpointError: the file cannot be used.
+        DeviceError: the device is not on this machine.
+    """
+    network, card = load_checkpoint(path)
+    return prepare(network, card, device=device, where=str(path))
+
+
+def prepare(
+    network: nn.Module, card: ModelCard, *, device: str = "auto", where: str = "the network"
+) -> Model:
+    """Put a network on its device, in evaluation mode, ready for `detect`.
+
+    Raises:
+        CheckpointError: it cannot detect: it gives one result a clip, or lacks its Fine stream.
+        DeviceError: the device is not on this machine.
+    """
+    if isinstance(network, CoarseFine) and network.fine is None:
+        raise CheckpointError(
+            f"{where} holds the Coarse stream alone; "
+            "convert it again with --fine and the Fine stream's checkpoint"
+        )
+    if not getattr(card.network, "per_frame", True):
+        raise CheckpointError(
+            f"{where} gives one result a clip, not one a frame; "
+            "train it for detection with init= in a recipe"
+        )
+    chosen = find_device(device)
+    network = network.to(chosen, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return Model(network.eval(), card, chosen)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; "auto" is a GPU where there is one.
+
+    Raises:
+        DeviceError: it is not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise DeviceError(
+            f'device "{name}" is not on this machine; use --device cpu, or auto'
+        ) from error
+    if device.type == "meta":
+        raise DeviceError('device "meta" computes nothing; use --device cpu, or auto')
+    return device
