@@ -1,0 +1,127 @@
+"""The `Charades_v1_localize` protocol: 25 equally spaced frames a video, and its submission file.
+
+A submission's line is the video, the frame's number from 1 to 25, and a score for each class,
+separated by spaces. Frame i is at (i - 1) / 25 of the duration, and a class is positive there when
+its activity starts no later and ends no earlier (Charades' own evaluation script).
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.errors import PredictionError
+from actline.evaluate.dense import FrameScore, interpolate, summarize
+from actline.files import write_text
+from actline.timeline import FrameScores
+
+PROTOCOL = "per-frame mAP (Charades_v1_localize, 25 frames a video)"
+FRAMES = 25
+
+Submission = dict[str, NDArray[np.float32]]
+"""Scores (25, C) by video id."""
+
+
+def frame_times_of(duration: float) -> NDArray[np.float64]:
+    """The 25 times of a video, in seconds."""
+    return np.arange(FRAMES) / FRAMES * duration
+
+
+def localize(annotations: Annotations, predictions: dict[str, FrameScores]) -> Submission:
+    """Scores at the 25 frames of every annotated video that has predictions."""
+    return {
+        video.id: interpolate(predictions[video.id], frame_times_of(_duration(video)))
+        for video in annotations.videos
+        if video.id in predictions
+    }
+
+
+def evaluate_localize(
+    annotations: Annotations, submission: Submission, *, draws: int = 0, seed: int = 0
+) -> FrameScore:
+    """Score a submission; a video that is not in it counts as 25 frames of the lowest score."""
+    frames = []
+    lowest = min((float(scores.min()) for scores in submission.values()), default=0.0)
+    for video in annotations.videos:
+        times = frame_times_of(_duration(video))
+        labels = np.zeros((FRAMES, len(annotations.classes)), np.float32)
+        for activity in video.activities:
+            inside = (activity.start <= times) & (times <= activity.end)
+            labels[inside, annotations.classes.index(activity.label)] = 1
+        scores = submission.get(video.id)
+        there = scores is not None
+        if scores is None:
+            scores = np.full(labels.shape, lowest, np.float32)
+        frames.append((scores, labels, there))
+    return summarize(PROTOCOL, annotations.classes, frames, draws=draws, seed=seed)
+
+
+def write_submission(submission: Submission, path: Path) -> None:
+    """Write the file that Charades' evaluation reads, whole or not at all."""
+    lines = []
+    for video, scores in submission.items():
+        for number, row in enumerate(scores, 1):
+            lines.append(f"{video} {number} " + " ".join(f"{value:.6g}" for value in row))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_submission(path: Path, classes: int) -> Submission:
+    """Read a submission, or the CSV that the authors' code writes (`video,time,"scores"`).
+
+    Raises:
+        PredictionError: with the line: a wrong number of scores, a frame that is not one of 1 to
+            25, twice or missing, or scores that are not finite numbers.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PredictionError(f"cannot read the submission {path}: {error}") from error
+    as_csv = "," in text.split("\n", 1)[0]
+    result: dict[str, NDArray[np.float32]] = {}
+    seen: dict[str, int] = {}
+    rows = (
+        csv.reader(io.StringIO(text)) if as_csv else (ln.split(" ", 2) for ln in text.splitlines())
+    )
+    for line, row in enumerate(rows, 1):
+        if not row or row == [""]:
+            continue
+        where = f"{path}, line {line}"
+        if len(row) != 3:
+            raise PredictionError(f"{where}: expected a video, a frame and {classes} scores")
+        video = row[0]
+        # The authors' rows are in the order of the frames and hold a time instead of a number.
+        frame = seen.get(video, 0) if as_csv else _frame_number(row[1], where)
+        scores = np.array(row[2].split(), dtype=object)
+        if len(scores) != classes:
+            raise PredictionError(f"{where}: {len(scores)} scores for {classes} classes")
+        try:
+            values = scores.astype(np.float32)
+        except ValueError as error:
+            raise PredictionError(f"{where}: a score is not a number") from error
+        if not np.isfinite(values).all():
+            raise PredictionError(f"{where}: a score is not a finite number")
+        table = result.setdefault(video, np.full((FRAMES, classes), np.nan, np.float32))
+        if frame >= FRAMES or not np.isnan(table[frame, 0]):
+            raise PredictionError(f"{where}: frame {frame + 1} of {video} is there twice")
+        table[frame] = values
+        seen[video] = frame + 1
+    for video, table in result.items():
+        if np.isnan(table).any():
+            missing = int(np.isnan(table[:, 0]).argmax()) + 1
+            raise PredictionError(f"{path}: frame {missing} of {video} is missing")
+    if not result:
+        raise PredictionError(f"{path} holds no scores; write it with `actline evaluate`")
+    return result
+
+
+def _frame_number(text: str, where: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= FRAMES:
+        raise PredictionError(f"{where}: {text} is not a frame from 1 to {FRAMES}")
+    return int(text) - 1
+
+
+def _duration(video: AnnotatedVideo) -> float:
+    return video.duration or max((a.end for a in video.activities), default=1.0)

@@ -1,0 +1,113 @@
+"""Validation while training: per-frame mAP over whole videos, and thresholds for detection."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from actline.data.annotations import Annotations, frame_labels
+from actline.data.dense import folder_rate
+from actline.data.read import read_annotations
+from actline.detect.dense import score_video
+from actline.detect.model import find_device, prepare
+from actline.errors import AnnotationError
+from actline.evaluate.average_precision import average_precision
+from actline.evaluate.thresholds import choose_thresholds
+from actline.progress import progress
+from actline.timeline import FrameScores
+from actline.train.checkpoint import ModelCard
+from actline.train.loop import TrainingResult, Validation, train
+from actline.train.recipe import Recipe
+from actline.video.sampling import find_video
+
+PROTOCOL = "per-frame mAP"
+
+
+def train_and_validate(recipe: Recipe, *, device: str = "auto") -> TrainingResult:
+    """Run a recipe, validating on its validation subset.
+
+    Raises:
+        ActlineError: as `train`, and for annotations that cannot be used.
+    """
+    chosen = find_device(device)
+    annotations = usable(
+        recipe, read_annotations(recipe.data.annotations, classes=_classes(recipe))
+    )
+    held_out = annotations.subset(recipe.data.validation_subset)
+
+    def validate(network: nn.Module, card: ModelCard) -> Validation:
+        return validate_dense(
+            network,
+            card,
+            held_out,
+            Path(recipe.data.videos),
+            device=str(chosen),
+            frame_rate=recipe.data.frame_rate,
+        )
+
+    return train(
+        recipe,
+        annotations.subset(recipe.data.train_subset),
+        validate=validate,
+        cpu=chosen.type == "cpu",
+    )
+
+
+def validate_dense(
+    network: nn.Module,
+    card: ModelCard,
+    annotations: Annotations,
+    videos: Path,
+    *,
+    device: str,
+    frame_rate: float = 24.0,
+) -> Validation:
+    """Per-frame mAP (over classes that occur) at the sampled frames, and best thresholds.
+
+    Raises:
+        VideoError: a validation video cannot be read.
+    """
+    model = prepare(network, card, device=device)
+    scores: list[FrameScores] = []
+    labels = []
+    with progress("validating", total=len(annotations.videos), unit="videos") as advance:
+        for video in annotations.videos:
+            path = find_video(videos, video.id)
+            rate = folder_rate(video, path, frame_rate)
+            found, _ = score_video(path, model, frame_rate=rate)
+            scores.append(found)
+            labels.append(frame_labels(video.activities, annotations.classes, found.times))
+            advance()
+    probabilities = np.concatenate([found.probabilities for found in scores])
+    targets = np.concatenate(labels)
+    precision = average_precision(probabilities, targets)
+    occurs = targets.any(axis=0)
+    return Validation(
+        score=float(precision[occurs].mean()) if occurs.any() else 0.0,
+        protocol=PROTOCOL,
+        thresholds=tuple(float(t) for t in choose_thresholds(probabilities, targets)),
+    )
+
+
+def usable(recipe: Recipe, annotations: Annotations) -> Annotations:
+    """Without the videos that are shorter than the recipe takes.
+
+    Raises:
+        AnnotationError: none is left.
+    """
+    kept = tuple(
+        video
+        for video in annotations.videos
+        if video.duration is None or video.duration >= recipe.data.min_seconds
+    )
+    if not kept:
+        raise AnnotationError(
+            f"{recipe.data.annotations}: every video is shorter than data.min_seconds "
+            f"({recipe.data.min_seconds}); lower it"
+        )
+    return replace(annotations, videos=kept)
+
+
+def _classes(recipe: Recipe) -> Path | None:
+    return Path(recipe.data.classes) if recipe.data.classes else None

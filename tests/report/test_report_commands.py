@@ -1,0 +1,133 @@
+"""`actline plot` and `actline report` from files, as a person runs them."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from report_samples import encode_video, sample_timeline, sample_truth
+
+from actline.cli import plot, report
+from actline.errors import ActlineError, AnnotationError, PredictionError, VideoError
+from actline.timeline_formats import save
+
+
+def run(command, *arguments: str | Path) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    name = command.__name__.rsplit(".", 1)[-1]
+    parsed = parser.parse_args([name, *map(str, arguments)])
+    parsed.run(parsed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with `videos/`, `found/` and `annotations.csv` of two videos."""
+    lines = ["video,label,start,end"]
+    (tmp_path / "videos").mkdir()
+    for seed, name in enumerate(["kitchen", "hall"]):
+        timeline = sample_timeline(name, seed=seed)
+        save(timeline, tmp_path / "found")
+        encode_video(tmp_path / "videos" / f"{name}.mp4")
+        lines += [f'{name},"{a.label}",{a.start},{a.end}' for a in sample_truth(timeline)]
+    (tmp_path / "annotations.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def page_data(page: Path) -> list[dict]:
+    text = page.read_text(encoding="utf-8")
+    start = text.index('id="data">') + len('id="data">')
+    return json.loads(text[start : text.index("</script>", start)])
+
+
+@pytest.mark.parametrize("prediction", ["kitchen.json", "kitchen.npz", "kitchen.csv"])
+def test_plot_draws_a_png_from_every_form(folder: Path, prediction: str):
+    out = folder / "timeline.png"
+    run(plot, folder / "found" / prediction, "--out", out)
+    with Image.open(out) as picture:
+        picture.load()
+
+
+def test_plot_takes_scores_from_beside_the_json_and_truth_from_annotations(folder: Path):
+    out = folder / "timeline.svg"
+    annotations = folder / "annotations.csv"
+    run(plot, folder / "found/kitchen.json", "--annotations", annotations, "--out", out)
+    text = out.read_text(encoding="utf-8")
+    for expected in ("probability", "Grid Pool samples", ">true<", "open door"):
+        assert expected in text
+
+
+def test_plot_draws_the_classes_asked_for(folder: Path):
+    out = folder / "timeline.svg"
+    run(plot, folder / "found/kitchen.npz", "--out", out, "--classes", "never, open door")
+    text = out.read_text(encoding="utf-8")
+    assert "never" in text
+    assert "close door" not in text
+
+
+def test_plot_says_what_is_wrong(folder: Path):
+    out = folder / "timeline.png"
+    with pytest.raises(PredictionError, match="no_such"):
+        run(plot, folder / "found/no_such.json", "--out", out)
+    with pytest.raises(PredictionError, match='"dance"'):
+        run(plot, folder / "found/kitchen.npz", "--out", out, "--classes", "dance")
+    (folder / "others.csv").write_text("video,label,start,end\nother,x,0,1\n")
+    with pytest.raises(AnnotationError, match='no video "kitchen"'):
+        run(
+            plot,
+            folder / "found/kitchen.npz",
+            "--out",
+            out,
+            "--annotations",
+            folder / "others.csv",
+        )
+    assert not out.exists()
+
+
+def test_report_shows_every_video_of_the_folder(folder: Path, capsys: pytest.CaptureFixture[str]):
+    out = folder / "report.html"
+    arguments = ["--videos", folder / "videos", "--annotations", folder / "annotations.csv"]
+    run(report, folder / "found", *arguments, "--out", out)
+    assert capsys.readouterr().out.strip().endswith("report.html")
+    videos = page_data(out)
+    assert [video["id"] for video in videos] == ["hall", "kitchen"]
+    for video in videos:
+        assert video["hasTruth"]
+        assert video["note"] == ""
+        assert len(video["sampled"]) == 24
+        assert video["curves"] is not None
+
+
+def test_report_shows_the_videos_asked_for_in_their_order(folder: Path):
+    out = folder / "report.html"
+    arguments = ["--videos", folder / "videos", "--out", out, "--video", "kitchen", "hall"]
+    run(report, folder / "found", *arguments)
+    assert [video["id"] for video in page_data(out)] == ["kitchen", "hall"]
+
+
+def test_report_goes_on_without_a_video_that_is_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    (folder / "videos" / "hall.mp4").unlink()
+    out = folder / "report.html"
+    run(report, folder / "found", "--videos", folder / "videos", "--out", out)
+    assert "hall" in capsys.readouterr().err
+    assert [bool(video["note"]) for video in page_data(out)] == [True, False]
+
+
+def test_report_says_what_is_wrong(folder: Path):
+    out = folder / "report.html"
+    with pytest.raises(VideoError, match="nowhere"):
+        run(report, folder / "found", "--videos", folder / "nowhere", "--out", out)
+    with pytest.raises(PredictionError, match="no folder"):
+        run(report, folder / "nowhere", "--videos", folder / "videos", "--out", out)
+    arguments = ["--videos", folder / "videos", "--out", out]
+    with pytest.raises(PredictionError, match='"dance"'):
+        run(report, folder / "found", *arguments, "--video", "dance")
+    with pytest.raises(ActlineError, match="missing"):
+        run(report, folder / "found", *arguments, "--metrics", folder / "missing.json")
+    (folder / "found" / "kitchen.npz").write_bytes(b"PK cut")
+    with pytest.raises(PredictionError, match=r"kitchen\.npz"):
+        run(report, folder / "found", *arguments)
+    assert not out.exists()
