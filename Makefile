@@ -13,6 +13,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+demo: $(VENV)/installed
+	$(BIN)/actline demo --out demo
+
 test: lint
 	$(BIN)/pytest
 

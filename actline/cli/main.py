@@ -16,6 +16,7 @@ COMMANDS = (
     "evaluate",
     "plot",
     "report",
+    "demo",
 )
 
 

@@ -114,7 +114,8 @@ class FilterAlign(nn.Module):
         self.to_shift = Projection(channels, channels)
 
     def forward(self, features: Tensor, alignment: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        aligned = align(*self.filter(features), alignment, mask)
+        filtered, attention = self.filter(features)
+        aligned = align(filtered, attention, alignment, mask)
         return self.to_scale(aligned), self.to_shift(aligned)
 
 
@@ -160,7 +161,8 @@ class FuseLogits(nn.Module):
         self.to_shift = Projection(channels, classes, dropout=dropout)
 
     def forward(self, logits: Tensor, features: Tensor, alignment: Tensor, mask: Tensor) -> Tensor:
-        aligned = align(*self.filter(features), alignment, mask)
+        filtered, attention = self.filter(features)
+        aligned = align(filtered, attention, alignment, mask)
         averaged = aligned.mean(dim=(3, 4), keepdim=True)  # (B, C, P, 1, 1)
         scale = self.to_scale(averaged).sigmoid().flatten(2)
         return logits * scale + self.to_shift(averaged).flatten(2)

@@ -1,0 +1,90 @@
+"""`actline report`: one page that shows videos beside their timelines."""
+
+import argparse
+import sys
+from pathlib import Path
+
+MOST_VIDEOS = 20  # of a report when none are named: a page is looked at by a person
+
+EXAMPLES = """\
+The page holds everything, videos too, and needs no network. Click on the timeline to go there.
+Without --video the first 20 videos are shown.
+
+examples:
+  actline report detections --videos videos --out report.html
+  actline report detections --videos videos --annotations annotations.json \\
+      --metrics results.json --video kitchen hall
+"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "report",
+        help="write a page with videos, timelines and scores",
+        description="Write one self-contained HTML page that shows videos beside their timelines.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("predictions", metavar="PREDICTIONS", type=Path, help="folder of detect")
+    parser.add_argument("--videos", required=True, type=Path, help="folder of the videos")
+    parser.add_argument("--annotations", type=Path, help="true activities to show as well")
+    parser.add_argument(
+        "--metrics",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        type=Path,
+        help="scores that `actline evaluate --out` wrote, one table each",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("report.html"), help="(default: report.html)"
+    )
+    parser.add_argument("--video", metavar="ID", nargs="+", help="which videos, in this order")
+    parser.add_argument(
+        "--link", action="store_true", help="link the videos in place of putting them in the page"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the report."""
+    from actline.errors import PredictionError, VideoError
+    from actline.report.html import Shown, write_report
+    from actline.report.metrics import read_metrics
+    from actline.timeline_formats import load_folder
+    from actline.video.sampling import find_video
+
+    if not arguments.videos.is_dir():
+        raise VideoError(f"{arguments.videos} is no folder; name the one that holds the videos")
+    metrics = [table for path in arguments.metrics for table in read_metrics(path)]
+    annotations = None
+    if arguments.annotations is not None:
+        from actline.data.read import read_annotations
+
+        annotations = read_annotations(arguments.annotations)
+    found = {timeline.video: timeline for timeline in load_folder(arguments.predictions)}
+    wanted = arguments.video or sorted(found)[:MOST_VIDEOS]
+    for video in wanted:
+        if video not in found:
+            raise PredictionError(f'{arguments.predictions} has no predictions of video "{video}"')
+    if len(wanted) < len(found) and not arguments.video:
+        print(f"showing {len(wanted)} of {len(found)} videos; choose others with --video")
+    shown = []
+    for video in wanted:
+        try:
+            path = find_video(arguments.videos, video)
+        except VideoError as error:
+            print(f"actline: {error}", file=sys.stderr)
+            path = None
+        truth = None
+        if annotations is not None and video in annotations:
+            truth = annotations[video].activities
+        elif annotations is not None:
+            print(f'actline: {arguments.annotations} has no video "{video}"', file=sys.stderr)
+        shown.append(Shown(found[video], path, truth))
+    print(
+        write_report(
+            arguments.out, timelines=shown, metrics=metrics, embed_video=not arguments.link
+        )
+    )
