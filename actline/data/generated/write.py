@@ -100,8 +100,9 @@ def write_video(path: Path, scenario: Scenario, size: tuple[int, int], rate: flo
             "libx264",
             rate=Fraction(rate).limit_denominator(1000),
             # Small pictures: a quality at which motion is not washed out, quickly.
-            options={"preset": "veryfast", "crf": "20", "threads": "1"},
+            options={"preset": "veryfast", "crf": "20"},
         )
+        stream.codec_context.thread_count = 1
         stream.codec_context.gop_size = max(1, round(2 * rate))  # a seek costs two seconds at most
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
