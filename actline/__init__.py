@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actline.detect.dense import detect
-    from actline.detect.model import load_model
+    from actline.detection.dense import detect
+    from actline.detection.model import load_model
     from actline.errors import ActlineError
     from actline.timeline import Activity, FrameScores, Timeline
 
@@ -24,8 +24,8 @@ _HOMES = {
     "ActlineError": "actline.errors",
     "FrameScores": "actline.timeline",
     "Timeline": "actline.timeline",
-    "detect": "actline.detect.dense",
-    "load_model": "actline.detect.model",
+    "detect": "actline.detection.dense",
+    "load_model": "actline.detection.model",
 }
 
 

@@ -1,4 +1,4 @@
-"""Every bad input is one line that names the file and the mend; exit code 1, nothing half-written."""
+"""Bad input is one line that names the file and the mend; exit code 1, nothing half-written."""
 
 import json
 import os
@@ -105,7 +105,7 @@ CASES: dict[str, tuple[Callable[[Kit], list[str]], str]] = {
         "no video in",
     ),
     "two videos of one name": (
-        lambda k: k.detect(k.write("a/v.mp4", "x"), str(k.write("b/v.mp4", "x"))),
+        lambda k: ["detect", str(k.write("a/v.mp4", "x")), *k.detect(k.write("b/v.mp4", "x"))[1:]],
         "have the same name",
     ),
     "missing checkpoint": (

@@ -47,14 +47,14 @@ def write_video(
         container.mux(stream.encode())
 
 
-def write_recipe(path: Path, data: Path, **changes) -> Path:
+def write_recipe(path: Path, own_data: Path, /, **changes) -> Path:
     """A recipe that trains in seconds; `changes` replace top-level keys."""
     recipe = {
         "name": "tiny",
         "out": str(path.parent / "run"),
         "data": {
-            "annotations": str(data),
-            "videos": str(data / "videos"),
+            "annotations": str(own_data),
+            "videos": str(own_data / "videos"),
             "workers": 0,
         },
         "clip": {"rate": 5, "frames": 8, "size": 32, "short_sides": [32, 36], "flip": 0.5},

@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from actline.cli.inputs import expand_videos, for_each_video
-    from actline.detect.dense import detect
-    from actline.detect.model import load_model
-    from actline.detect.results import claim_folder
+    from actline.detection.dense import detect
+    from actline.detection.model import load_model
+    from actline.detection.results import claim_folder
     from actline.progress import progress
     from actline.timeline_formats import parse_formats, save
 

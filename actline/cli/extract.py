@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from actline.cli.inputs import expand_videos, for_each_video
     from actline.data.features import check_origin, feature_path
-    from actline.detect.extract import extract
-    from actline.detect.model import load_model
+    from actline.detection.extract import extract
+    from actline.detection.model import load_model
     from actline.errors import FeatureError
     from actline.train.checkpoint import weights_hash
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.data.features import FeatureOrigin, feature_count, feature_path, load_features
+from actline.errors import ActlineError
 from actline.video.decode import ShortSide, read_clip
 from actline.video.sampling import AtRate, EveryNth, Sampling, find_video, sample_times
 from actline.video.transforms import TrainTransform, to_clip
@@ -164,6 +165,13 @@ class DenseClips(Dataset[DenseSample]):
             fine_start,
         )
 
+    def __getitems__(self, keys: list[tuple[int, int]]) -> "list[DenseSample] | ActlineError":
+        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
+        try:
+            return [self[key] for key in keys]
+        except ActlineError as error:
+            return error
+
     def labels(
         self, video: AnnotatedVideo, times: NDArray[np.float64], following: float | None
     ) -> Tensor:
@@ -241,8 +249,10 @@ def batches_per_epoch(length: int, batch_size: int, processes: int) -> int:
     return max(1, length // processes // batch_size)
 
 
-def collate(samples: Sequence[DenseSample]) -> DenseBatch:
-    """Put samples together, padding with zeros where lengths differ."""
+def collate(samples: Sequence[DenseSample] | ActlineError) -> DenseBatch | ActlineError:
+    """Put samples together, padding with zeros where lengths differ; pass an error on."""
+    if isinstance(samples, ActlineError):
+        return samples
     clip, frame_mask = pad_in_time([sample.clip for sample in samples])
     labels, label_mask = pad_in_time([sample.labels for sample in samples])
     videos = tuple(sample.video for sample in samples)

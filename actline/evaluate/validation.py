@@ -9,8 +9,8 @@ from torch import nn
 from actline.data.annotations import Annotations, frame_labels
 from actline.data.dense import folder_rate
 from actline.data.read import read_annotations
-from actline.detect.dense import score_video
-from actline.detect.model import find_device, prepare
+from actline.detection.dense import score_video
+from actline.detection.model import find_device, prepare
 from actline.errors import AnnotationError
 from actline.evaluate.average_precision import average_precision
 from actline.evaluate.thresholds import choose_thresholds

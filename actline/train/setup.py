@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from actline.data.annotations import Annotations
 from actline.data.dense import DenseBatch, DenseClips, TrainingBatches, collate
-from actline.errors import CheckpointError
+from actline.errors import ActlineError, CheckpointError
 from actline.models.coarse_fine import CoarseFine
 from actline.models.config import CoarseFineConfig
 from actline.train.checkpoint import (
@@ -108,7 +108,11 @@ def batches_for(
     first_step: int,
     last_step: int,
 ) -> Iterator[DenseBatch]:
-    """This process's batches of optimizer steps `first_step` to before `last_step`."""
+    """This process's batches of optimizer steps `first_step` to before `last_step`.
+
+    Raises:
+        VideoError, FeatureError: while iterating, a video or its features cannot be used.
+    """
     sampler = TrainingBatches(
         len(dataset),
         batch_size=recipe.batch_size,
@@ -118,15 +122,17 @@ def batches_for(
         process=accelerator.process_index,
         processes=accelerator.num_processes,
     )
-    return iter(
-        DataLoader(
-            dataset,
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=recipe.data.workers,
-            pin_memory=accelerator.device.type == "cuda",
-        )
+    loader = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=recipe.data.workers,
+        pin_memory=accelerator.device.type == "cuda",
     )
+    for batch in loader:
+        if isinstance(batch, ActlineError):
+            raise batch
+        yield batch
 
 
 def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

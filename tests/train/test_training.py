@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from actline.video.sampling import find_video
 from safetensors.torch import load_file
 from tiny import write_data, write_recipe
 
-from actline.detect.extract import extract
-from actline.detect.model import load_model
+from actline.detection.extract import extract
+from actline.detection.model import load_model
 from actline.errors import FeatureError, TrainingError
 from actline.evaluate.validation import train_and_validate
 from actline.train.checkpoint import load_checkpoint, weights_hash
 from actline.train.recipe import read_recipe
+from actline.video.sampling import find_video
 
 COARSE_FINE = {
     "pooling": "grid",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from actline.detect.model import Model
+from actline.detection.model import Model
 from actline.errors import OutputError
 from actline.files import write_text
 from actline.train.checkpoint import weights_hash

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from actline.data.features import FeatureOrigin, feature_path, save_features
-from actline.detect.dense import card_sampling, windows
-from actline.detect.model import Model
-from actline.detect.windows import window_starts
+from actline.detection.dense import card_sampling, windows
+from actline.detection.model import Model
+from actline.detection.windows import window_starts
 from actline.errors import CheckpointError
 from actline.models.fusion import pool_in_space
 from actline.models.x3d import X3D, StageFeatures

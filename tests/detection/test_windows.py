@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actline.detect.activities import find_activities
-from actline.detect.dense import windows
-from actline.detect.windows import blend_weights, window_starts
+from actline.detection.activities import find_activities
+from actline.detection.dense import windows
+from actline.detection.windows import blend_weights, window_starts
 from actline.timeline import FrameScores
 
 lengths = st.tuples(st.integers(1, 300), st.integers(2, 64), st.integers(0, 32)).filter(

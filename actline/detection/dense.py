@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.detect.activities import find_activities
-from actline.detect.model import Model
-from actline.detect.windows import blend_weights, window_starts
+from actline.detection.activities import find_activities
+from actline.detection.model import Model
+from actline.detection.windows import blend_weights, window_starts
 from actline.timeline import FrameScores, Timeline
 from actline.train.checkpoint import ModelCard
 from actline.video.decode import ShortSide, probe, read_frames
