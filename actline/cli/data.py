@@ -25,14 +25,37 @@ def add_parser(subparsers) -> None:
 
     check = commands.add_parser(
         "check",
-        help="tell what is wrong with a data set",
+        help="tell what is wrong with a data set, and what is in it",
+        description="Tell what is wrong with a data set, and what is in it. The exit status is 1 "
+        "when something is wrong that training, detection or evaluation would stumble over.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("data", metavar="FOLDER", type=Path, help="or an annotations file")
-    check.add_argument("--videos", type=Path, help="folder (default: FOLDER/videos)")
-    check.add_argument("--classes", type=Path, help="names of the classes, one a line")
+    check.add_argument(
+        "data", metavar="FOLDER", type=Path, help="a data set's folder, or an annotations file"
+    )
+    check.add_argument(
+        "--annotations", type=Path, metavar="FILE", help="(default: the ones in FOLDER)"
+    )
+    check.add_argument(
+        "--videos", type=Path, metavar="DIR", help="folder (default: FOLDER/videos, or FOLDER)"
+    )
+    check.add_argument(
+        "--classes", type=Path, metavar="FILE", help="class names (default: FOLDER/classes.txt)"
+    )
     check.add_argument("--plot", type=Path, metavar="FILE", help="draw statistics as PNG or SVG")
+    check.add_argument("--all", action="store_true", help="show every case, not just examples")
+    check.add_argument(
+        "--quick",
+        action="store_true",
+        help="read only the beginnings of videos: one that is cut off may not be found",
+    )
+    check.add_argument(
+        "--frame-rate",
+        type=float,
+        default=24.0,
+        help="frames a second of videos that are folders of frames (default: 24)",
+    )
     check.set_defaults(run=run_check)
 
     generate = commands.add_parser(
@@ -60,73 +83,156 @@ def add_parser(subparsers) -> None:
     convert.add_argument("input", metavar="IN", type=Path)
     convert.add_argument("output", metavar="OUT", type=Path, help="ending in .csv or .json")
     convert.add_argument("--classes", type=Path, help="names of the classes, one a line")
-    convert.add_argument("--charades", action="store_true", help="JSON as charades.json")
+    convert.add_argument(
+        "--charades", action="store_true", help="JSON as charades.json, with class numbers"
+    )
     convert.set_defaults(run=run_convert)
 
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Check; 1 when something serious is wrong."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from actline.data.check import check
-    from actline.data.read import read_annotations
+    from actline.data.check import check_annotations, check_videos
+    from actline.data.read import find_classes, read_annotations
+    from actline.data.statistics import statistics
+    from actline.errors import AnnotationError, OutputError
     from actline.progress import progress
 
-    annotations = read_annotations(arguments.data, classes=arguments.classes)
-    videos = arguments.videos
-    if videos is None and arguments.data.is_dir():
-        videos = arguments.data / "videos"
-    with progress("looking at videos", len(annotations.videos), unit="videos") as advance:
-        findings, statistics = check(annotations, videos, advance=advance)
-
-    console = Console()
-    if findings:
-        table = Table(title="what was found", title_justify="left")
-        for heading in ("", "what", "how many", "such as"):
-            table.add_column(heading, justify="right" if heading == "how many" else "left")
-        for finding in findings:
-            mark = "error" if finding.serious else "note"
-            table.add_row(mark, finding.what, str(finding.count), finding.example)
-        console.print(table)
-    else:
-        print("nothing wrong was found")
-    _show_statistics(console, statistics)
+    given: Path = arguments.data
+    if arguments.plot and arguments.plot.suffix.lower() not in (".png", ".svg"):
+        raise OutputError(f"cannot draw {arguments.plot}: name a file ending in .png or .svg")
+    if not arguments.frame_rate > 0:
+        raise AnnotationError(f"--frame-rate {arguments.frame_rate:g} must be above 0, such as 24")
+    folder = given if given.is_dir() else given.parent
+    annotations = read_annotations(
+        arguments.annotations or given,
+        classes=arguments.classes or find_classes(folder),
+        strict=False,
+    )
+    findings = check_annotations(annotations)
+    seconds = None
+    videos = arguments.videos or _default_videos(folder, required=given.is_dir())
+    if videos is not None:
+        with progress("looking at videos", len(annotations.videos), unit="videos") as advance:
+            more, seconds = check_videos(
+                annotations,
+                videos,
+                whole=not arguments.quick,
+                frame_rate=arguments.frame_rate,
+                advance=advance,
+            )
+        findings = (*more, *findings)
+    found = statistics(annotations, seconds)
     if arguments.plot:
         from actline.report.statistics import plot_statistics
 
-        plot_statistics(statistics, arguments.plot)
+        plot_statistics(found, arguments.plot)
+    _show_statistics(found)
+    _show_findings(findings, examples=None if arguments.all else 3)
+    if videos is None:
+        print("no videos were looked at; name their folder with --videos")
+    if arguments.plot:
         print(f"statistics drawn in {arguments.plot}")
     return 1 if any(finding.serious for finding in findings) else 0
 
 
-def _show_statistics(console, statistics) -> None:
-    import numpy as np
-    from rich.table import Table
+def _default_videos(folder: Path, *, required: bool) -> Path | None:
+    """The folder of videos where none is named; None only if it is not `required`."""
+    from actline.data.check import holds_videos
 
-    hours = statistics.seconds.sum() / 3600
-    subsets = ", ".join(f"{count} {name}" for name, count in statistics.subsets.items())
-    print(f"{statistics.videos} videos ({subsets}), {hours:.2f} hours")
-    lengths = statistics.lengths
+    if (folder / "videos").is_dir():
+        return folder / "videos"
+    if holds_videos(folder):
+        return folder
+    return folder / "videos" if required else None
+
+
+def _show_findings(findings, *, examples: int | None) -> None:
+    """Errors first; of each kind how often, and some of the cases."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not findings:
+        print("nothing wrong was found")
+        return
+    table = Table(box=None, padding=(0, 1), title="what was found", title_justify="left")
+    table.add_column("")
+    table.add_column("how many", justify="right")
+    table.add_column("what, and where")
+    for finding in sorted(findings, key=lambda finding: not finding.serious):
+        limit = examples if finding.serious or examples is None else 1
+        cases = [_printable(case) for case in finding.examples[:limit]]
+        rest = len(finding.examples) - len(cases)
+        short = max(map(len, cases)) < 40
+        listed = (", " if short else "\n").join(cases) + (f" … {rest} more" if rest else "")
+        what = Text(finding.what, style="bold")
+        what.append(f"\n{listed}", style="not bold")
+        mark = Text("error", "bold red") if finding.serious else Text("note", "yellow")
+        table.add_row(mark, str(len(finding.examples)), what)
+    Console(highlight=False).print(table)
+    errors = sum(finding.serious for finding in findings)
+    print(f"{errors} kinds of errors, {len(findings) - errors} of notes")
+
+
+def _show_statistics(found) -> None:
+    """What is in the data set, with bars, on less than a screen."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    subsets = ", ".join(f"{count} {_printable(name)}" for name, count in found.subsets.items())
+    lengths = found.lengths
+    print(f"{found.videos} videos ({subsets}), {_time(found.seconds.sum())}")
     if len(lengths):
         print(
             f"{len(lengths)} activities of {lengths.mean():.1f} s on average "
             f"(median {np.median(lengths):.1f}, {lengths.min():.1f} to {lengths.max():.1f})"
         )
-    at_once = ", ".join(f"{n}: {100 * part:.0f} %" for n, part in enumerate(statistics.at_once[:8]))
-    print(f"activities at once, part of the time: {at_once}")
-    table = Table(title="activities of each class", title_justify="left")
-    table.add_column("class")
-    table.add_column("activities", justify="right")
-    table.add_column("")
-    ranked = sorted(statistics.per_class.items(), key=lambda item: -item[1])
-    most = max(1, ranked[0][1]) if ranked else 1
-    shown = ranked if len(ranked) <= 20 else ranked[:10] + ranked[-5:]
-    for label, count in shown:
-        table.add_row(label, str(count), "█" * round(30 * count / most))
+    print(f"{found.labels_per_frame:.2f} labels per frame; part of the time with")
+    parts = [*found.at_once[:4], *([found.at_once[4:].sum()] if len(found.at_once) > 4 else [])]
+    for count, part in enumerate(parts):
+        label = f"{count} or more" if count == 4 else str(count)
+        print(f"  {label:>9} {100 * part:5.1f} % {_bar(part, 1.0, 40)}")
+
+    ranked = sorted(found.per_class.items(), key=lambda item: -item[1])
+    if not ranked:
+        return
+    most = ranked[0][1]
+    shown = ranked if len(ranked) <= 16 else ranked[:10] + ranked[-4:]
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("class", overflow="ellipsis", no_wrap=True, max_width=40)
+    for heading in ("activities", "mean s", "in all"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for place, (label, count) in enumerate(shown):
+        if len(shown) < len(ranked) and place == 10:
+            table.add_row(f"… {len(ranked) - len(shown)} more", "", "", "", "")
+        total = found.class_seconds[label]
+        mean = f"{total / count:.1f}" if count else ""
+        table.add_row(
+            Text(_printable(label)), str(count), mean, _time(total), _bar(count, most, 20)
+        )
     console.print(table)
-    if len(shown) < len(ranked):
-        print(f"({len(ranked) - len(shown)} classes in between are not shown)")
+
+
+def _bar(value: float, most: float, width: int) -> str:
+    """A bar that shows at least a trace of what is not 0."""
+    if value <= 0 or most <= 0:
+        return ""
+    return "█" * round(width * value / most) or "▏"
+
+
+def _time(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def _printable(text: str) -> str:
+    """Text of a user's file without what would steer the terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def run_generate(arguments: argparse.Namespace) -> None:
@@ -157,20 +263,32 @@ def run_generate(arguments: argparse.Namespace) -> None:
 
 def run_convert(arguments: argparse.Namespace) -> None:
     """Read one form, write another."""
+    from collections import Counter
+
     from actline.data import activitynet, charades, table
     from actline.data.read import read_annotations
-    from actline.errors import AnnotationError
+    from actline.errors import OutputError
+    from actline.files import write_text
 
-    annotations = read_annotations(arguments.input, classes=arguments.classes)
-    if arguments.output.suffix.lower() == ".csv":
-        table.write_table(annotations, arguments.output)
-    elif arguments.output.suffix.lower() == ".json":
-        write = charades.write_json if arguments.charades else activitynet.write_json
-        write(annotations, arguments.output)
+    given, out = arguments.input, arguments.output
+    ending = out.suffix.lower()
+    if ending not in (".csv", ".json") or (arguments.charades and ending != ".json"):
+        wanted = ".json" if arguments.charades else ".csv or .json"
+        raise OutputError(f"cannot write {out}: name a file ending in {wanted}")
+    if out.exists() and given.exists() and out.samefile(given):
+        raise OutputError(f"{out} is the input itself; name another file")
+    annotations = read_annotations(given, classes=arguments.classes)
+    if ending == ".csv":
+        table.write_table(annotations, out)
+    elif arguments.charades:
+        charades.write_json(annotations, out)
+        names = out.with_suffix(".classes.txt")
+        write_text(names, "\n".join(annotations.classes) + "\n")
+        print(f"{names}: the names of the classes, to give with --classes")
     else:
-        raise AnnotationError(f"{arguments.output} must end in .csv or .json")
-    for problem in annotations.problems[:5]:
-        print(f"{problem.video}: {problem.what}")
-    print(
-        f"{arguments.output}: {len(annotations.videos)} videos, {len(annotations.problems)} mended"
-    )
+        activitynet.write_json(annotations, out)
+    for fault, count in Counter(f for p in annotations.problems for f in p.faults).items():
+        example = next(p for p in annotations.problems if fault in p.faults)
+        print(f"{count} {fault.value}, such as {_printable(f'{example.video}: {example.what}')}")
+    activities = sum(len(video.activities) for video in annotations.videos)
+    print(f"{out}: {len(annotations.videos)} videos, {activities} activities")

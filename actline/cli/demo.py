@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+import textwrap
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ example:
   actline demo --out demo
 """
 
-VIDEOS = 72
+VIDEOS = 320
 
 
 def add_parser(subparsers) -> None:
@@ -38,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     began = time.perf_counter()
     for command in commands(arguments.out, arguments.seed):
-        print(f"\n$ actline {shlex.join(command)}", flush=True)
+        shown = textwrap.shorten(shlex.join(command), 240, placeholder=" …")
+        print(f"\n$ actline {shown}", flush=True)
         status = main(command)
         if status:
             return status
@@ -50,7 +52,7 @@ def commands(out: Path, seed: int) -> list[list[str]]:
     """The commands of the demo, in order, without the leading `actline`."""
     data, videos = out / "data", out / "data" / "videos"
     fine, coarse_fine = out / "runs" / "fine", out / "runs" / "coarse-fine"
-    features, report = out / "features", out / "report.html"
+    report = out / "report.html"
     fine_best, coarse_fine_best = fine / "best.safetensors", coarse_fine / "best.safetensors"
     shared = [f"data.annotations={data}", f"data.videos={videos}", f"seed={seed}"]
     held_out = [str(videos / f"{name}.mp4") for name in held_out_videos()]
@@ -59,7 +61,8 @@ def commands(out: Path, seed: int) -> list[list[str]]:
     def detect_and_evaluate(name: str, checkpoint: Path) -> list[list[str]]:
         found = out / "detections" / name
         return [
-            ["detect", *held_out, "--checkpoint", str(checkpoint), "--out", str(found)],
+            ["detect", *held_out, "--checkpoint", str(checkpoint), "--out", str(found),
+             "--formats", "json,csv,vtt,npz"],
             ["evaluate", str(found), str(data), "--protocol", "dense", "--subset", "testing",
              "--out", str(out / f"{name}.json")],
         ]
@@ -68,10 +71,8 @@ def commands(out: Path, seed: int) -> list[list[str]]:
         ["data", "generate", "charades", "--out", str(data), "--videos", str(VIDEOS),
          "--seed", str(seed), "--difficulty", "easy", "--size", "72x72", "--rate", "10"],
         ["train", "recipes/generated/fine.yaml", f"out={fine}", *shared],
-        ["extract", str(videos), "--checkpoint", str(fine_best), "--out", str(features),
-         "--cells", "2"],
-        ["train", "recipes/generated/coarse_fine.yaml", f"out={coarse_fine}", *shared,
-         f"init={fine_best}", f"features.checkpoint={fine_best}", f"features.folder={features}"],
+        ["train", "recipes/generated/joint.yaml", f"out={coarse_fine}", f"init={fine_best}",
+         *shared],
         *detect_and_evaluate("fine", fine_best),
         *detect_and_evaluate("coarse-fine", coarse_fine_best),
         ["report", str(out / "detections" / "coarse-fine"), "--videos", str(videos),

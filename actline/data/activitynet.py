@@ -5,56 +5,65 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from actline.data.annotations import AnnotatedVideo, Annotations, Problem
-from actline.data.raw import number, tidy_video
+from actline.data.annotations import Annotations
+from actline.data.raw import Reading, name_of, number, shown
 from actline.errors import AnnotationError
 from actline.files import write_text
 from actline.timeline import Activity
 
 
-def is_activitynet_json(content: Any) -> bool:
+def is_json(content: Mapping[str, Any]) -> bool:
     """Whether JSON has a database, or is one itself (videos with `annotations`)."""
-    if not isinstance(content, dict):
-        return False
-    database = content.get("database", content)
-    return (
-        isinstance(database, dict)
-        and bool(database)
-        and all(isinstance(v, dict) and "annotations" in v for v in database.values())
+    return isinstance(content.get("database"), dict) or any(
+        isinstance(video, dict) and "annotations" in video for video in content.values()
     )
 
 
-def from_json(content: Mapping[str, Any], path: Path, classes: list[str] | None) -> Annotations:
+def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
     """Read the official form, and the flat one with `duration_second` in place of `duration`.
 
     Raises:
-        AnnotationError: an entry is malformed, or its class is not among given `classes`.
+        AnnotationError: an entry is malformed, or its class is not listed.
     """
-    videos: list[AnnotatedVideo] = []
-    problems: list[Problem] = []
-    labels: dict[str, None] = {}
-    for video_id, entry in content.get("database", content).items():
-        where = f"{path}: {video_id}"
-        duration = entry.get("duration", entry.get("duration_second"))
+    database = content.get("database")
+    videos = []
+    for video_id, entry in (database if isinstance(database, dict) else content).items():
+        where = f"{path}, video {video_id}"
+        try:
+            name_of(video_id, "video's id", str(path))
+            # Test videos are published without annotations, some without the empty list too.
+            annotations = entry.get("annotations", []) if isinstance(entry, dict) else None
+            if not isinstance(annotations, list):
+                raise AnnotationError(f"{where} has no list of annotations; add one, perhaps empty")
+            given = entry.get("duration", entry.get("duration_second"))
+            duration = None if given is None else number(given, f"{where}, duration")
+            subset = entry.get("subset")
+            subset = None if subset is None else name_of(subset, "subset", where)
+        except AnnotationError as error:
+            reading.mistake(video_id, error)
+            continue
         activities = []
-        for annotation in entry["annotations"]:
-            segment = annotation.get("segment") if isinstance(annotation, dict) else None
-            if not isinstance(segment, list) or len(segment) != 2 or "label" not in annotation:
-                raise AnnotationError(f"{where}: {annotation} has no label or no [start, end]")
-            label = str(annotation["label"])
-            if classes is not None and label not in classes:
-                raise AnnotationError(f'{where}: class "{label}" is not among the classes')
-            labels[label] = None
-            activities.append(Activity(label, number(segment[0], where), number(segment[1], where)))
-        video, found = tidy_video(
-            video_id,
-            str(entry.get("subset", "training")),
-            None if duration is None else number(duration, where),
-            activities,
+        for index, annotation in enumerate(annotations, 1):
+            try:
+                place = f"{path}, annotation {index} of {video_id}"
+                activities.append(_activity(annotation, video_id, place, reading))
+            except AnnotationError as error:
+                reading.mistake(video_id, error)
+        videos.append(
+            reading.video(video_id, subset=subset, duration=duration, activities=activities)
         )
-        videos.append(video)
-        problems += found
-    return Annotations(tuple(classes or sorted(labels)), tuple(videos), tuple(problems))
+    return Annotations(reading.class_names(), tuple(videos), tuple(reading.problems))
+
+
+def _activity(annotation: object, video_id: str, where: str, reading: Reading) -> Activity:
+    segment = annotation.get("segment") if isinstance(annotation, dict) else None
+    if not isinstance(annotation, dict) or not isinstance(segment, list) or len(segment) != 2:
+        raise AnnotationError(
+            f"{where}: {shown(annotation)} has no label or no segment [start, end]"
+        )
+    label = name_of(annotation.get("label"), "label", where)
+    start, end = number(segment[0], where), number(segment[1], where)
+    return Activity(reading.label(label, video_id, where), start, end)
 
 
 def write_json(annotations: Annotations, path: Path) -> None:
@@ -69,4 +78,5 @@ def write_json(annotations: Annotations, path: Path) -> None:
         }
         for video in annotations.videos
     }
-    write_text(path, json.dumps({"version": "actline", "database": database}, indent=1) + "\n")
+    content = {"version": "actline", "database": database}
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

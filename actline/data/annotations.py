@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ class AnnotatedVideo:
 
     Attributes:
         id: the video's name without folder and ending.
-        subset: "training", "validation" or "testing".
+        subset: "training", "validation" or "testing", or as the file calls another.
         duration: seconds; None where the file does not tell.
         activities: the true activities, confidence 1.
     """
@@ -27,12 +28,34 @@ class AnnotatedVideo:
     activities: tuple[Activity, ...]
 
 
+class Fault(StrEnum):
+    """What can be wrong in an annotation file that is read all the same."""
+
+    ENDS_LATE = "activities that end after their video"
+    STARTS_LATE = "activities that start at or after their video's end"
+    BACKWARDS = "activities that do not end after their start"
+    STARTS_EARLY = "activities that start before their video"
+    TWICE = "activities that are there twice"
+    DURATION = "videos whose duration is not positive"
+    NO_SUBSET = "videos without a subset"
+    # These two are errors but for `read_annotations(..., strict=False)`.
+    UNKNOWN_CLASS = "activities of a class that is not listed"
+    MALFORMED = "entries that cannot be understood"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong that a reader found and went on: `what` in one sentence, with the mend."""
+    """Something wrong that a reader found and went on.
+
+    Attributes:
+        video: the video's id; empty where none can be told.
+        what: in one sentence, with how it was dealt with.
+        faults: all that is wrong with this one activity or entry.
+    """
 
     video: str
     what: str
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)

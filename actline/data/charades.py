@@ -1,122 +1,149 @@
 """Charades: its official CSVs, and the JSON that the published detection code uses."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from actline.data.annotations import AnnotatedVideo, Annotations, Problem
-from actline.data.raw import number, read_text, tidy_video
+from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.raw import Reading, name_of, number, shown
+from actline.data.rows import Row, parse_rows
 from actline.errors import AnnotationError
 from actline.files import write_text
 from actline.timeline import Activity
 
 CSV_SUBSETS = {"Charades_v1_train.csv": "training", "Charades_v1_test.csv": "testing"}
 CLASSES_FILE = "Charades_v1_classes.txt"
+CSV_COLUMNS = ("id", "actions", "length")
 
 
-def read_classes(path: Path) -> dict[str, str]:
-    """Names by id from `Charades_v1_classes.txt`, whose lines are `c000 Holding some clothes`.
-
-    Raises:
-        AnnotationError: a line has no name.
-    """
-    names = {}
-    for line_number, line in enumerate(read_text(path).splitlines(), 1):
-        if line.strip():
-            key, _, name = line.strip().partition(" ")
-            if not name:
-                raise AnnotationError(f"{path}, line {line_number}: expected an id and a name")
-            names[key] = name
-    return names
-
-
-def read_csvs(paths: Mapping[Path, str], classes: Path) -> Annotations:
-    """Read official CSVs, each with the subset its videos are in.
+def from_csvs(
+    texts: Mapping[Path, str], subsets: Mapping[Path, str], reading: Reading
+) -> Annotations:
+    """Read official CSVs, given as their texts, each with the subset its videos are in.
 
     Raises:
-        AnnotationError: a file is malformed, or names a class that is not in `classes`.
+        AnnotationError: a file is malformed, names a class that is not listed, or a video twice.
     """
-    names = read_classes(classes)
+    seen: dict[str, str] = {}
     videos: list[AnnotatedVideo] = []
-    problems: list[Problem] = []
-    for path, subset in paths.items():
-        rows = csv.DictReader(io.StringIO(read_text(path)))
-        lacking = {"id", "actions", "length"} - set(rows.fieldnames or ())
-        if lacking:
-            raise AnnotationError(
-                f"{path}: column {min(lacking)} is missing; give Charades' own CSV"
+    for path, text in texts.items():
+        for row in parse_rows(text, path, CSV_COLUMNS):
+            try:
+                if row.cells < len(row.header):
+                    raise AnnotationError(f"{row.where}: the row is cut off; copy the file again")
+                video_id = name_of(row["id"], "video's id", row.where)
+                if video_id in seen:
+                    raise AnnotationError(
+                        f"{row.where}: video {video_id} is also at {seen[video_id]}; take one away"
+                    )
+                duration = number(row["length"], row.where)
+            except AnnotationError as error:
+                reading.mistake(row["id"], error)
+                continue
+            seen[video_id] = row.where
+            videos.append(
+                reading.video(
+                    video_id,
+                    subset=subsets[path],
+                    duration=duration,
+                    activities=_csv_activities(row, video_id, reading),
+                )
             )
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            if row["actions"] is None or row["length"] is None:
-                raise AnnotationError(f"{where}: the row is cut off; copy the file again")
-            activities = []
-            for action in filter(None, row["actions"].split(";")):
-                parts = action.split()
-                if len(parts) != 3:
-                    raise AnnotationError(f'{where}: "{action}" is not "class start end"')
-                if parts[0] not in names:
-                    raise AnnotationError(f"{where}: class {parts[0]} is not in {classes.name}")
-                start, end = number(parts[1], where), number(parts[2], where)
-                activities.append(Activity(names[parts[0]], start, end))
-            video, found = tidy_video(row["id"], subset, number(row["length"], where), activities)
-            videos.append(video)
-            problems += found
-    return Annotations(tuple(names.values()), tuple(videos), tuple(problems))
+    return Annotations(reading.class_names(), tuple(videos), tuple(reading.problems))
 
 
-def is_charades_json(content: Any) -> bool:
+def _csv_activities(row: Row, video_id: str, reading: Reading) -> list[Activity]:
+    """The cell `c092 11.90 21.20;c147 0.00 12.60`."""
+    activities = []
+    for action in filter(None, (part.strip() for part in row["actions"].split(";"))):
+        where = f"{row.where} ({video_id})"
+        try:
+            parts = action.split()
+            if len(parts) != 3 or parts[0][:1] != "c":
+                raise AnnotationError(
+                    f'{where}: {shown(action)} is not an action such as "c092 11.90 21.20"'
+                )
+            label = _label(parts[0][1:], video_id, where, reading)
+            start, end = number(parts[1], where), number(parts[2], where)
+        except AnnotationError as error:
+            reading.mistake(video_id, error)
+            continue
+        activities.append(Activity(label, start, end))
+    return activities
+
+
+def is_json(content: Mapping[str, Any]) -> bool:
     """Whether JSON is of the form {id: {subset, duration, actions: [[class, start, end], …]}}."""
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(video, dict) and "actions" in video for video in content.values())
-    )
+    return any(isinstance(video, dict) and "actions" in video for video in content.values())
 
 
-def from_json(content: Mapping[str, Any], path: Path, classes: list[str] | None) -> Annotations:
+def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
     """Read the JSON form; classes are numbers, named `c000`, `c001`, … where no names are given.
 
     Raises:
-        AnnotationError: an entry is malformed or names a class beyond `classes`.
+        AnnotationError: an entry is malformed or names a class that is not listed.
     """
-    parsed: list[tuple[str, str, float | None, list[tuple[int, float, float]]]] = []
-    largest = -1
+    videos = []
     for video_id, entry in content.items():
-        where = f"{path}: {video_id}"
-        duration = number(entry["duration"], where) if "duration" in entry else None
-        actions = []
-        for action in entry["actions"]:
-            if not isinstance(action, list) or len(action) != 3:
-                raise AnnotationError(f"{where}: {action} is not [class, start, end]")
-            index = int(number(action[0], where))
-            if index < 0 or (classes is not None and index >= len(classes)):
-                raise AnnotationError(f"{where}: class {index} is not among the classes")
-            largest = max(largest, index)
-            actions.append((index, number(action[1], where), number(action[2], where)))
-        parsed.append((video_id, str(entry.get("subset", "training")), duration, actions))
-    names = classes or [f"c{index:03d}" for index in range(largest + 1)]
-    videos, problems = [], []
-    for video_id, subset, duration, actions in parsed:
-        activities = [Activity(names[index], start, end) for index, start, end in actions]
-        video, found = tidy_video(video_id, subset, duration, activities)
-        videos.append(video)
-        problems += found
-    return Annotations(tuple(names), tuple(videos), tuple(problems))
+        where = f"{path}, video {video_id}"
+        try:
+            name_of(video_id, "video's id", str(path))
+            if not isinstance(entry, dict) or not isinstance(entry.get("actions"), list):
+                raise AnnotationError(f"{where} has no list of actions; add one, perhaps empty")
+            given = entry.get("duration")
+            duration = None if given is None else number(given, f"{where}, duration")
+            subset = entry.get("subset")
+            subset = None if subset is None else name_of(subset, "subset", where)
+        except AnnotationError as error:
+            reading.mistake(video_id, error)
+            continue
+        activities = []
+        for index, action in enumerate(entry["actions"], 1):
+            place = f"{path}, action {index} of {video_id}"
+            try:
+                if not isinstance(action, list) or len(action) != 3:
+                    raise AnnotationError(f"{place}: {shown(action)} is not [class, start, end]")
+                label = _label(action[0], video_id, place, reading)
+                start, end = number(action[1], place), number(action[2], place)
+            except AnnotationError as error:
+                reading.mistake(video_id, error)
+                continue
+            activities.append(Activity(label, start, end))
+        videos.append(
+            reading.video(video_id, subset=subset, duration=duration, activities=activities)
+        )
+    names = reading.class_names()
+    if reading.classes is None and names:
+        # Numbers that never occur keep their place, or the others would change theirs.
+        names = tuple(f"c{index:03d}" for index in range(max(int(n[1:]) for n in names) + 1))
+    return Annotations(names, tuple(videos), tuple(reading.problems))
+
+
+def _label(given: object, video_id: str, where: str, reading: Reading) -> str:
+    """The name of the class with a number."""
+    try:
+        value = float(given)  # type: ignore[arg-type]
+        if isinstance(given, bool) or not value.is_integer() or not 0 <= value < 10**6:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AnnotationError(f"{where}: {shown(given)} is not the number of a class") from error
+    class_number = int(value)
+    name = f"c{class_number:03d}"
+    if reading.classes is not None and class_number in reading.classes.numbers:
+        name = reading.classes.names[reading.classes.numbers[class_number]]
+    return reading.label(name, video_id, where)
 
 
 def write_json(annotations: Annotations, path: Path) -> None:
-    """Write the JSON form, whole or not at all."""
+    """Write the JSON form, whole or not at all; classes become their index."""
     index = {name: number for number, name in enumerate(annotations.classes)}
     content = {
         video.id: {
             "subset": video.subset,
-            "duration": video.duration,
+            **({} if video.duration is None else {"duration": video.duration}),
             "actions": [[index[a.label], a.start, a.end] for a in video.activities],
         }
         for video in annotations.videos
     }
-    write_text(path, json.dumps(content) + "\n")
+    write_text(path, json.dumps(content, allow_nan=False) + "\n")

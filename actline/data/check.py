@@ -1,169 +1,240 @@
-"""What is wrong with a data set of one's own, and what is in it."""
+"""What is wrong with a data set of one's own: its annotations, its files, and the two together."""
 
-from collections import Counter
-from collections.abc import Callable
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.annotations import AnnotatedVideo, Annotations, Fault
+from actline.data.statistics import annotated_seconds
 from actline.errors import VideoError
 from actline.video.decode import frame_times, probe
 from actline.video.sampling import VIDEO_SUFFIXES, find_video
 
+# Without which training, detection or evaluation fails or learns something wrong.
+_SERIOUS_FAULTS = (Fault.UNKNOWN_CLASS, Fault.MALFORMED)
+# An end may be rounded up to a whole frame or half a second.
+_ROUNDING_SECONDS = 0.5
+# By how much a file's duration may differ from the annotated one: the larger of the two.
+_DIFFERENCE_SECONDS, _DIFFERENCE_PART = 1.0, 0.02
+_SAMPLE_BYTES = 1 << 20
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of trouble: how often, an example, and whether training would fail or go wrong."""
+    """One kind of trouble.
+
+    Attributes:
+        what: the trouble, as a plural.
+        examples: one sentence or name for each time it was found.
+        serious: whether training, detection or evaluation would fail or go wrong.
+    """
 
     what: str
-    count: int
-    example: str
+    examples: tuple[str, ...]
     serious: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Statistics:
-    """What a data set holds.
+class _Findings:
+    """Troubles by kind, in the order in which they were found."""
 
-    Attributes:
-        seconds: of each video, (V,).
-        lengths: of each activity, in seconds, (A,).
-        per_class: activities by class name.
-        at_once: part of the time during which 0, 1, 2, … activities are on.
-    """
+    def __init__(self) -> None:
+        self._examples: dict[tuple[str, bool], list[str]] = defaultdict(list)
 
-    videos: int
-    subsets: dict[str, int]
-    seconds: NDArray[np.float64]
-    lengths: NDArray[np.float64]
-    per_class: dict[str, int]
-    at_once: NDArray[np.float64]
+    def add(self, what: str, example: str, *, serious: bool) -> None:
+        self._examples[what, serious].append(example)
+
+    def sorted(self) -> tuple[Finding, ...]:
+        """The serious ones first."""
+        items = sorted(self._examples.items(), key=lambda item: not item[0][1])
+        return tuple(Finding(what, tuple(found), serious) for (what, serious), found in items)
 
 
-def check(
+def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
+    """Look for trouble in annotations, best read with `strict=False`."""
+    findings = _Findings()
+    for problem in annotations.problems:
+        for fault in problem.faults:
+            # An error names file and line itself.
+            serious = fault in _SERIOUS_FAULTS
+            told = problem.what if serious else f"{problem.video}: {problem.what}"
+            findings.add(fault.value, told, serious=serious)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for video in annotations.videos:
+        counts[video.subset].update(a.label for a in video.activities)
+        if not video.activities:
+            findings.add("videos without activities", video.id, serious=False)
+    used = {label for subset in counts.values() for label in subset}
+    for label in annotations.classes:
+        if label not in used:
+            findings.add("classes without any activity", label, serious=False)
+        elif counts["training"].total() and not counts["training"][label]:
+            findings.add("classes without any activity in training", label, serious=False)
+    if len(counts) == 1:
+        only = f"all are in {next(iter(counts))}; name another for some, to evaluate on"
+        findings.add("subsets missing: no videos are held out", only, serious=False)
+    return findings.sorted()
+
+
+def check_videos(
     annotations: Annotations,
-    videos: Path | None,
+    folder: Path,
     *,
+    whole: bool = True,
+    frame_rate: float = 24.0,
     advance: Callable[[], None] = lambda: None,
-) -> tuple[list[Finding], Statistics]:
-    """Look for trouble in annotations and, where `videos` is a folder, in the video files.
+) -> tuple[tuple[Finding, ...], tuple[float, ...]]:
+    """Look at every video file, and compare it with its annotations.
 
     Args:
+        folder: of the videos.
+        whole: read every file to its end, without decoding it, which finds those that are cut
+            off; False reads headers and first frames only.
+        frame_rate: of folders of frames.
         advance: called once a video.
+
+    Returns:
+        What was found, and every video's duration in seconds: its file's, or where that cannot be
+        read, the annotated one.
     """
-    trouble: dict[tuple[str, bool], list[str]] = {}
+    findings = _Findings()
+    durations = tuple(annotated_seconds(video) for video in annotations.videos)
+    try:
+        present = _present(folder)
+    except OSError as error:
+        told = f"cannot read {folder}: {error.strerror}; give the videos' folder"
+        findings.add("the folder of videos is missing", told, serious=True)
+        return findings.sorted(), durations
 
-    def found(what: str, example: str, *, serious: bool) -> None:
-        trouble.setdefault((what, serious), []).append(example)
+    def look(video: AnnotatedVideo) -> float | VideoError:
+        return _look(folder, video.id, present, whole=whole, frame_rate=frame_rate)
 
-    for problem in annotations.problems:
-        found(
-            "activities that the reader had to mend",
-            f"{problem.video}: {problem.what}",
-            serious=False,
-        )
-    used = Counter(a.label for v in annotations.videos for a in v.activities)
-    for label in annotations.classes:
-        if not used[label]:
-            found("classes without any activity", label, serious=False)
-    for video_id, count in Counter(video.id for video in annotations.videos).items():
-        if count > 1:
-            found("videos that are annotated twice", video_id, serious=True)
-    for video in annotations.videos:
-        if not video.activities:
-            found("videos without activities", video.id, serious=False)
-
-    if videos is None:
-        durations = [_annotated_length(video) for video in annotations.videos]
-    else:
-        durations = _check_files(annotations, videos, found, advance)
-    findings = [
-        Finding(what, len(examples), examples[0], serious)
-        for (what, serious), examples in sorted(trouble.items(), key=lambda item: not item[0][1])
-    ]
-    return findings, statistics(annotations, np.array(durations))
-
-
-def _check_files(
-    annotations: Annotations,
-    videos: Path,
-    found: Callable[..., None],
-    advance: Callable[[], None],
-) -> list[float]:
-    """Look at every video file, and return its duration or, failing that, the annotated one."""
-    durations = []
-    with ThreadPoolExecutor(8) as pool:
-        looks = pool.map(lambda video: _look(videos, video.id), annotations.videos)
-        for video, seen in zip(annotations.videos, looks, strict=True):
-            advance()
-            if isinstance(seen, str):
-                missing = seen.startswith("no video")
-                what = "videos that are missing" if missing else "videos that cannot be read"
-                found(what, seen, serious=True)
-                durations.append(_annotated_length(video))
-                continue
-            durations.append(seen)
-            for a in video.activities:
-                if a.end > seen + 0.5:
-                    told = f'{video.id}: "{a.label}" ends at {a.end:g} s of {seen:.1f} s'
-                    found("activities that end after the video file", told, serious=True)
-    for stray in _strays(videos, annotations):
-        found("video files without annotations", stray, serious=False)
-    return durations
+    seen: list[float] = []
+    for video, expected, found in zip(
+        annotations.videos, durations, _all(look, annotations.videos), strict=True
+    ):
+        advance()
+        if isinstance(found, VideoError):
+            missing = video.id not in present
+            what = "videos that are missing" if missing else "videos that cannot be read"
+            findings.add(what, video.id if missing else str(found), serious=True)
+            seen.append(expected)
+        else:
+            _compare(video, found, findings)
+            seen.append(found)
+    for video_id, names in sorted(present.items()):
+        if video_id not in annotations:
+            findings.add("video files without annotations", names[0], serious=False)
+        elif len(names) > 1:
+            findings.add("videos with several files", ", ".join(names), serious=False)
+    for names in _same_content(folder, present):
+        findings.add("video files with the same content", ", ".join(names), serious=False)
+    return findings.sorted(), tuple(seen)
 
 
-def statistics(annotations: Annotations, durations: NDArray[np.float64]) -> Statistics:
-    """Count what is there; `durations` are the videos' in seconds, (V,)."""
-    activities = [a for video in annotations.videos for a in video.activities]
-    used = Counter(a.label for a in activities)
-    return Statistics(
-        videos=len(annotations.videos),
-        subsets=dict(Counter(video.subset for video in annotations.videos)),
-        seconds=durations,
-        lengths=np.array([a.duration for a in activities]),
-        per_class={label: used[label] for label in annotations.classes},
-        at_once=_at_once(annotations, durations),
-    )
+def holds_videos(folder: Path) -> bool:
+    """Whether videos lie directly in a folder."""
+    try:
+        return bool(_present(folder))
+    except OSError:
+        return False
 
 
-def _at_once(annotations: Annotations, durations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Part of all time with 0, 1, 2, … activities on, by sweeping over starts and ends."""
-    time_with: Counter[int] = Counter()
-    for video, duration in zip(annotations.videos, durations, strict=True):
-        borders = sorted(
-            [(a.start, 1) for a in video.activities] + [(a.end, -1) for a in video.activities]
-        )
-        now, on = 0.0, 0
-        for time, change in [*borders, (float(duration), 0)]:
-            time_with[on] += max(0.0, time - now)  # type: ignore[assignment]
-            now, on = max(now, time), on + change
-    total = sum(time_with.values()) or 1.0
-    return np.array([time_with[n] / total for n in range(max(time_with, default=0) + 1)])
+def _compare(video: AnnotatedVideo, seconds: float, findings: _Findings) -> None:
+    """Compare annotations with the file's duration."""
+    for a in video.activities:
+        told = f'{video.id}: "{a.label}" {a.start:g} to {a.end:g} s, the file lasts {seconds:.1f} s'
+        if a.start >= seconds:
+            findings.add("activities that start after the video file's end", told, serious=True)
+        elif a.end > seconds + _ROUNDING_SECONDS:
+            findings.add("activities that end after the video file's end", told, serious=False)
+    if video.duration is not None:
+        difference = abs(video.duration - seconds)
+        if difference > max(_DIFFERENCE_SECONDS, _DIFFERENCE_PART * seconds):
+            told = f"{video.id}: annotated {video.duration:g} s, the file lasts {seconds:.1f} s"
+            findings.add("videos whose file has another duration", told, serious=False)
 
 
-def _look(videos: Path, video_id: str) -> float | str:
+def _look(
+    folder: Path,
+    video_id: str,
+    present: Mapping[str, list[str]],
+    *,
+    whole: bool,
+    frame_rate: float,
+) -> float | VideoError:
     """A video's duration in seconds, or why it cannot be read."""
     try:
-        path = find_video(videos, video_id)
-        frame_times(path)  # finds files that are cut off
-        return probe(path).duration
+        path = find_video(folder, video_id)
+        if whole and path.is_file():
+            frame_times(path)
+        return probe(path, frame_rate=frame_rate).duration
     except VideoError as error:
-        return str(error)
+        for path in (folder / name for name in present.get(video_id, ())):
+            if path.is_file() and path.suffix not in VIDEO_SUFFIXES:
+                return VideoError(f"{path}: write the file's ending in small letters")
+        return error
+    except OSError as error:
+        return VideoError(f"cannot read video {video_id}: {error.strerror or error}")
 
 
-def _annotated_length(video: AnnotatedVideo) -> float:
-    return video.duration or max((a.end for a in video.activities), default=0.0)
+def _all(
+    look: Callable[[AnnotatedVideo], float | VideoError], videos: tuple[AnnotatedVideo, ...]
+) -> Iterator[float | VideoError]:
+    """Look at all videos, several at a time; when interrupted, at no more."""
+    pool = ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1)))
+    try:
+        yield from pool.map(look, videos)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _strays(videos: Path, annotations: Annotations) -> list[str]:
-    if not videos.is_dir():
-        return []
-    return [
-        path.name
-        for path in sorted(videos.iterdir())
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.stem not in annotations
-    ]
+def _present(folder: Path) -> dict[str, list[str]]:
+    """The names of video files and of folders of frames, by video id."""
+    present: dict[str, list[str]] = defaultdict(list)
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = Path(entry.name)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if _holds_frames(folder / entry.name):
+                    present[entry.name].append(entry.name)
+            elif path.suffix.lower() in VIDEO_SUFFIXES:
+                present[path.stem].append(entry.name)
+    return dict(present)
+
+
+def _holds_frames(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(e.name.lower().endswith((".jpg", ".jpeg", ".png")) for e in entries)
+    except OSError:
+        return True  # so that it is told as one that cannot be read
+
+
+def _same_content(folder: Path, present: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """Files of the same size whose beginnings and ends are the same."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for names in present.values():
+        for name in names:
+            path = folder / name
+            if path.is_file():
+                by_size[path.stat().st_size].append(name)
+    for size, names in by_size.items():
+        if size == 0 or len(names) == 1:
+            continue
+        by_content: dict[bytes, list[str]] = defaultdict(list)
+        for name in names:
+            try:
+                with (folder / name).open("rb") as file:
+                    digest = hashlib.sha256(file.read(_SAMPLE_BYTES))
+                    file.seek(max(0, size - _SAMPLE_BYTES))
+                    digest.update(file.read(_SAMPLE_BYTES))
+            except OSError:
+                continue  # told already, as a video that cannot be read
+            by_content[digest.digest()].append(name)
+        yield from (same for same in by_content.values() if len(same) > 1)

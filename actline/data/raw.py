@@ -1,47 +1,189 @@
-"""Reading annotation files, and putting right what published ones contain."""
+"""Reading annotation files: what goes wrong in them, and what is put right."""
 
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
-from actline.data.annotations import AnnotatedVideo, Problem
+from actline.data.annotations import AnnotatedVideo, Fault, Problem
+from actline.data.classes import ClassNames
 from actline.errors import AnnotationError
 from actline.timeline import Activity
 
+# Control characters, halves of characters, and ends of lines: no place in a name.
+_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
-def read_text(path: Path) -> str:
-    """Read a text file, with or without a byte order mark.
+# What other people's files call the subsets.
+_SUBSETS = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "testing",
+    "testing": "testing",
+}
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reading of a file, or of two that belong together.
+
+    Attributes:
+        classes: the names allowed; None takes every name that comes.
+        strict: a mistake is raised; otherwise it is kept as a problem and its entry left out.
+        problems: what was found so far.
+        used: labels that came, of activities that were left out too.
+    """
+
+    classes: ClassNames | None = None
+    strict: bool = True
+    problems: list[Problem] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    def mistake(self, video: str, error: AnnotationError, fault: Fault = Fault.MALFORMED) -> None:
+        """Raise the error, or note it."""
+        if self.strict:
+            raise error
+        self.problems.append(Problem(video, str(error), (fault,)))
+
+    def label(self, name: str, video: str, where: str) -> str:
+        """`name`, if it is among the classes.
+
+        Raises:
+            AnnotationError: it is not, and reading is strict.
+        """
+        if self.classes is not None and name not in self.classes:
+            error = AnnotationError(f"{where}: {self.classes.lacks(name)}")
+            self.mistake(video, error, Fault.UNKNOWN_CLASS)
+        self.used.add(name)
+        return name
+
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in index order: those listed, or those used; unlisted ones come last."""
+        if self.classes is None:
+            return tuple(sorted(self.used))
+        unlisted = {name for name in self.used if name not in self.classes}
+        return (*self.classes.names, *sorted(unlisted))
+
+    def video(
+        self,
+        video_id: str,
+        *,
+        subset: str | None,
+        duration: float | None,
+        activities: Iterable[Activity],
+    ) -> AnnotatedVideo:
+        """A video whose activities lie within it, each once; what that took is noted."""
+        if duration is not None and duration <= 0:
+            told = f"the duration is {duration:g} s: taken as unknown"
+            self.problems.append(Problem(video_id, told, (Fault.DURATION,)))
+            duration = None
+        if subset is None:
+            told = "no subset is given: taken as training"
+            self.problems.append(Problem(video_id, told, (Fault.NO_SUBSET,)))
+            subset = "training"
+        kept: set[Activity] = set()
+        for given in activities:
+            activity, problem = _within(given, video_id, duration)
+            if problem is not None:
+                self.problems.append(problem)
+            if activity in kept:
+                self.problems.append(_problem(video_id, given, "is there twice: kept once"))
+            elif activity is not None:
+                kept.add(activity)
+        ordered = tuple(sorted(kept, key=lambda a: (a.start, a.end, a.label)))
+        return AnnotatedVideo(video_id, subset_name(subset), duration, ordered)
+
+
+def _within(
+    activity: Activity, video_id: str, duration: float | None
+) -> tuple[Activity | None, Problem | None]:
+    """The part of an activity that lies in its video, and what is wrong with it."""
+    start, end = activity.start, activity.end
+    length = math.inf if duration is None else duration
+    if 0 <= start < end <= length:
+        return activity, None
+    faults = [
+        fault
+        for fault, found in (
+            (Fault.BACKWARDS, end <= start),
+            (Fault.STARTS_LATE, start >= length),
+            (Fault.ENDS_LATE, end > length),
+            (Fault.STARTS_EARLY, start < 0),
+        )
+        if found
+    ]
+    known = "" if duration is None else f" ({duration:g} s)"
+    if Fault.BACKWARDS in faults:
+        what = "does not end after its start: left out"
+        return None, _problem(video_id, activity, what, *faults)
+    if start >= length or end <= 0:
+        what = f"lies outside the video{known}: left out"
+        return None, _problem(video_id, activity, what, *faults)
+    if start < 0:
+        what = "starts before the video" + (" and ends after it" if end > length else "")
+    else:
+        what = "ends after the video"
+    cut = Activity(activity.label, max(0.0, start), min(end, length))
+    return cut, _problem(video_id, activity, f"{what}{known}: cut to it", *faults)
+
+
+def _problem(video_id: str, activity: Activity, what: str, *faults: Fault) -> Problem:
+    told = f'"{activity.label}" {activity.start:g} to {activity.end:g} s {what}'
+    return Problem(video_id, told, faults or (Fault.TWICE,))
+
+
+def read_text(path: Path, *, what: str = "annotations") -> str:
+    """Read a text file of `what`, with or without a byte order mark.
 
     Raises:
         AnnotationError: it is missing, empty, unreadable or not UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise AnnotationError(f"no annotations at {path}; check the path") from error
+        raise AnnotationError(f"no {what} at {path}; check the path") from error
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror}") from error
+        raise AnnotationError(f"cannot read {path}: {error.strerror or error}") from error
     if not text.strip():
-        raise AnnotationError(f"{path} is empty; give a file with annotations")
+        raise AnnotationError(f"{path} is empty; give a file with {what}")
     return text
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def parse_json(text: str, path: Path) -> Any:
+    """The value of a JSON text.
 
     Raises:
-        AnnotationError: as `read_text`, or it is not whole JSON.
+        AnnotationError: it is not whole JSON, or two different entries have the same name, of
+            which one would be lost.
     """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) < len(pairs):
+            for name, value in pairs:
+                if entries[name] != value:
+                    raise AnnotationError(
+                        f'{path}: "{name}" is there twice, with different content; take one away'
+                    )
+        return entries
+
     try:
-        return json.loads(read_text(path))
+        return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
+        cut = "the file is cut off" if error.pos >= len(text.rstrip()) else error.msg
         raise AnnotationError(
-            f"{path}, line {error.lineno}: not valid JSON ({error.msg}); is the file cut off?"
+            f"{path}, line {error.lineno}: not valid JSON ({cut}); copy or export it again"
         ) from error
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or thousands of brackets.
+        raise AnnotationError(f"{path} is JSON, but no annotations; give another file") from error
 
 
 def number(value: object, where: str) -> float:
@@ -51,42 +193,35 @@ def number(value: object, where: str) -> float:
         AnnotationError: it is not one.
     """
     try:
+        if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+            raise ValueError
         result = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise AnnotationError(f"{where}: {value!r} is not a number; give seconds") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AnnotationError(f"{where}: {shown(value)} is not a number; give seconds") from error
     if not math.isfinite(result):
-        raise AnnotationError(f"{where}: {value!r} is not a finite number; give seconds")
+        raise AnnotationError(f"{where}: {shown(value)} is not a finite number; give seconds")
     return result
 
 
-def tidy_video(
-    video_id: str, subset: str, duration: float | None, activities: Iterable[Activity]
-) -> tuple[AnnotatedVideo, list[Problem]]:
-    """A video whose activities lie within it, each once, and what had to be done for that."""
-    kept: dict[Activity, None] = {}
-    problems = []
+def name_of(value: object, what: str, where: str) -> str:
+    """A name: text of one line, or a number, without spaces around it.
 
-    def problem(activity: Activity, what: str) -> None:
-        told = f'"{activity.label}" {activity.start:g} to {activity.end:g} s {what}'
-        problems.append(Problem(video_id, told))
+    Raises:
+        AnnotationError: it is not one; `what` says of what, such as "label".
+    """
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        name = str(value).strip()
+        if name and (name.isprintable() or not any(category(c) in _UNFIT for c in name)):
+            return name
+    raise AnnotationError(f"{where}: {shown(value)} is not a {what}; give a text of one line")
 
-    for given in activities:
-        activity = given
-        if activity.end <= activity.start:
-            problem(activity, "does not end after its start: left out")
-            continue
-        if activity.end <= 0 or (duration is not None and activity.start >= duration):
-            problem(activity, "lies outside the video: left out")
-            continue
-        if activity.start < 0:
-            problem(activity, "starts before the video: cut to its start")
-            activity = Activity(activity.label, 0.0, activity.end)
-        if duration is not None and activity.end > duration:
-            problem(activity, f"ends after the video ({duration:g} s): cut to its end")
-            activity = Activity(activity.label, activity.start, duration)
-        if activity in kept:
-            problem(activity, "is there twice: kept once")
-            continue
-        kept[activity] = None
-    ordered = tuple(sorted(kept, key=lambda a: (a.start, a.end, a.label)))
-    return AnnotatedVideo(video_id, subset, duration, ordered), problems
+
+def subset_name(given: str) -> str:
+    """Our name of a subset: "test" is "testing"; a name that nobody else uses stays as it is."""
+    return _SUBSETS.get(given.lower(), given)
+
+
+def shown(value: object) -> str:
+    """A value short enough for one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -48,23 +48,23 @@ class Motion:
         return self.rise * value if growing else 1 - value * (1 - self.rise)
 
 
-# In this order: an easier setting has the first of them. Neighbours are time reversals of each
-# other where their rises add up to 1, and differ in speed or quantity otherwise.
+# In this order: an easier setting has the first of them. Pairs whose rises add up to 1 are each
+# other backwards; the others differ in what moves and how fast.
 MOTIONS = (
-    Motion("approach", "nearness", 0.8, 0.7),
-    Motion("leave", "nearness", 0.2, 0.7),
     Motion("turn clockwise", "angle", 1.0, 0.5),
     Motion("turn counter-clockwise", "angle", 0.0, 0.5),
-    Motion("open", "opening", 0.8, 0.7),
-    Motion("close", "opening", 0.2, 0.7),
-    Motion("slide right", "x", 0.8, 0.7),
-    Motion("slide left", "x", 0.2, 0.7),
-    Motion("sink", "y", 0.8, 0.7),
-    Motion("rise", "y", 0.2, 0.7),
-    Motion("shake", "x", 0.5, 1.5),
-    Motion("nod", "y", 0.5, 1.5),
-    Motion("pulse", "nearness", 0.5, 1.5),
-    Motion("flap", "opening", 0.5, 1.5),
+    Motion("approach", "nearness", 0.85, 0.7),
+    Motion("leave", "nearness", 0.15, 0.7),
+    Motion("shake", "x", 0.5, 1.0),
+    Motion("nod", "y", 0.5, 1.0),
+    Motion("pulse", "nearness", 0.5, 1.1),
+    Motion("flap", "opening", 0.5, 1.0),
+    Motion("open", "opening", 0.85, 0.7),
+    Motion("close", "opening", 0.15, 0.7),
+    Motion("slide right", "x", 0.85, 0.7),
+    Motion("slide left", "x", 0.15, 0.7),
+    Motion("sink", "y", 0.85, 0.7),
+    Motion("rise", "y", 0.15, 0.7),
     Motion("swing", "angle", 0.5, 0.6),
     Motion("twist", "angle", 0.8, 0.5),
 )

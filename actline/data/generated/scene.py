@@ -99,10 +99,10 @@ def _draw(picture: Pixels, actor: Actor, pose: dict[Quantity, float], amplitude:
     def spread(quantity: Quantity) -> float:  # in [-1, 1]
         return amplitude * (2 * pose[quantity] - 1)
 
-    scale = actor.size * 1.7 ** spread("nearness")
-    gap = 0.7 * actor.size * amplitude * pose["opening"]
-    across = actor.home[0] * width + 0.9 * actor.size * spread("x")
-    along = actor.home[1] * height + 0.9 * actor.size * spread("y")
+    scale = actor.size * 1.5 ** spread("nearness")
+    gap = 0.6 * actor.size * amplitude * pose["opening"]
+    across = actor.home[0] * width + 0.7 * actor.size * spread("x")
+    along = actor.home[1] * height + 0.7 * actor.size * spread("y")
     angle = actor.first_angle + 2 * np.pi * pose["angle"]
 
     reach = int(scale + gap) + 2

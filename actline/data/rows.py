@@ -1,0 +1,87 @@
+"""The rows of a CSV, with the line they are on."""
+
+import csv
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from actline.errors import AnnotationError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its cells by column, without spaces around them.
+
+    Attributes:
+        where: file and line, to start an error with.
+        cells: how many the row has.
+        delimiter: between cells.
+    """
+
+    where: str
+    header: tuple[str, ...]
+    values: tuple[str, ...]
+    cells: int
+    delimiter: str
+
+    def __getitem__(self, column: str) -> str:
+        """The cell in a column; empty where the row or the file has none."""
+        if column not in self.header:
+            return ""
+        place = self.header.index(column)
+        return self.values[place] if place < self.cells else ""
+
+
+def header_of(text: str) -> tuple[str, ...]:
+    """The column names, in small letters, of a text that may be a CSV."""
+    first = next(filter(None, (line.strip() for line in text.splitlines())), "")
+    try:
+        cells = next(csv.reader([first], delimiter=_delimiter(first)))
+    except (csv.Error, StopIteration):
+        return ()
+    return tuple(cell.strip().lower() for cell in cells)
+
+
+def parse_rows(text: str, path: Path, needed: Collection[str]) -> Iterator[Row]:
+    """Yield the rows that are not empty.
+
+    Commas, semicolons or tabs separate cells, as in the first line.
+
+    Raises:
+        AnnotationError: a column is missing or there twice, or a quotation mark is not closed.
+    """
+    header = header_of(text)
+    for column in needed:
+        if column not in header:
+            raise AnnotationError(
+                f"{path}: the first line must name the columns {','.join(needed)}; "
+                f'"{column}" is not among {",".join(header)[:120]}'
+            )
+        if header.count(column) > 1:
+            raise AnnotationError(f'{path}: two columns are named "{column}"; rename one')
+    delimiter = _delimiter(next(line for line in text.splitlines() if line.strip()))
+    rows = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    begun = False
+    while True:
+        line = rows.line_num + 1  # a quoted cell may go over several lines: where it begins
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise AnnotationError(
+                f"{path}, line {line}: {error}; is a quotation mark left open?"
+            ) from error
+        values = tuple(cell.strip() for cell in cells)
+        if not any(values):
+            continue
+        if begun:
+            yield Row(f"{path}, line {line}", header, values, len(values), delimiter)
+        begun = True
+
+
+def _delimiter(line: str) -> str:
+    return max(",;\t", key=line.count)

@@ -1,0 +1,73 @@
+"""Long videos: one window of frames at a time, and results that hardly depend on the windows."""
+
+import json
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny import write_data, write_recipe, write_video
+
+import actline
+from actline.detection.dense import score_video
+from actline.detection.model import load_model
+from actline.evaluate.validation import train_and_validate
+from actline.train.recipe import read_recipe
+
+# Mean and largest change of a probability when the windows lie elsewhere (docs/detect.md).
+MEAN_TOLERANCE, LARGEST_TOLERANCE = 0.02, 0.25
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("long")
+    data = write_data(folder / "data")
+    network = {"widths": [8, 8, 8, 16], "depths": [1, 1, 1, 1], "head_width": 16}
+    coarse_fine = {"pooling": "grid", "cells": 1, "fine": network, "coarse": network}
+    recipe = write_recipe(folder / "r.yaml", data, network=coarse_fine, epochs=4, fine_loss=1.0)
+    best = train_and_validate(read_recipe(recipe), device="cpu").best
+    video = folder / "long.mp4"
+    write_video(video, "move", (20.0, 45.0), seconds=60.0, rate=10)
+    return video, load_model(best, device="cpu")
+
+
+def test_results_hardly_depend_on_where_the_windows_lie(kit):
+    video, model = kit
+    card = replace(model.card, window=64, overlap=32)
+    reference, _ = score_video(video, replace(model, card=card))
+    moved, _ = score_video(video, replace(model, card=replace(card, overlap=24)))
+    change = np.abs(reference.probabilities - moved.probabilities)
+    assert change.mean() < MEAN_TOLERANCE
+    assert change.max() < LARGEST_TOLERANCE
+
+
+def test_a_video_within_one_window_does_not_depend_on_overlap(kit):
+    video, model = kit
+    results = [
+        score_video(video, replace(model, card=replace(model.card, window=400, overlap=o)))[0]
+        for o in (0, 32)
+    ]
+    assert np.array_equal(results[0].probabilities, results[1].probabilities)
+
+
+def test_grid_pool_samples_lie_in_the_video_in_order(kit):
+    video, model = kit
+    timeline = actline.detect(video, model)
+    assert timeline.sampled is not None
+    assert (np.diff(timeline.sampled) > 0).all()
+    assert timeline.sampled[0] >= 0
+    assert timeline.sampled[-1] <= timeline.duration
+
+
+@pytest.mark.slow
+def test_memory_grows_with_the_window_not_with_the_video(kit, tmp_path):
+    _, model = kit
+    peaks = []
+    for seconds in (60, 240):
+        video = tmp_path / f"{seconds}.mp4"
+        write_video(video, "move", (2.0, 5.0), seconds=seconds, rate=10)
+        tracemalloc.start()
+        actline.detect(video, model)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0] + 1_000_000, json.dumps(peaks)
