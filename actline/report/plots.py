@@ -225,7 +225,8 @@ def _write_legend(
 
 def _end(timeline: Timeline, truth: Sequence[Activity] | None) -> float:
     ends = [activity.end for activity in (*timeline.activities, *(truth or ()))]
-    return max([timeline.duration, *ends]) or 1.0
+    # An axis needs some length: nothing shorter than a millisecond can be drawn.
+    return max([timeline.duration, 1e-3, *ends])
 
 
 def _tick_step(end: float) -> float:

@@ -128,6 +128,8 @@ def batches_for(
         collate_fn=collate,
         num_workers=recipe.data.workers,
         pin_memory=accelerator.device.type == "cuda",
+        # A generator of its own: the loader must not draw from the one that dropout draws from.
+        generator=torch.Generator(),
     )
     for batch in loader:
         if isinstance(batch, ActlineError):
