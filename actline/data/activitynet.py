@@ -1,12 +1,18 @@
-"""ActivityNet-style JSON: a database of videos, each with labelled segments in seconds."""
+"""ActivityNet-style JSON, of ActivityNet, HACS Segments and THUMOS-14.
+
+A database of videos, each with labelled segments in seconds.
+"""
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actline.data.annotations import Annotations
-from actline.data.raw import Reading, name_of, number, shown
+from actline.data import thumos
+from actline.data.annotations import Annotations, Fault
+from actline.data.raw import Reading, name_of, number, read_text, shown, subset_name
+from actline.data.rows import parse_rows
 from actline.errors import AnnotationError
 from actline.files import write_text
 from actline.timeline import Activity
@@ -22,12 +28,17 @@ def is_json(content: Mapping[str, Any]) -> bool:
 def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
     """Read the official form, and the flat one with `duration_second` in place of `duration`.
 
+    Of THUMOS-14, segments labelled `Ambiguous` are kept as `AnnotatedVideo.ambiguous`.
+
     Raises:
         AnnotationError: an entry is malformed, or its class is not listed.
     """
-    database = content.get("database")
+    given_database = content.get("database")
+    database = given_database if isinstance(given_database, dict) else content
+    thumos14 = thumos.has_ids(database)
+    apart = thumos.AMBIGUOUS if thumos14 else None
     videos = []
-    for video_id, entry in (database if isinstance(database, dict) else content).items():
+    for video_id, entry in database.items():
         where = f"{path}, video {video_id}"
         try:
             name_of(video_id, "video's id", str(path))
@@ -46,16 +57,17 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         for index, annotation in enumerate(annotations, 1):
             try:
                 place = f"{path}, annotation {index} of {video_id}"
-                activities.append(_activity(annotation, video_id, place, reading))
+                activities.append(_activity(annotation, video_id, place, reading, apart))
             except AnnotationError as error:
                 reading.mistake(video_id, error)
-        videos.append(
-            reading.video(video_id, subset=subset, duration=duration, activities=activities)
-        )
+        video = reading.video(video_id, subset=subset, duration=duration, activities=activities)
+        videos.append(thumos.set_apart(video) if thumos14 else video)
     return Annotations(reading.class_names(), tuple(videos), tuple(reading.problems))
 
 
-def _activity(annotation: object, video_id: str, where: str, reading: Reading) -> Activity:
+def _activity(
+    annotation: object, video_id: str, where: str, reading: Reading, apart: str | None
+) -> Activity:
     segment = annotation.get("segment") if isinstance(annotation, dict) else None
     if not isinstance(annotation, dict) or not isinstance(segment, list) or len(segment) != 2:
         raise AnnotationError(
@@ -63,7 +75,37 @@ def _activity(annotation: object, video_id: str, where: str, reading: Reading) -
         )
     label = name_of(annotation.get("label"), "label", where)
     start, end = number(segment[0], where), number(segment[1], where)
-    return Activity(reading.label(label, video_id, where), start, end)
+    if label != apart:
+        label = reading.label(label, video_id, where)
+    return Activity(label, start, end)
+
+
+def youtube_id(video_id: str) -> str:
+    """The id without the "v_" that ActivityNet's files and features put before YouTube's 11."""
+    return video_id[2:] if len(video_id) == 13 and video_id.startswith("v_") else video_id
+
+
+def with_subsets(annotations: Annotations, path: str | Path) -> Annotations:
+    """Take the subsets from a CSV with columns `video` and `subset`.
+
+    For the flat form, which has none: `video_info.csv`, that comes with it.
+
+    Raises:
+        AnnotationError: the file is malformed, or lacks a video of the annotations.
+    """
+    path = Path(path)
+    rows = parse_rows(read_text(path), path, ("video", "subset"))
+    subsets = {youtube_id(row["video"]): subset_name(row["subset"]) for row in rows}
+    lacking = [v.id for v in annotations.videos if not subsets.get(youtube_id(v.id))]
+    if lacking:
+        raise AnnotationError(
+            f"{path} tells no subset of {len(lacking)} videos, such as {lacking[0]}; add them"
+        )
+    return replace(
+        annotations,
+        videos=tuple(replace(v, subset=subsets[youtube_id(v.id)]) for v in annotations.videos),
+        problems=tuple(p for p in annotations.problems if Fault.NO_SUBSET not in p.faults),
+    )
 
 
 def write_json(annotations: Annotations, path: Path) -> None:
@@ -73,7 +115,8 @@ def write_json(annotations: Annotations, path: Path) -> None:
             "subset": video.subset,
             **({} if video.duration is None else {"duration": video.duration}),
             "annotations": [
-                {"label": a.label, "segment": [a.start, a.end]} for a in video.activities
+                {"label": a.label, "segment": [a.start, a.end]}
+                for a in (*video.activities, *video.ambiguous)
             ],
         }
         for video in annotations.videos

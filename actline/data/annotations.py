@@ -20,12 +20,15 @@ class AnnotatedVideo:
         subset: "training", "validation" or "testing", or as the file calls another.
         duration: seconds; None where the file does not tell.
         activities: the true activities, confidence 1.
+        ambiguous: segments that may or may not show an activity, in THUMOS-14; their label is
+            not among the classes, and a detection on one counts neither as right nor as wrong.
     """
 
     id: str
     subset: str
     duration: float | None
     activities: tuple[Activity, ...]
+    ambiguous: tuple[Activity, ...] = ()
 
 
 class Fault(StrEnum):

@@ -2,7 +2,9 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from actline.errors import AnnotationError
@@ -14,7 +16,7 @@ class ClassNames:
 
     Attributes:
         numbers: index by the number that annotations call the class by; the index itself, but
-            for a file that numbers its lines (`c000 Name`, or `1 Name`).
+            for a file that numbers its lines (`c000 Name`, `1 Name`, or THUMOS-14's `7 Name`).
         source: the file's name.
     """
 
@@ -45,7 +47,7 @@ def parse_classes(text: str, path: Path) -> ClassNames:
     # "2 people talking" may be a name: numbers count, from 0 or from 1.
     counting = sorted(ids) in (list(range(len(lines))), list(range(1, len(lines) + 1)))
     as_charades = len(ids) == len(lines) and all(line.startswith("c") for line in lines)
-    if as_charades or (counting and len(ids) == len(lines)):
+    if as_charades or (len(ids) == len(lines) and (counting or _as_thumos(numbered))):
         pairs = sorted(zip(ids, (match[2] for match in numbered), strict=True))
     else:
         pairs = list(enumerate(lines))
@@ -56,3 +58,14 @@ def parse_classes(text: str, path: Path) -> ClassNames:
         if twice is not None:
             raise AnnotationError(f"{path}: {kind} {twice} is there twice; take one line away")
     return ClassNames(names, numbers, path.name)
+
+
+def _as_thumos(numbered: Sequence[re.Match[str]]) -> bool:
+    """Whether lines are `7 BaseballPitch`, `9 BasketballDunk`: numbers that rise with gaps.
+
+    Names of one word without numbers, each once, tell them from "2 people", "4 people".
+    """
+    ids, names = [int(match[1]) for match in numbered], [match[2] for match in numbered]
+    rising = all(first < second for first, second in pairwise(ids))
+    words = all(re.fullmatch("[A-Z][A-Za-z]+", name) for name in names)
+    return len(ids) > 1 and rising and words and len(set(names)) == len(names)

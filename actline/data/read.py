@@ -1,9 +1,10 @@
 """Reading annotations of any known form, told by their content."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from actline.data import activitynet, charades, table
-from actline.data.annotations import Annotations
+from actline.data import activitynet, charades, table, thumos
+from actline.data.annotations import Annotations, Problem
 from actline.data.classes import ClassNames, parse_classes
 from actline.data.raw import Reading, parse_json, read_text
 from actline.data.rows import header_of
@@ -14,7 +15,11 @@ CLASSES_FILE = "classes.txt"
 
 
 def read_annotations(
-    path: str | Path, *, classes: str | Path | None = None, strict: bool = True
+    path: str | Path,
+    *,
+    classes: str | Path | None = None,
+    strict: bool = True,
+    keep_wrong: bool = False,
 ) -> Annotations:
     """Read annotations, whatever their form.
 
@@ -23,13 +28,15 @@ def read_annotations(
 
     Args:
         path: Charades' CSV (or the folder that holds both), `charades.json`, ActivityNet-style
-            JSON, a CSV `video,label,start,end`, or a folder with one of these as
-            `annotations.json` or `annotations.csv` and perhaps `classes.txt`.
+            JSON (ActivityNet, HACS Segments, THUMOS-14), THUMOS-14's folder, a CSV
+            `video,label,start,end`, or a folder with one of these as `annotations.json` or
+            `annotations.csv` and perhaps `classes.txt`.
         classes: a file of class names, one a line, in the order of the model's outputs; for
             Charades, `Charades_v1_classes.txt`. By default the one beside, in a folder.
         strict: False goes on after malformed entries and unknown classes too, and tells them in
             `problems`: for `actline data check`, which is to show them all. Classes that are not
             listed then come after those that are.
+        keep_wrong: True keeps THUMOS-14's videos that are known to be falsely annotated.
 
     Raises:
         AnnotationError: the file is missing, malformed, of no known form or without videos.
@@ -41,13 +48,16 @@ def read_annotations(
         if path.is_dir()
         else _read_file(path, listed, strict=strict)
     )
+    # THUMOS-14's own annotations, not those that others made of its videos, as MultiTHUMOS.
+    if not keep_wrong and annotations.classes and set(annotations.classes) <= thumos.CLASSES:
+        annotations = thumos.without_wrong_videos(annotations)
     if not annotations.videos:
         raise AnnotationError(f"{path} names no videos; give a file with annotations")
     return annotations
 
 
 def read_classes(path: str | Path) -> ClassNames:
-    """Read class names, one a line, or as Charades' `c000 Name`.
+    """Read class names, one a line, or as Charades' `c000 Name` or THUMOS-14's `7 Name`.
 
     Raises:
         AnnotationError: the file is missing, empty, not UTF-8, or has a class twice.
@@ -55,9 +65,61 @@ def read_classes(path: str | Path) -> ClassNames:
     return parse_classes(read_text(Path(path), what="classes"), Path(path))
 
 
+def without_videos(annotations: Annotations, path: str | Path) -> Annotations:
+    """Leave out the videos that a list names, such as blocked or missing ones.
+
+    Args:
+        path: a text file with a video's id on every line, or a JSON list of ids; with "v_" before
+            them or without. A line `id Class`, as in THUMOS-14's `test_avoid_videos.txt`, leaves
+            out that class in that video alone, as the code does that the list comes with.
+
+    Raises:
+        AnnotationError: the file is malformed, names no video of the annotations, or all of them.
+    """
+    path = Path(path)
+    whole, classes = _listed(read_text(path, what="list of videos"), path)
+    videos, told = [], []
+    for video in annotations.videos:
+        avoided = classes.get(activitynet.youtube_id(video.id), set())
+        activities = tuple(a for a in video.activities if a.label not in avoided)
+        if activitynet.youtube_id(video.id) in whole:
+            told.append(Problem(video.id, f"is listed in {path.name}: left out"))
+            continue
+        if len(activities) < len(video.activities):
+            named = ", ".join(sorted(avoided))
+            told.append(Problem(video.id, f"{named}: listed in {path.name}: left out"))
+            video = replace(video, activities=activities)  # noqa: PLW2901
+        videos.append(video)
+    if not told:
+        raise AnnotationError(f"{path} lists nothing that the annotations have; check the list")
+    if not videos:
+        raise AnnotationError(f"{path} lists all videos; leave some")
+    problems = (*annotations.problems, *told)
+    return replace(annotations, videos=tuple(videos), problems=problems)
+
+
+def _listed(text: str, path: Path) -> tuple[set[str], dict[str, set[str]]]:
+    """The videos that a list names whole, and the classes that it names in others."""
+    whole: set[str] = set()
+    classes: dict[str, set[str]] = {}
+    lines = text.splitlines()
+    if text.lstrip()[:1] in ("[", "{"):
+        content = parse_json(text, path)
+        if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
+            raise AnnotationError(f"{path} is JSON, but no list of videos' ids; give such a list")
+        lines = content
+    for line in filter(None, (line.strip() for line in lines)):
+        video_id, *labels = line.split(maxsplit=1)
+        if labels:
+            classes.setdefault(activitynet.youtube_id(video_id), set()).update(labels)
+        else:
+            whole.add(activitynet.youtube_id(video_id))
+    return whole, classes
+
+
 def find_classes(folder: Path) -> Path | None:
     """The file of class names in a data set's folder, if there is one."""
-    for name in (CLASSES_FILE, charades.CLASSES_FILE):
+    for name in (CLASSES_FILE, charades.CLASSES_FILE, thumos.CLASSES_FILE):
         if (folder / name).is_file():
             return folder / name
     return None
@@ -105,9 +167,14 @@ def _read_folder(folder: Path, classes: ClassNames | None, *, strict: bool) -> A
             if classes is None and beside is not None:
                 classes = read_classes(beside)
             return _read_file(folder / name, classes, strict=strict)
+    if class_files := thumos.find_class_files(folder):
+        beside = thumos.find_beside(class_files, thumos.CLASSES_FILE)
+        if classes is None and beside:
+            classes = read_classes(beside[0])
+        return thumos.from_class_files(class_files, Reading(classes, strict))
     raise AnnotationError(
-        f"{folder} holds neither {', '.join(ANNOTATIONS_FILES)} nor Charades' CSVs; "
-        "add one, or name the file itself"
+        f"{folder} holds neither {', '.join(ANNOTATIONS_FILES)} nor Charades' CSVs nor THUMOS-14's "
+        "class files; add one, or name the file itself"
     )
 
 
