@@ -1,0 +1,224 @@
+"""Segments of a whole data set as columns, and how much those of one video overlap."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actline.data.annotations import Annotations
+from actline.detection.suppression import temporal_iou
+from actline.errors import AnnotationError, PredictionError
+from actline.timeline import Activity
+
+Predictions = Mapping[str, Sequence[Activity]]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentTable:
+    """Segments of many videos, one a row, in the order they were given in.
+
+    Shape:
+        video, label: (N,) numbers from 0; start, end: (N,) seconds; score: (N,).
+    """
+
+    video: NDArray[np.intp]
+    label: NDArray[np.intp]
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def __getitem__(self, rows: NDArray) -> "SegmentTable":
+        """The chosen rows, by indices or a mask."""
+        return SegmentTable(
+            self.video[rows], self.label[rows], self.start[rows], self.end[rows], self.score[rows]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Annotations and predictions as columns, with what does not fit together counted.
+
+    Attributes:
+        classes: names in the order of the label numbers.
+        videos: ids in the order of the video numbers; after the annotated ones come those that
+            only have predictions.
+        annotated: how many videos are annotated.
+        truth: the true activities.
+        ambiguous: segments on which a detection is neither right nor wrong; their label is -1.
+        predictions: those of known classes.
+        missing: ids of videos that have true activities but no predictions.
+        unknown_videos: ids of videos that have predictions but are not annotated.
+        unknown_video_predictions: how many predictions are in those; they are in `predictions`.
+        unknown_class_predictions: how many are of a class that is not listed; they are not.
+        backward_predictions: how many end before they start: they overlap nothing.
+    """
+
+    classes: tuple[str, ...]
+    videos: tuple[str, ...]
+    annotated: int
+    truth: SegmentTable
+    ambiguous: SegmentTable
+    predictions: SegmentTable
+    missing: tuple[str, ...]
+    unknown_videos: tuple[str, ...]
+    unknown_video_predictions: int
+    unknown_class_predictions: int
+    backward_predictions: int
+
+
+def tables_of(
+    annotations: Annotations, predictions: Predictions, *, class_agnostic: bool = False
+) -> Tables:
+    """Put annotations and predictions into columns.
+
+    Args:
+        class_agnostic: labels mean nothing, and are all 0.
+
+    Raises:
+        AnnotationError: an activity's class is not listed, or its times are unusable.
+        PredictionError: a prediction's time or score is not finite.
+    """
+    ids = [video.id for video in annotations.videos]
+    unknown = tuple(video for video in predictions if video not in annotations)
+    numbers = {video: number for number, video in enumerate((*ids, *unknown))}
+    classes = {name: number for number, name in enumerate(annotations.classes)}
+    if class_agnostic:
+        classes = None
+    truth = _columns(enumerate(v.activities for v in annotations.videos), classes)
+    if (truth.label < 0).any():
+        video = annotations.videos[truth.video[(truth.label < 0).argmax()]]
+        raise AnnotationError(f"video {video.id} has an activity of a class that is not listed")
+    ambiguous = _columns(enumerate(v.ambiguous for v in annotations.videos), classes)
+    for table in (truth, ambiguous):
+        fault = _first_fault(table)
+        if fault is not None:
+            raise AnnotationError(f"video {ids[table.video[fault[0]]]} has an activity {fault[1]}")
+
+    given = _columns(((numbers[v], rows) for v, rows in predictions.items()), classes)
+    names = (*ids, *unknown)
+    fault = _first_fault(given)
+    if fault is not None:
+        raise PredictionError(f"video {names[given.video[fault[0]]]} has a prediction {fault[1]}")
+    found = given[given.label >= 0]
+    with_truth = dict.fromkeys(truth.video.tolist())
+    return Tables(
+        classes=annotations.classes,
+        videos=names,
+        annotated=len(ids),
+        truth=truth,
+        ambiguous=ambiguous,
+        predictions=found,
+        missing=tuple(names[v] for v in with_truth if not predictions.get(names[v])),
+        unknown_videos=unknown,
+        unknown_video_predictions=int((found.video >= len(ids)).sum()),
+        unknown_class_predictions=int((given.label < 0).sum()),
+        backward_predictions=int((found.end < found.start).sum()),
+    )
+
+
+def _columns(
+    videos: Iterable[tuple[int, Sequence[Activity]]], classes: Mapping[str, int] | None
+) -> SegmentTable:
+    numbers: list[int] = []
+    counts: list[int] = []
+    rows: list[Activity] = []
+    for number, activities in videos:
+        numbers.append(number)
+        counts.append(len(activities))
+        rows.extend(activities)
+    labels = [0] * len(rows) if classes is None else [classes.get(row.label, -1) for row in rows]
+    return SegmentTable(
+        video=np.repeat(np.array(numbers, np.intp), np.array(counts, np.intp)),
+        label=np.array(labels, np.intp),
+        start=np.array([row.start for row in rows], np.float64),
+        end=np.array([row.end for row in rows], np.float64),
+        score=np.array([row.confidence for row in rows], np.float64),
+    )
+
+
+def _first_fault(table: SegmentTable) -> tuple[int, str] | None:
+    """The first row with unusable numbers, and what is wrong with it."""
+    for wrong, what in (
+        (~(np.isfinite(table.start) & np.isfinite(table.end)), "whose time is not a finite number"),
+        (~np.isfinite(table.score), "whose score is not a finite number"),
+    ):
+        if wrong.any():
+            return int(wrong.argmax()), what
+    return None
+
+
+def ranking(group: NDArray[np.intp], score: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The order by group (a class, or a video), and within a group by falling score: (N,).
+
+    Of equal scores the order is the published evaluators': NumPy's own sort, reversed.
+    """
+    order = np.argsort(group, kind="stable")
+    bounds = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
+    for first, after in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        rows = order[first:after]
+        order[first:after] = rows[score[rows].argsort()[::-1]]
+    return order
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Rows of two tables that belong together, and how much they overlap.
+
+    Shape:
+        row, other: (M,) indices into the two tables; overlap: (M,) temporal IoU.
+    """
+
+    row: NDArray[np.intp]
+    other: NDArray[np.intp]
+    overlap: NDArray[np.float64]
+
+
+def overlapping_pairs(
+    table: SegmentTable, others: SegmentTable, *, same_class: bool, least: float = 0.0
+) -> Pairs:
+    """All pairs in the same video that overlap, and at least by `least`.
+
+    Pairs are ordered by their row, and those of one row by falling overlap.
+
+    Args:
+        same_class: only pairs of one class.
+        least: smallest overlap; pairs without any overlap never count.
+    """
+    rows, indices, overlaps = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)], [np.zeros(0)]
+    for of_rows, of_others in _grouped(table, others, same_class=same_class):
+        overlap = temporal_iou(
+            table.start[of_rows, None],
+            table.end[of_rows, None],
+            others.start[of_others],
+            others.end[of_others],
+        )
+        # The order of the published evaluators, to the last tie: NumPy's own sort, reversed.
+        order = np.argsort(overlap, axis=1)[:, ::-1]
+        overlap = np.take_along_axis(overlap, order, axis=1)
+        there = (overlap >= least) & (overlap > 0)
+        rows.append(np.broadcast_to(of_rows[:, None], there.shape)[there])
+        indices.append(np.take_along_axis(of_others, order, axis=1)[there])
+        overlaps.append(overlap[there])
+    row = np.concatenate(rows)
+    order = np.argsort(row, kind="stable")
+    return Pairs(row[order], np.concatenate(indices)[order], np.concatenate(overlaps)[order])
+
+
+def _grouped(
+    table: SegmentTable, others: SegmentTable, *, same_class: bool
+) -> Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Rows that have equally many others, with these: (M,) and (M, n), a step for each n."""
+    key, other_key = table.video, others.video
+    if same_class:
+        classes = 1 + max(table.label.max(initial=0), others.label.max(initial=0))
+        key, other_key = key * classes + table.label, other_key * classes + others.label
+    order = np.argsort(other_key, kind="stable")
+    first = np.searchsorted(other_key[order], key, side="left")
+    count = np.searchsorted(other_key[order], key, side="right") - first
+    for size in np.unique(count[count > 0]):
+        rows = np.flatnonzero(count == size)
+        yield rows, order[first[rows, None] + np.arange(size)]
