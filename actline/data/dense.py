@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
+from actline.data.decoded import read_decoded_clip
 from actline.data.features import FeatureOrigin, feature_count, feature_path, load_features
 from actline.errors import ActlineError
 from actline.video.decode import ShortSide, read_clip
@@ -119,6 +120,7 @@ class DenseClips(Dataset[DenseSample]):
         frame_rate: float = 24.0,
         features: Path | None = None,
         origin: FeatureOrigin | None = None,
+        decoded: Path | None = None,
     ) -> None:
         self.annotations = annotations
         self.videos = videos
@@ -127,6 +129,7 @@ class DenseClips(Dataset[DenseSample]):
         self.frame_rate = frame_rate
         self.features = features
         self.origin = origin
+        self.decoded = decoded
         self.transform = TrainTransform(
             size=clip.size,
             short_sides=clip.short_sides,
@@ -153,8 +156,13 @@ class DenseClips(Dataset[DenseSample]):
             torch.randint(max(1, len(times) - self.clip.frames + 1), (), generator=generator)
         )
         chosen = times[first : first + self.clip.frames]
-        short_side = self.transform.short_side(generator)
-        pixels = read_clip(path, chosen, size=ShortSide(short_side), frame_rate=rate)
+        size = ShortSide(self.transform.short_side(generator))
+        if self.decoded is None:
+            pixels = read_clip(path, chosen, size=size, frame_rate=rate)
+        else:
+            pixels = read_decoded_clip(
+                self.decoded, video.id, path, chosen, size=size, frame_rate=rate
+            )
         fine, fine_start = self._fine_features(video.id, first, len(chosen))
         following = times[first + len(chosen)] if first + len(chosen) < len(times) else None
         return DenseSample(

@@ -336,7 +336,11 @@ def _read_state(path: Path, recipe: Recipe) -> dict[str, Any] | None:
     before = {key: value for key, value in state["recipe"].items() if key not in free}
     now = {key: value for key, value in to_mapping(recipe).items() if key not in free}
     for settings in (before, now):
-        settings["data"] = {k: v for k, v in settings["data"].items() if k != "workers"}
+        settings["data"] = {
+            key: value
+            for key, value in settings["data"].items()
+            if key not in ("workers", "decoded")
+        }
     if before != now:
         changed = sorted(key for key in now if before.get(key) != now[key])
         raise TrainingError(

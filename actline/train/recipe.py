@@ -25,6 +25,8 @@ class DataConfig:
         frame_rate: of frame folders, per second; 0 takes their count over the annotated
             duration, as the published code does.
         workers: processes that read videos.
+        decoded: folder that keeps whole videos decoded at the clips' short sides: worth its space
+            for small frames; None decodes anew what every clip needs.
     """
 
     annotations: str
@@ -35,6 +37,7 @@ class DataConfig:
     min_seconds: float = 0.0
     frame_rate: float = 24.0
     workers: int = 2
+    decoded: str | None = None
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def dataset_for(recipe: Recipe, annotations: Annotations, card: ModelCard) -> De
         frame_rate=recipe.data.frame_rate,
         features=features,
         origin=origin,
+        decoded=None if recipe.data.decoded is None else Path(recipe.data.decoded),
     )
 
 

@@ -122,9 +122,9 @@ class Difficulty:
 
 EASY = Difficulty(
     name="easy",
-    classes=8,
-    actors=(2, 2),
-    density=0.45,
+    classes=6,
+    actors=(1, 2),
+    density=0.4,
     actor_size=0.42,
     amplitude=1.0,
     speed=(0.9, 1.1),

@@ -1,0 +1,56 @@
+"""Videos kept decoded on disk: for small frames that are read again in every epoch.
+
+Opening, seeking and decoding cost far more than a step of a small network. A decoded video is one
+`.npy` file of records (time, pixels), mapped into memory, so a clip reads its own frames only.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actline.files import written_whole
+from actline.video.decode import ShortSide, frame_times, read_frames
+
+
+def read_decoded_clip(
+    folder: Path,
+    video_id: str,
+    video: Path,
+    times: NDArray[np.float64],
+    *,
+    size: ShortSide,
+    frame_rate: float = 24.0,
+) -> NDArray[np.uint8]:
+    """The same frames as `read_clip`, by way of the decoded video, which is made when it is missing.
+
+    It is made anew when the video is newer than it.
+
+    Shape:
+        times: (T,) seconds; returns (T, H, W, 3), RGB.
+
+    Raises:
+        VideoError: the video cannot be read.
+        OutputError: the decoded video cannot be written.
+    """
+    decoded = folder / f"{video_id}.{size.pixels}px.npy"
+    if not decoded.exists() or decoded.stat().st_mtime < video.stat().st_mtime:
+        _decode(video, decoded, size=size, frame_rate=frame_rate)
+    frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
+    # As in decoding: a microsecond is no difference.
+    shown = np.searchsorted(frames["time"], times + 1e-6, side="right") - 1
+    return frames["pixels"][np.maximum(shown, 0)]
+
+
+def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -> None:
+    times = frame_times(video, frame_rate=frame_rate)
+    frames = read_frames(video, times, size=size, frame_rate=frame_rate)
+    first = next(frames)
+    record = np.dtype([("time", np.float64), ("pixels", np.uint8, first.shape)])
+    with written_whole(decoded) as aside:
+        whole = np.lib.format.open_memmap(aside, mode="w+", dtype=record, shape=times.shape)
+        whole["time"] = times
+        whole["pixels"][0] = first
+        for index, frame in enumerate(frames, start=1):
+            whole["pixels"][index] = frame
+        whole.flush()
