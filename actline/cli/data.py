@@ -45,10 +45,17 @@ def add_parser(subparsers) -> None:
     )
     check.add_argument("--plot", type=Path, metavar="FILE", help="draw statistics as PNG or SVG")
     check.add_argument("--all", action="store_true", help="show every case, not just examples")
-    check.add_argument(
+    thoroughness = check.add_mutually_exclusive_group()
+    thoroughness.add_argument(
         "--quick",
         action="store_true",
         help="read only the beginnings of videos: one that is cut off may not be found",
+    )
+    thoroughness.add_argument(
+        "--decode",
+        action="store_true",
+        help="decode every video to its end, which takes much longer: finds damage inside, such as "
+        "corrupted frames, that training and detection would pass over",
     )
     check.add_argument(
         "--frame-rate",
@@ -117,6 +124,7 @@ def run_check(arguments: argparse.Namespace) -> int:
                 annotations,
                 videos,
                 whole=not arguments.quick,
+                decode=arguments.decode,
                 frame_rate=arguments.frame_rate,
                 advance=advance,
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 from actline.data.annotations import AnnotatedVideo, Annotations, Fault
 from actline.data.statistics import annotated_seconds
 from actline.errors import VideoError
+from actline.video.damage import Damage, find_damage
 from actline.video.decode import frame_times, probe
 from actline.video.sampling import VIDEO_SUFFIXES, find_video
 
@@ -84,6 +85,7 @@ def check_videos(
     folder: Path,
     *,
     whole: bool = True,
+    decode: bool = False,
     frame_rate: float = 24.0,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[tuple[Finding, ...], tuple[float, ...]]:
@@ -93,6 +95,7 @@ def check_videos(
         folder: of the videos.
         whole: read every file to its end, without decoding it, which finds those that are cut
             off; False reads headers and first frames only.
+        decode: decode every file to its end, which finds damage inside that reading passes over.
         frame_rate: of folders of frames.
         advance: called once a video.
 
@@ -109,8 +112,8 @@ def check_videos(
         findings.add("the folder of videos is missing", told, serious=True)
         return findings.sorted(), durations
 
-    def look(video: AnnotatedVideo) -> float | VideoError:
-        return _look(folder, video.id, present, whole=whole, frame_rate=frame_rate)
+    def look(video: AnnotatedVideo) -> _Seen | VideoError:
+        return _look(folder, video.id, whole=whole, decode=decode, frame_rate=frame_rate)
 
     seen: list[float] = []
     for video, expected, found in zip(
@@ -123,8 +126,11 @@ def check_videos(
             findings.add(what, video.id if missing else str(found), serious=True)
             seen.append(expected)
         else:
-            _compare(video, found, findings)
-            seen.append(found)
+            _compare(video, found.seconds, findings)
+            if found.damage is not None and found.damage.lost:
+                told = _told(video.id, found.damage)
+                findings.add("videos with damage inside", told, serious=False)
+            seen.append(found.seconds)
     for video_id, names in sorted(present.items()):
         if video_id not in annotations:
             findings.add("video files without annotations", names[0], serious=False)
@@ -158,32 +164,41 @@ def _compare(video: AnnotatedVideo, seconds: float, findings: _Findings) -> None
             findings.add("videos whose file has another duration", told, serious=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a video file tells; damage is None where it was not looked for."""
+
+    seconds: float
+    damage: Damage | None
+
+
 def _look(
-    folder: Path,
-    video_id: str,
-    present: Mapping[str, list[str]],
-    *,
-    whole: bool,
-    frame_rate: float,
-) -> float | VideoError:
-    """A video's duration in seconds, or why it cannot be read."""
+    folder: Path, video_id: str, *, whole: bool, decode: bool, frame_rate: float
+) -> _Seen | VideoError:
+    """A video's duration and damage, or why it cannot be read."""
     try:
         path = find_video(folder, video_id)
-        if whole and path.is_file():
+        if whole and not decode and path.is_file():
             frame_times(path)
-        return probe(path, frame_rate=frame_rate).duration
+        damage = find_damage(path) if decode else None
+        return _Seen(probe(path, frame_rate=frame_rate).duration, damage)
     except VideoError as error:
-        for path in (folder / name for name in present.get(video_id, ())):
-            if path.is_file() and path.suffix not in VIDEO_SUFFIXES:
-                return VideoError(f"{path}: write the file's ending in small letters")
         return error
     except OSError as error:
         return VideoError(f"cannot read video {video_id}: {error.strerror or error}")
 
 
+def _told(video_id: str, damage: Damage) -> str:
+    where = "" if damage.first is None else f", the first at {damage.first:.1f} s"
+    return (
+        f"{video_id}: {damage.lost} of {damage.frames} frames are damaged{where}; "
+        "other frames are seen in their place; copy the file again"
+    )
+
+
 def _all(
-    look: Callable[[AnnotatedVideo], float | VideoError], videos: tuple[AnnotatedVideo, ...]
-) -> Iterator[float | VideoError]:
+    look: Callable[[AnnotatedVideo], _Seen | VideoError], videos: tuple[AnnotatedVideo, ...]
+) -> Iterator[_Seen | VideoError]:
     """Look at all videos, several at a time; when interrupted, at no more."""
     pool = ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1)))
     try:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from actline.files import written_whole
 from actline.video.decode import ShortSide, frame_times, read_frames
+from actline.video.timestamps import on_display
 
 
 def read_decoded_clip(
@@ -22,9 +23,9 @@ def read_decoded_clip(
     size: ShortSide,
     frame_rate: float = 24.0,
 ) -> NDArray[np.uint8]:
-    """The same frames as `read_clip`, by way of the decoded video, which is made when it is missing.
+    """The same frames as `read_clip`, by way of the decoded video.
 
-    It is made anew when the video is newer than it.
+    That is made when it is missing, and anew when the video is newer than it.
 
     Shape:
         times: (T,) seconds; returns (T, H, W, 3), RGB.
@@ -37,9 +38,7 @@ def read_decoded_clip(
     if not decoded.exists() or decoded.stat().st_mtime < video.stat().st_mtime:
         _decode(video, decoded, size=size, frame_rate=frame_rate)
     frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
-    # As in decoding: a microsecond is no difference.
-    shown = np.searchsorted(frames["time"], times + 1e-6, side="right") - 1
-    return frames["pixels"][np.maximum(shown, 0)]
+    return frames["pixels"][on_display(frames["time"], times)]
 
 
 def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -> None:

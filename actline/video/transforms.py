@@ -1,11 +1,13 @@
 """From decoded frames to the network's input, as the Coarse-Fine authors train and test."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def to_clip(frames: NDArray[np.uint8]) -> Tensor:
@@ -39,7 +41,8 @@ class TrainTransform:
         return self.short_sides[int(index)]
 
     def __call__(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        """(3, T, H, W) of uint8, at least `size` a side, to (3, T, size, size), normalized."""
+        """(3, T, H, W) of uint8 to (3, T, size, size), normalized; a smaller clip is enlarged."""
+        clip = at_least(clip, self.size)
         height, width = clip.shape[2:]
         top = int(torch.randint(height - self.size + 1, (), generator=generator))
         left = int(torch.randint(width - self.size + 1, (), generator=generator))
@@ -53,22 +56,37 @@ class TrainTransform:
 class TestTransform:
     """The central square of frames whose short side is `size`."""
 
+    __test__: ClassVar[bool] = False  # pytest takes the name for that of a test
+
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     def __call__(self, clip: Tensor) -> Tensor:
-        """(3, T, H, W) of uint8, at least `size` a side, to (3, T, size, size), normalized."""
+        """(3, T, H, W) of uint8 to (3, T, size, size), normalized; a smaller clip is enlarged."""
+        clip = at_least(clip, self.size)
         height, width = clip.shape[2:]
         top, left = (height - self.size) // 2, (width - self.size) // 2
         crop = clip[:, :, top : top + self.size, left : left + self.size]
         return normalize(crop, self.mean, self.std)
 
 
+def at_least(clip: Tensor, size: int) -> Tensor:
+    """Enlarge a clip (3, T, H, W) of uint8 whose short side is less than `size` to have `size`."""
+    height, width = clip.shape[2:]
+    short = min(height, width)
+    if short >= size:
+        return clip
+    target = (max(size, round(height * size / short)), max(size, round(width * size / short)))
+    frames = clip.transpose(0, 1).to(torch.float32)
+    larger = F.interpolate(frames, target, mode="bilinear", align_corners=False)
+    return larger.round().to(clip.dtype).transpose(0, 1)
+
+
 def normalize(
     clip: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
     """uint8 to float, scaled to [0, 1], less the mean, over the deviation."""
-    shift = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1, 1)
-    scale = torch.tensor(std, dtype=torch.float32).view(3, 1, 1, 1)
+    shift = torch.tensor(mean, dtype=torch.float32, device=clip.device).view(3, 1, 1, 1)
+    scale = torch.tensor(std, dtype=torch.float32, device=clip.device).view(3, 1, 1, 1)
     return (clip.to(torch.float32) / 255 - shift) / scale

@@ -64,12 +64,11 @@ def test_missing_and_unreadable_videos_are_found(data):
     (videos / "tiny0.mp4").unlink()
     (videos / "tiny1.mp4").write_text("no video at all")
     (videos / "tiny2.mp4").write_bytes(b"")
-    (videos / "tiny3.mp4").rename(videos / "tiny3.MP4")
+    (videos / "tiny3.mp4").rename(videos / "tiny3.MP4")  # which is no fault
     found = kinds(data)
     assert found["videos that are missing"] == ("tiny0",)
     unreadable = found["videos that cannot be read"]
-    assert len(unreadable) == 3
-    assert "small letters" in unreadable[2]
+    assert len(unreadable) == 2
     assert main(["data", "check", str(data)]) == 1
 
 

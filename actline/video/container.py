@@ -1,0 +1,94 @@
+"""Video files as containers: opening them, choosing the video among their streams, and packets."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from actline.errors import VideoError
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file and choose its video stream: the default one, among several the largest.
+
+    Raises:
+        VideoError: there is no such file, or no video in it that can be decoded.
+    """
+    container = _open(path)
+    try:
+        yield container, _best_stream(path, container)
+    finally:
+        container.close()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; a path that cannot be looked at is a VideoError."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError) as error:
+        raise VideoError(f"cannot read {path}: {_reason(error)}") from error
+
+
+def demuxed(container: InputContainer, *streams: VideoStream) -> Iterator[Packet]:
+    """Packets up to the end of what can be read; of all streams if none is named."""
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return
+        yield packet
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise VideoError(f"no video at {path}; check the path") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(f"cannot read {path}: {_reason(error)}") from error
+    if size == 0:
+        raise VideoError(f"{path} is empty; copy it again")
+    try:
+        # Absolute, as FFmpeg takes "a:b.mp4" for a protocol; and titles in any encoding will do.
+        return av.open(os.path.abspath(path), metadata_errors="replace")  # noqa: PTH100
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(
+            f"{path} is not a video that can be read ({_reason(error)}); "
+            "copy it again or re-encode it"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "unknown format"
+
+
+def _best_stream(path: Path, container: InputContainer) -> VideoStream:
+    streams = [
+        stream
+        for stream in container.streams.video
+        # Cover art is stored as a video stream of one picture.
+        if not Disposition(stream.disposition) & Disposition.attached_pic
+    ]
+    if not streams:
+        raise VideoError(f"{path} has no video, only other streams; give a video file")
+    # A stream of a codec that FFmpeg lacks has no context, whatever the type says.
+    known = [stream for stream in streams if getattr(stream, "codec_context", None) is not None]
+    if not known:
+        raise VideoError(f"{path} is coded in a way that is not known here; re-encode it as H.264")
+
+    def preference(stream: VideoStream) -> tuple[bool, int]:
+        default = bool(Disposition(stream.disposition) & Disposition.default)
+        return default, stream.codec_context.width * stream.codec_context.height
+
+    best = max(known, key=preference)
+    best.thread_type = "AUTO"
+    return best

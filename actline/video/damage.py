@@ -1,0 +1,79 @@
+"""Damage inside a video that reading it passes over, found by decoding all of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from av.packet import Packet
+
+from actline.video.container import demuxed, is_folder, opened
+from actline.video.folders import folder_frames, read_folder
+from actline.video.frames import attempted, ends_early, undecodable
+from actline.video.size import Exact
+from actline.video.timestamps import LOST_SECONDS, read_header, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What of a video cannot be decoded.
+
+    Attributes:
+        frames: how many the video has.
+        lost: how many of them the container or the decoder tell to be damaged. While reading, the
+            frame before stays on display for those that the decoder gives up.
+        first: seconds of the first lost one; None without any, or where the file does not tell.
+    """
+
+    frames: int
+    lost: int
+    first: float | None
+
+
+def find_damage(path: str | Path) -> Damage:
+    """Decode a whole video, of a folder of frames every picture, and count what is lost.
+
+    What a decoder does not notice is not found: pictures that look wrong but follow the format,
+    and packets that are missing without a trace.
+
+    Raises:
+        VideoError: the video cannot be read; or its end cannot be, for more than a second.
+    """
+    path = Path(path)
+    if is_folder(path):
+        files = folder_frames(path)
+        for _ in read_folder(path, range(len(files)), size=Exact(16, 16), frame_rate=1):
+            pass
+        return Damage(len(files), 0, None)
+    file, header = shown(path), read_header(path)
+    lost: set[float] = set()
+    unknown, last = 0, None
+
+    def seconds(stamp: int | None) -> float | None:
+        return None if stamp is None else (stamp - header.start) * header.base
+
+    with opened(path) as (container, stream):
+
+        def watched() -> Iterator[Packet]:
+            for packet in demuxed(container, stream):
+                marked = seconds(packet.pts) if packet.is_corrupt else None
+                if marked is not None:
+                    lost.add(marked)
+                yield packet
+
+        for index, (stamp, frame) in enumerate(attempted(watched())):
+            time = seconds(stamp)
+            if not header.ordered:
+                time = float(file.times[min(index, len(file.times) - 1)])
+            if frame is not None:
+                last = last if time is None else time
+            elif time is not None:
+                lost.add(time)
+            else:
+                unknown += 1
+    if last is None:
+        raise undecodable(path)
+    if last < file.times[-1] - LOST_SECONDS:
+        raise ends_early(path, last, float(file.times[-1]))
+    # Before the start lies what an edit list cuts away.
+    among = [time for time in lost if time >= 0]
+    return Damage(len(file.times), len(among) + unknown, min(among, default=None))

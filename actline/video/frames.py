@@ -1,0 +1,107 @@
+"""Decoded frames of a video file with the times they are shown at, from any place on."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from actline.errors import VideoError
+from actline.video.container import demuxed, opened
+from actline.video.timestamps import Header, shown
+
+# A seek that landed too late is repeated so many seconds earlier.
+_SEEK_EARLIER = (0.0, 1.0, 4.0, 16.0, 64.0)
+
+
+def timed_frames(
+    path: Path, header: Header, time: float, *, seek: bool
+) -> Iterator[tuple[float, VideoFrame]]:
+    """Decoded frames with their times, from one shown at `time` or before, on to the end.
+
+    What cannot be decoded is passed over. Frames have the same pixels whether sought or not: a
+    sought reading starts at a key frame, or at the file's start where none is found.
+
+    Args:
+        time: seconds from the first frame.
+        seek: jump there, rather than decode all that is before.
+    """
+    if seek and header.ordered:
+        with opened(path) as (container, stream):
+            for earlier in _SEEK_EARLIER:
+                if time < earlier:
+                    break
+                sought = _timed(_sought(container, stream, header, time - earlier), header)
+                landed = next(sought, None)
+                if landed is not None and landed[0] <= time:
+                    yield landed
+                    yield from sought
+                    return
+    # Opened anew rather than sought back: not every container can be sought in.
+    with opened(path) as (container, stream):
+        frames = attempted(demuxed(container, stream))
+        if header.ordered:
+            yield from _timed(frames, header)
+        else:
+            # Decoders put frames in order even where the file does not say when they are shown.
+            for at, (_, frame) in zip(shown(path).times.tolist(), frames, strict=False):
+                if frame is not None:
+                    yield at, frame
+
+
+def attempted(packets: Iterable[Packet]) -> Iterator[tuple[int | None, VideoFrame | None]]:
+    """Frames with their timestamps, in the order they are shown; None for what is lost.
+
+    Lost is what the decoder rejects, and what it patches up itself and marks as damaged.
+    """
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            yield packet.pts, None
+            continue
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                stamp = frame.pts if frame.pts is not None else frame.dts
+                yield stamp, None if frame.is_corrupt else frame
+
+
+def undecodable(path: Path) -> VideoError:
+    """The error for a video no frame of which can be decoded."""
+    return VideoError(f"{path}: no frame of it can be decoded; copy it again or re-encode it")
+
+
+def ends_early(path: Path, last: float, time: float) -> VideoError:
+    """The error for a video whose last frame that can be decoded is shown at `last` seconds."""
+    return VideoError(
+        f"{path} can be decoded for {last:.1f} s only, not to {time:.1f} s; "
+        "copy it again or re-encode it"
+    )
+
+
+def _sought(
+    container: InputContainer, stream: VideoStream, header: Header, time: float
+) -> Iterator[tuple[int | None, VideoFrame | None]]:
+    """Frames from a key frame before `time`; none where the container cannot be sought in."""
+    stamp = header.start + int(time / header.base)
+    try:
+        container.seek(stamp, stream=stream, backward=True, any_frame=False)
+    except (av.error.FFmpegError, OSError):
+        return
+    # Frames before the first key frame lean on what was not decoded.
+    yield from itertools.dropwhile(
+        lambda found: found[1] is None or not found[1].key_frame,
+        attempted(demuxed(container, stream)),
+    )
+
+
+def _timed(
+    frames: Iterable[tuple[int | None, VideoFrame | None]], header: Header
+) -> Iterator[tuple[float, VideoFrame]]:
+    for stamp, frame in frames:
+        if stamp is not None and frame is not None:
+            yield (stamp - header.start) * header.base, frame
