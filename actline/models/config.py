@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from actline.models.bmn import BMN
 from actline.models.coarse_fine import CoarseFine, CoarseStream, TemporalPooling
+from actline.models.slowfast import SlowFast
+from actline.models.tcanet import TCANet
 from actline.models.x3d import X3D
 
 
@@ -59,7 +62,110 @@ class CoarseFineConfig:
         return CoarseFine(fine if self.fine_stream else None, coarse, cells=self.cells)
 
 
-NetworkConfig = X3DConfig | CoarseFineConfig
+@dataclass(frozen=True)
+class SlowFastConfig:
+    """A SlowFast; the defaults are SlowFast 8 x 8, R50.
+
+    R101 has depths (3, 4, 23, 3); 4 x 16 has alpha 8. Both have a `fusion_kernel` of 5.
+    """
+
+    width: int = 64
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    alpha: int = 4
+    beta: float = 1 / 8
+    fusion_kernel: int = 7
+    fusion_ratio: int = 2
+    dropout: float = 0.5
+    splits: int = 1
+    per_frame: bool = True
+
+    def build(self, classes: int) -> SlowFast:
+        """A new network with random weights."""
+        return SlowFast(
+            classes,
+            per_frame=self.per_frame,
+            width=self.width,
+            depths=self.depths,
+            alpha=self.alpha,
+            beta=self.beta,
+            fusion_kernel=self.fusion_kernel,
+            fusion_ratio=self.fusion_ratio,
+            dropout=self.dropout,
+            splits=self.splits,
+        )
+
+
+@dataclass(frozen=True)
+class BMNConfig:
+    """A BMN; the defaults are those published for ActivityNet-1.3 with TSN features."""
+
+    channels: int = 400
+    temporal_scale: int = 100
+    width: int = 256
+    pair_width: int = 512
+    map_width: int = 128
+    samples: int = 32
+    bins: int = 3
+    boundary_ratio: float = 0.5
+
+    def build(self) -> BMN:
+        """A new network with random weights."""
+        return BMN(
+            self.channels,
+            temporal_scale=self.temporal_scale,
+            width=self.width,
+            pair_width=self.pair_width,
+            map_width=self.map_width,
+            samples=self.samples,
+            bins=self.bins,
+            boundary_ratio=self.boundary_ratio,
+        )
+
+
+@dataclass(frozen=True)
+class TCANetConfig:
+    """A TCANet; the defaults are those published for HACS Segments with SlowFast features."""
+
+    channels: int = 2304
+    width: int = 512
+    encoder_layers: int = 2
+    heads: int = 8
+    window: int = 9
+    feedforward: int = 256
+    dropout: float = 0.1
+    start_samples: int = 32
+    action_samples: int = 64
+    end_samples: int = 32
+    context: float = 0.5
+    frame_width: int = 128
+    segment_width: int = 512
+    stages: int = 3
+    snippet_interval: float = 8 / 15
+    padded_length: int | None = None
+
+    def build(self) -> TCANet:
+        """A new network with random weights."""
+        return TCANet(
+            self.channels,
+            width=self.width,
+            encoder_layers=self.encoder_layers,
+            heads=self.heads,
+            window=self.window,
+            feedforward=self.feedforward,
+            dropout=self.dropout,
+            start_samples=self.start_samples,
+            action_samples=self.action_samples,
+            end_samples=self.end_samples,
+            context=self.context,
+            frame_width=self.frame_width,
+            segment_width=self.segment_width,
+            stages=self.stages,
+            snippet_interval=self.snippet_interval,
+            padded_length=self.padded_length,
+        )
+
+
+NetworkConfig = X3DConfig | CoarseFineConfig | SlowFastConfig
 
 
 def build(config: NetworkConfig, classes: int) -> nn.Module:

@@ -1,6 +1,15 @@
 """Heads: from the last features to class logits, one a clip or one a frame."""
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
+
+
+class FrameOutput(NamedTuple):
+    """What a network on frames says of every frame: features (B, C, T), logits (B, K, T)."""
+
+    features: Tensor
+    logits: Tensor
 
 
 class ClassHead(nn.Module):
@@ -28,7 +37,10 @@ class ClassHead(nn.Module):
         self.classify = nn.Linear(width, classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled = features.mean(dim=(3, 4) if self.per_frame else (2, 3, 4))  # (B, C[, T])
+        return self.logits(features.mean(dim=(3, 4) if self.per_frame else (2, 3, 4)))
+
+    def logits(self, pooled: Tensor) -> Tensor:
+        """Logits (B, K[, T]) of features (B, C[, T]) that are averaged already."""
         hidden = self.project(pooled.movedim(1, -1)).relu()
         logits = self.classify(self.dropout(hidden))
         return logits.movedim(-1, 1)

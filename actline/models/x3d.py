@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from actline.models.heads import ClassHead
+from actline.models.heads import ClassHead, FrameOutput
 from actline.models.normalization import SplitBatchNorm3d
 
 
@@ -94,6 +94,11 @@ class X3D(nn.Module):
         stage3 = self.stage3(stage2)
         stage4 = self.stage4(stage3)
         return StageFeatures(stage1, stage2, stage3, stage4, self.conv5(stage4))
+
+    def per_frame(self, clip: Tensor) -> FrameOutput:
+        """Features averaged over space, and logits, of every frame, whatever the head gives."""
+        features = self.features(clip).conv5.mean(dim=(3, 4))
+        return FrameOutput(features, self.head.logits(features))
 
     @property
     def feature_channels(self) -> tuple[int, int, int, int, int]:

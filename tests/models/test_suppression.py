@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actline.detection import suppression
-from actline.detection.suppression import SuppressionConfig, suppress, temporal_iou
+from actline.models import suppression
+from actline.models.suppression import SuppressionConfig, suppress, temporal_iou
 from actline.train.yaml_form import from_mapping, to_mapping
 
 
