@@ -1,6 +1,6 @@
 """Clips with per-frame labels, for per-frame multi-label detection."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
+from actline.data.batches import derived_seed, pad_in_time
 from actline.data.decoded import read_decoded_clip
 from actline.data.features import FeatureOrigin, feature_count, feature_path, load_features
 from actline.errors import ActlineError
@@ -208,55 +209,6 @@ class DenseClips(Dataset[DenseSample]):
         return stages, first - begin
 
 
-class TrainingBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index), epoch after epoch, from `first` to before `last`.
-
-    The order depends on seed and epoch alone, so that a stopped run goes on in the middle of an
-    epoch. Every process takes its own part. What does not fill a batch at an epoch's end is left
-    out, as split normalization needs whole batches; a data set smaller than one batch gives one
-    small batch an epoch.
-    """
-
-    def __init__(
-        self,
-        length: int,
-        *,
-        batch_size: int,
-        seed: int,
-        first: int,
-        last: int,
-        process: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.length = length
-        self.batch_size = batch_size
-        self.seed = seed
-        self.first = first
-        self.last = last
-        self.process = process
-        self.processes = processes
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        per_epoch = batches_per_epoch(self.length, self.batch_size, self.processes)
-        mine: list[int] = []
-        for batch in range(self.first, self.last):
-            epoch, position = divmod(batch, per_epoch)
-            if position == 0 or not mine:
-                generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))
-                order = torch.randperm(self.length, generator=generator).tolist()
-                mine = order[self.process :: self.processes]
-            begin = position * self.batch_size
-            yield [(epoch, index) for index in mine[begin : begin + self.batch_size]]
-
-
-def batches_per_epoch(length: int, batch_size: int, processes: int) -> int:
-    """Batches that every process has in an epoch, at least one."""
-    return max(1, length // processes // batch_size)
-
-
 def collate(samples: Sequence[DenseSample] | ActlineError) -> DenseBatch | ActlineError:
     """Put samples together, padding with zeros where lengths differ; pass an error on."""
     if isinstance(samples, ActlineError):
@@ -281,21 +233,6 @@ def collate(samples: Sequence[DenseSample] | ActlineError) -> DenseBatch | Actli
     )
 
 
-def pad_in_time(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Stack tensors (C, T, ...) of different T: (B, C, max T, ...) and the mask (B, max T)."""
-    longest = max(tensor.shape[1] for tensor in tensors)
-    mask = torch.zeros(len(tensors), longest)
-    for row, tensor in enumerate(tensors):
-        mask[row, : tensor.shape[1]] = 1
-    if all(tensor.shape[1] == longest for tensor in tensors):
-        return torch.stack(list(tensors)), mask
-    first = tensors[0]
-    padded = first.new_zeros(len(tensors), first.shape[0], longest, *first.shape[2:])
-    for row, tensor in enumerate(tensors):
-        padded[row, :, : tensor.shape[1]] = tensor
-    return padded, mask
-
-
 def subdivide(
     times: NDArray[np.float64], parts: int, *, following: float | None = None
 ) -> NDArray[np.float64]:
@@ -313,11 +250,6 @@ def shifted(times: NDArray[np.float64], phase: float) -> NDArray[np.float64]:
     """Each time moved by `phase` (0 to 1) of the gap to the next; the last gap is repeated."""
     gaps = np.diff(times)
     return times + phase * np.append(gaps, gaps[-1] if len(gaps) else 0.0)
-
-
-def derived_seed(*numbers: int) -> int:
-    """One seed from several numbers, well mixed, the same on every machine."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def folder_rate(video: AnnotatedVideo, path: Path, frame_rate: float) -> float:

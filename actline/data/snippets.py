@@ -22,17 +22,21 @@ class SnippetFeatures:
     Shape:
         features: (C, T), float32; snippet t stands for the seconds from `offset + t * interval`
             to `offset + (t + 1) * interval`.
+        probabilities: (K, T) of the backbone's classes, or None.
 
     Attributes:
         interval: seconds from one snippet to the next.
         duration: of the video, in seconds.
         offset: seconds at which the first snippet's stretch starts.
+        classes: names of the backbone's classes, where there are `probabilities`.
     """
 
     features: Tensor
     interval: float
     duration: float
     offset: float = 0.0
+    probabilities: Tensor | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def times(self) -> Tensor:
@@ -78,10 +82,17 @@ def save_snippets(path: Path, snippets: SnippetFeatures, origin: SnippetOrigin) 
             f"{origin.interval:g} s; rescaled features are made anew from stored ones"
         )
     checked(snippets, path)
-    placement = {"offset": snippets.offset, "duration": snippets.duration}
+    placement = {
+        "offset": snippets.offset,
+        "duration": snippets.duration,
+        "classes": snippets.classes,
+    }
+    tensors = {"features": snippets.features.float().contiguous()}
+    if snippets.probabilities is not None:
+        tensors["probabilities"] = snippets.probabilities.float().contiguous()
     metadata = {"snippets": json.dumps(asdict(origin)), "placement": json.dumps(placement)}
     with written_whole(path) as aside:
-        save_file({"features": snippets.features.float().contiguous()}, aside, metadata)
+        save_file(tensors, aside, metadata)
 
 
 def load_snippets(path: Path, origin: SnippetOrigin | None = None) -> SnippetFeatures:
@@ -104,11 +115,20 @@ def load_snippets(path: Path, origin: SnippetOrigin | None = None) -> SnippetFea
     try:
         with safe_open(path, framework="pt") as stored:
             features = stored.get_tensor("features")
+            scored = "probabilities" in stored.keys()  # noqa: SIM118 - not a mapping
+            probabilities = stored.get_tensor("probabilities") if scored else None
             placement = json.loads(stored.metadata()["placement"])
             offset, duration = float(placement["offset"]), float(placement["duration"])
+            classes = tuple(str(name) for name in placement.get("classes", ()))
+            if scored and stored.get_slice("probabilities").get_shape() != [
+                len(classes),
+                features.shape[-1],
+            ]:
+                raise ValueError("probabilities of other classes or snippets")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise FeatureError(_damaged(path)) from error
-    return checked(SnippetFeatures(features, found.interval, duration, offset), path)
+    snippets = SnippetFeatures(features, found.interval, duration, offset, probabilities, classes)
+    return checked(snippets, path)
 
 
 def snippet_origin(path: Path) -> SnippetOrigin:

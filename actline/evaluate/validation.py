@@ -4,36 +4,47 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from actline.data.annotations import Annotations, frame_labels
 from actline.data.dense import folder_rate
-from actline.data.read import read_annotations
+from actline.data.read import read_annotations, without_videos
 from actline.detection.dense import score_video
 from actline.detection.model import find_device, prepare
 from actline.errors import AnnotationError
 from actline.evaluate.average_precision import average_precision
 from actline.evaluate.thresholds import choose_thresholds
+from actline.evaluate.validation_segments import validate_proposals
 from actline.progress import progress
 from actline.timeline import FrameScores
-from actline.train.checkpoint import ModelCard
+from actline.train.checkpoint import ModelCard, SegmentCard
+from actline.train.dense import DenseJob
 from actline.train.loop import TrainingResult, Validation, train
-from actline.train.recipe import Recipe
+from actline.train.proposals import ProposalJob
+from actline.train.recipe import AnyRecipe, ProposalRecipe, Recipe, RefinementRecipe
+from actline.train.refinement import RefinementJob
 from actline.video.sampling import find_video
 
 PROTOCOL = "per-frame mAP"
 
 
-def train_and_validate(recipe: Recipe, *, device: str = "auto") -> TrainingResult:
+def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingResult:
     """Run a recipe, validating on its validation subset.
 
     Raises:
         ActlineError: as `train`, and for annotations that cannot be used.
     """
     chosen = find_device(device)
-    annotations = usable(
-        recipe, read_annotations(recipe.data.annotations, classes=_classes(recipe))
-    )
+    annotations = read_annotations(recipe.data.annotations, classes=_classes(recipe))
+    if isinstance(recipe, Recipe):
+        return _train_dense(recipe, usable(recipe, annotations), chosen)
+    if recipe.data.without:
+        annotations = without_videos(annotations, recipe.data.without)
+    return _train_segments(recipe, annotations, chosen)
+
+
+def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device) -> TrainingResult:
     held_out = annotations.subset(recipe.data.validation_subset)
 
     def validate(network: nn.Module, card: ModelCard) -> Validation:
@@ -42,16 +53,28 @@ def train_and_validate(recipe: Recipe, *, device: str = "auto") -> TrainingResul
             card,
             held_out,
             Path(recipe.data.videos),
-            device=str(chosen),
+            device=str(device),
             frame_rate=recipe.data.frame_rate,
         )
 
-    return train(
-        recipe,
-        annotations.subset(recipe.data.train_subset),
-        validate=validate,
-        cpu=chosen.type == "cpu",
-    )
+    job = DenseJob(recipe, annotations.subset(recipe.data.train_subset))
+    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
+
+
+def _train_segments(
+    recipe: ProposalRecipe | RefinementRecipe, annotations: Annotations, device: torch.device
+) -> TrainingResult:
+    held_out = annotations.subset(recipe.data.validation_subset)
+    training = annotations.subset(recipe.data.train_subset)
+    if isinstance(recipe, ProposalRecipe):
+        job = ProposalJob(recipe, training)
+    else:
+        job = RefinementJob(recipe, training)
+
+    def validate(network: nn.Module, card: SegmentCard) -> Validation:
+        return validate_proposals(network, card, held_out, job, device=device)
+
+    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
 
 
 def validate_dense(
@@ -109,5 +132,5 @@ def usable(recipe: Recipe, annotations: Annotations) -> Annotations:
     return replace(annotations, videos=kept)
 
 
-def _classes(recipe: Recipe) -> Path | None:
+def _classes(recipe: AnyRecipe) -> Path | None:
     return Path(recipe.data.classes) if recipe.data.classes else None

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,10 +15,16 @@ from torch import Tensor, nn
 
 from actline import __version__
 from actline.data.features import FeatureOrigin
+from actline.data.snippets import SnippetOrigin
 from actline.errors import CheckpointError, RecipeError
 from actline.files import written_whole
-from actline.models.config import CoarseFineConfig, NetworkConfig, X3DConfig, build
+from actline.models.bmn import BMN
+from actline.models.config import BMNConfig, NetworkConfig, TCANetConfig
+from actline.models.suppression import SuppressionConfig
+from actline.models.tcanet import TCANet
 from actline.train.yaml_form import from_mapping, to_mapping
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class ModelCard:
         recipe: the resolved recipe of the training run; None for converted checkpoints.
     """
 
-    network: X3DConfig | CoarseFineConfig
+    network: NetworkConfig
     classes: tuple[str, ...]
     size: int
     mean: tuple[float, float, float]
@@ -62,31 +68,117 @@ class ModelCard:
         return FeatureOrigin(checkpoint_hash, self.rate, self.stride, self.size)
 
 
-def save_checkpoint(path: Path, network: nn.Module, card: ModelCard) -> None:
+@dataclass(frozen=True)
+class SegmentCard:
+    """What travels with the weights of a network that works on snippet features.
+
+    Attributes:
+        network: the architecture.
+        classes: names, of the data set it was trained on; the network itself knows none.
+        origin: what made the features; None takes public ones, whose making is not known.
+        suppression: of its proposals.
+        source, version, score, recipe: as in `ModelCard`.
+    """
+
+    network: BMNConfig | TCANetConfig
+    classes: tuple[str, ...]
+    origin: SnippetOrigin | None
+    suppression: SuppressionConfig
+    source: str = "actline train"
+    version: str = __version__
+    score: str | None = None
+    recipe: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How proposals get their classes.
+
+    Attributes:
+        per: "video" gives each of a video's proposals the video's likeliest classes, as published
+            for ActivityNet and HACS; "segment" each its own, for videos of several classes.
+        top: how many classes.
+        detections: how many of the best a video keeps.
+    """
+
+    per: Literal["video", "segment"] = "video"
+    top: int = 3
+    detections: int = 200
+
+
+@dataclass(frozen=True)
+class ChainCard:
+    """What travels with a whole chain: from frames to features, proposals, and detections."""
+
+    backbone: ModelCard
+    origin: SnippetOrigin
+    proposals: SegmentCard
+    refinement: SegmentCard | None
+    labels: LabelConfig
+    version: str = __version__
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the backbone's logits."""
+        return self.backbone.classes
+
+
+Card = ModelCard | SegmentCard
+KINDS: dict[str, type[ModelCard | SegmentCard | ChainCard]] = {
+    "model": ModelCard,
+    "segments": SegmentCard,
+    "chain": ChainCard,
+}
+HOLDS = {"model": "a network on frames", "segments": "BMN or TCANet", "chain": "a whole chain"}
+
+
+def save_checkpoint(path: Path, network: nn.Module, card: Card | ChainCard) -> None:
     """Write weights and card to one file, whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state(network).items()}
+    kind = next(name for name, cards in KINDS.items() if isinstance(card, cards))
     with written_whole(path) as aside:
-        save_file(tensors, aside, {"actline": json.dumps(to_mapping(card))})
+        save_file(tensors, aside, {"actline": json.dumps(to_mapping(card)), "kind": kind})
 
 
 def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
-    """Read a checkpoint: the network, in evaluation mode on the CPU, and its card.
+    """Read a checkpoint of a network on frames, in evaluation mode on the CPU, and its card.
 
     Raises:
-        CheckpointError: no such file, a damaged one, or not one of ours.
+        CheckpointError: no such file, a damaged one, not one of ours, or of another kind.
     """
-    path = Path(path)
-    card, tensors = read_card(path), read_tensors(path)
-    network = build(card.network, len(card.classes))
+    card = read_card(path)
+    if not isinstance(card, ModelCard):
+        raise CheckpointError(_other_kind(Path(path), card, "model"))
+    return fitted(card.network.build(len(card.classes)), read_tensors(Path(path)), path), card
+
+
+def load_segment_checkpoint(path: str | Path) -> tuple[BMN | TCANet, SegmentCard]:
+    """Read a checkpoint of BMN or TCANet, in evaluation mode on the CPU, and its card.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`.
+    """
+    card = read_card(path)
+    if not isinstance(card, SegmentCard):
+        raise CheckpointError(_other_kind(Path(path), card, "segments"))
+    return fitted(card.network.build(), read_tensors(Path(path)), path), card
+
+
+def fitted(network: Network, tensors: Mapping[str, Tensor], path: str | Path) -> Network:
+    """The network with these weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: they are not its weights.
+    """
     own = state(network)
     if own.keys() != tensors.keys() or any(own[n].shape != tensors[n].shape for n in own):
         raise CheckpointError(f"{path}: the weights do not fit the network they name; train again")
     network.load_state_dict(tensors)
-    return network.eval(), card
+    return network.eval()
 
 
-def read_card(path: str | Path) -> ModelCard:
-    """Read a checkpoint's card alone.
+def read_card(path: str | Path) -> ModelCard | SegmentCard | ChainCard:
+    """Read a checkpoint's card alone; its type says what the checkpoint holds.
 
     Raises:
         CheckpointError: as `load_checkpoint`.
@@ -104,8 +196,9 @@ def read_card(path: str | Path) -> ModelCard:
             f"{path} was not written by actline; bring it over with `actline convert`"
         )
     try:
-        return from_mapping(ModelCard, json.loads(metadata["actline"]), where=str(path))
-    except (ValueError, RecipeError) as error:
+        kind = KINDS[metadata.get("kind", "model")]
+        return from_mapping(kind, json.loads(metadata["actline"]), where=str(path))
+    except (KeyError, ValueError, RecipeError) as error:
         raise CheckpointError(
             f"{path} was written by another version of actline ({error}); use that version"
         ) from error
@@ -192,17 +285,10 @@ def state(network: nn.Module) -> dict[str, Tensor]:
     return dict(network.state_dict())
 
 
+def _other_kind(path: Path, card: ModelCard | SegmentCard | ChainCard, wanted: str) -> str:
+    found = next(HOLDS[name] for name, cards in KINDS.items() if isinstance(card, cards))
+    return f"{path} holds {found}, not {HOLDS[wanted]}; give another checkpoint"
+
+
 def _damaged(path: Path) -> str:
     return f"{path} is not a whole checkpoint file; copy or train it again"
-
-
-__all__ = [
-    "ModelCard",
-    "NetworkConfig",
-    "load_checkpoint",
-    "read_card",
-    "read_published",
-    "save_checkpoint",
-    "start_from",
-    "weights_hash",
-]

@@ -11,62 +11,42 @@ well kept, runs under plain `torchrun`, and leaves the loop to us.
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from actline.data.annotations import Annotations
-from actline.data.dense import (
-    DenseBatch,
-    batches_per_epoch,
-    derived_seed,
-)
+from actline.data.batches import batches_per_epoch, derived_seed
 from actline.errors import TrainingError
 from actline.files import written_whole
-from actline.models.coarse_fine import CoarseFineOutput
-from actline.models.config import CoarseFineConfig
-from actline.models.fusion import FineFeatures
 from actline.models.normalization import aggregate_statistics
-from actline.models.x3d import StageFeatures
 from actline.progress import progress
-from actline.train.checkpoint import (
-    ModelCard,
-    save_checkpoint,
-)
-from actline.train.losses import at_label_times, detection_loss
-from actline.train.recipe import Recipe
+from actline.train.checkpoint import Card, ModelCard, save_checkpoint
+from actline.train.recipe import Run
 from actline.train.schedule import learning_rate_factor
-from actline.train.setup import (
-    accelerator_for,
-    averaged,
-    batches_for,
-    dataset_for,
-    new_network,
-    optimizer_for,
-)
+from actline.train.setup import accelerator_for, averaged, optimizer_for
 from actline.train.yaml_form import to_mapping
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What validating gave: a score (higher is better), its protocol, and thresholds."""
+    """What validating gave: a score (higher is better), its protocol, and thresholds, if any."""
 
     score: float
     protocol: str
-    thresholds: tuple[float, ...]
+    thresholds: tuple[float, ...] | None = None
 
     def __str__(self) -> str:
         return f"{self.protocol} {100 * self.score:.2f}"
 
 
-Validate = Callable[[nn.Module, ModelCard], Validation]
+Validate = Callable[[nn.Module, Any], Validation]
 
 
 @dataclass(frozen=True)
@@ -79,9 +59,52 @@ class TrainingResult:
     stopped: bool
 
 
+class Batch(Protocol):
+    """What the loop asks of a batch: whose it is, for an error's sake."""
+
+    @property
+    def videos(self) -> Sequence[str]: ...
+
+
+class Job(Protocol):
+    """What a recipe trains: a network, its card, batches and their loss."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, before its first step."""
+        ...
+
+    @property
+    def card(self) -> Card:
+        """What is saved with its weights."""
+        ...
+
+    @property
+    def items(self) -> int:
+        """How many videos an epoch has."""
+        ...
+
+    @property
+    def unused_parameters(self) -> bool:
+        """Whether some parameters may get no gradient in a step."""
+        ...
+
+    def batches(
+        self, accelerator: Accelerator, *, first_step: int, last_step: int
+    ) -> Iterator[Any]:
+        """This process's batches of optimizer steps `first_step` to before `last_step`."""
+        ...
+
+    def loss(
+        self, network: nn.Module, batch: Any, device: torch.device, generator: torch.Generator
+    ) -> Tensor:
+        """The loss of one batch; all it draws it draws from `generator`, on the CPU."""
+        ...
+
+
 def train(
-    recipe: Recipe,
-    annotations: Annotations,
+    recipe: Run,
+    job: Job,
     *,
     validate: Validate,
     cpu: bool = False,
@@ -90,7 +113,7 @@ def train(
     """Run a recipe to its end, going on from where an earlier run of it stopped.
 
     Args:
-        annotations: the training videos.
+        job: what the recipe trains.
         validate: gives the score that the best checkpoint is chosen by.
         cpu: leave a GPU alone.
         say: gets a line after every validation.
@@ -99,17 +122,15 @@ def train(
         TrainingError: the loss is not finite, or the folder holds a run of another recipe.
         VideoError, FeatureError, CheckpointError: something the recipe names cannot be used.
     """
-    accelerator = accelerator_for(recipe, cpu=cpu)
+    accelerator = accelerator_for(recipe, cpu=cpu, unused_parameters=job.unused_parameters)
     main = accelerator.is_main_process
-    network, card = new_network(recipe, annotations.classes)
-    dataset = dataset_for(recipe, annotations, card)
-    run = TrainingRun(recipe, network, card, accelerator)
-    epoch_batches = batches_per_epoch(len(dataset), recipe.batch_size, accelerator.num_processes)
+    run = TrainingRun(recipe, job, accelerator)
+    epoch_batches = batches_per_epoch(job.items, recipe.batch_size, accelerator.num_processes)
     epoch_steps = max(1, epoch_batches // recipe.accumulate)
     total_steps = epoch_steps * recipe.epochs
     if run.restore() and main:
         say(f"going on at step {run.step} of {total_steps}")
-    batches = batches_for(dataset, recipe, accelerator, first_step=run.step, last_step=total_steps)
+    batches = job.batches(accelerator, first_step=run.step, last_step=total_steps)
     writer = SummaryWriter(run.out / "tensorboard", purge_step=run.step) if main else None
 
     stopped = False
@@ -156,25 +177,23 @@ def train(
 class TrainingRun:
     """Everything that changes while training: weights, optimizer, averages, step, best score."""
 
-    def __init__(
-        self, recipe: Recipe, network: nn.Module, card: ModelCard, accelerator: Accelerator
-    ) -> None:
+    def __init__(self, recipe: Run, job: Job, accelerator: Accelerator) -> None:
         self.recipe = recipe
-        self.card = card
+        self.job = job
+        self.card = job.card
         self.accelerator = accelerator
         self.out = Path(recipe.out)
         self.step = 0
         self.best = -math.inf
-        self.averaged = averaged(network, recipe.ema)
+        self.averaged = averaged(job.network, recipe.ema)
         if self.averaged is not None:
             self.averaged.to(accelerator.device)
-        # Depthwise convolutions over time and space are about twice as fast in this layout.
-        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.network = job.network
         self.wrapped, self.optimizer = accelerator.prepare(
-            self.network, optimizer_for(network, recipe)
+            self.network, optimizer_for(job.network, recipe)
         )
 
-    def take_step(self, batches: Iterator[DenseBatch], lr_factor: float) -> float:
+    def take_step(self, batches: Iterator[Batch], lr_factor: float) -> float:
         """Change the weights once; returns the loss.
 
         Raises:
@@ -182,11 +201,20 @@ class TrainingRun:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * lr_factor
-        # Dropout's draws follow from the step, whatever ran before it.
+        # Dropout's draws follow from the step, whatever ran before it; so do the loss's own.
         process = self.accelerator.process_index
-        torch.manual_seed(derived_seed(self.recipe.seed, self.step, process))
+        seed = derived_seed(self.recipe.seed, self.step, process)
+        torch.manual_seed(seed)
         self.wrapped.train()
-        loss = training_step(self.wrapped, self.optimizer, batches, self.recipe, self.accelerator)
+        loss = training_step(
+            self.wrapped,
+            self.optimizer,
+            batches,
+            recipe=self.recipe,
+            job=self.job,
+            accelerator=self.accelerator,
+            generator=torch.Generator().manual_seed(seed),
+        )
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
         self.step += 1
@@ -198,7 +226,9 @@ class TrainingRun:
         aggregate_statistics(judged)
         judged.eval()
         validation = validate(judged, self.card)
-        card = replace(self.card, thresholds=validation.thresholds, score=str(validation))
+        card = replace(self.card, score=str(validation))
+        if isinstance(card, ModelCard):
+            card = replace(card, thresholds=validation.thresholds)
         if validation.score >= self.best:
             self.best = validation.score
             save_checkpoint(self.out / BEST, judged, card)
@@ -245,9 +275,12 @@ STATE, BEST, LAST = "state.pt", "best.safetensors", "last.safetensors"
 def training_step(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Iterator[DenseBatch],
-    recipe: Recipe,
+    batches: Iterator[Batch],
+    *,
+    recipe: Run,
+    job: Job,
     accelerator: Accelerator,
+    generator: torch.Generator,
 ) -> float:
     """One change of the weights, from `recipe.accumulate` batches; returns the mean loss.
 
@@ -260,7 +293,7 @@ def training_step(
         batch = next(batches)
         last = part == recipe.accumulate - 1
         with nullcontext() if last else accelerator.no_sync(network):
-            loss = batch_loss(network, batch, recipe, accelerator.device)
+            loss = job.loss(network, batch, accelerator.device, generator)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise TrainingError(
@@ -273,33 +306,6 @@ def training_step(
         accelerator.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
     optimizer.step()
     return total / recipe.accumulate
-
-
-def batch_loss(
-    network: nn.Module, batch: DenseBatch, recipe: Recipe, device: torch.device
-) -> Tensor:
-    """The detection loss of one batch, with the Fine stream's own where the recipe asks."""
-    clip = batch.clip.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last_3d)
-    labels = batch.labels.to(device, non_blocking=True)
-    mask = batch.label_mask.to(device, non_blocking=True)
-
-    def loss_of(logits: Tensor) -> Tensor:
-        at_labels = at_label_times(logits, labels.shape[2], recipe.logits_to_labels)
-        return detection_loss(at_labels, labels, mask)
-
-    if not isinstance(recipe.network, CoarseFineConfig):
-        return loss_of(network(clip))
-    features = None
-    if batch.fine is not None:
-        assert batch.fine_mask is not None
-        assert batch.fine_start is not None
-        stages = StageFeatures(**{name: stage.to(device) for name, stage in batch.fine.items()})
-        features = FineFeatures(stages, batch.fine_mask.to(device), batch.fine_start.to(device))
-    output: CoarseFineOutput = network(clip, features, batch.frame_mask.to(device))
-    loss = loss_of(output.logits)
-    if recipe.fine_loss and output.fine_logits is not None:
-        loss = loss + recipe.fine_loss * loss_of(output.fine_logits)
-    return loss
 
 
 @contextmanager
@@ -322,7 +328,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 _STOP = (signal.SIGINT, signal.SIGTERM)
 
 
-def _read_state(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+def _read_state(path: Path, recipe: Run) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:

@@ -1,13 +1,20 @@
 """A recipe: everything that one training run depends on, as YAML and as dataclasses."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from actline.data.dense import ClipConfig
 from actline.errors import RecipeError
-from actline.models.config import CoarseFineConfig, X3DConfig
+from actline.models.config import (
+    BMNConfig,
+    CoarseFineConfig,
+    SlowFastConfig,
+    TCANetConfig,
+    X3DConfig,
+)
+from actline.models.suppression import SuppressionConfig
 from actline.train.yaml_form import from_mapping, parse_yaml, with_overrides
 
 
@@ -72,64 +79,147 @@ class OptimizerConfig:
     clip_norm: float = 0.0
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One training run.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every training run has, whatever it trains.
 
     Attributes:
         out: the folder that gets checkpoints and logs.
         init: a checkpoint to start from; tensors that fit are taken, the rest is new. For
             Coarse-Fine, an X3D's checkpoint starts both streams.
-        features: train on stored Fine features; None trains the streams jointly.
         epochs: passes over the training videos.
-        batch_size: clips a step and process.
+        batch_size: clips or videos a step and process.
         accumulate: batches whose gradients are added up for one step.
-        logits_to_labels: how logits are brought to the labels' times.
-        fine_loss: weight of the Fine stream's own loss in joint training.
         ema: decay of the averaged weights that are evaluated and saved; 0 saves the weights.
         evaluate_every: epochs from one validation to the next; 0 validates at the end alone.
         save_every_seconds: longest time that a kill can cost.
-        window: frames seen at once in validation and detection.
-        overlap: frames that consecutive windows share.
     """
 
     name: str
     out: str
-    data: DataConfig
-    clip: ClipConfig
-    network: X3DConfig | CoarseFineConfig
     optimizer: OptimizerConfig
     epochs: int
     batch_size: int
     init: str | None = None
-    features: FeaturesConfig | None = None
     seed: int = 0
     accumulate: int = 1
-    logits_to_labels: Literal["times", "corners", "centres"] = "times"
-    fine_loss: float = 0.0
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     ema: float = 0.0
     evaluate_every: int = 1
     save_every_seconds: float = 60.0
-    window: int = 128
-    overlap: int = 32
-    notes: str = field(default="")
+    notes: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "window"):
+        for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.overlap <= self.window // 2:
-            raise ValueError(f"overlap must lie between 0 and half the window, {self.window // 2}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be at least 0 and below 1, not {self.ema}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Run):
+    """Training a network for per-frame detection.
+
+    Attributes:
+        features: train on stored Fine features; None trains the streams jointly.
+        logits_to_labels: how logits are brought to the labels' times.
+        fine_loss: weight of the Fine stream's own loss in joint training.
+        window: frames seen at once in validation and detection.
+        overlap: frames that consecutive windows share.
+    """
+
+    task: Literal["detection"] = "detection"
+    data: DataConfig
+    clip: ClipConfig
+    network: X3DConfig | CoarseFineConfig | SlowFastConfig
+    features: FeaturesConfig | None = None
+    logits_to_labels: Literal["times", "corners", "centres"] = "times"
+    fine_loss: float = 0.0
+    window: int = 128
+    overlap: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window < 1:
+            raise ValueError(f"window must be at least 1, not {self.window}")
+        if not 0 <= self.overlap <= self.window // 2:
+            raise ValueError(f"overlap must lie between 0 and half the window, {self.window // 2}")
         if self.features is not None and not isinstance(self.network, CoarseFineConfig):
             raise ValueError("features are for a Coarse-Fine network")
-        if isinstance(self.network, X3DConfig) and not self.network.per_frame:
+        if not isinstance(self.network, CoarseFineConfig) and not self.network.per_frame:
             raise ValueError("network: per_frame must be true for detection")
 
 
-def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+@dataclass(frozen=True)
+class SnippetData:
+    """Where snippet features and labels are, and which of them are used for what.
+
+    Attributes:
+        annotations: a file or folder in any of the forms that are read.
+        features: folder of snippet features, ours or public ones.
+        interval: seconds from one snippet to the next, for public features, which do not say.
+        classes: names of the classes, where `annotations` does not hold them.
+        train_subset, validation_subset: names of subsets.
+        min_seconds: shorter activities are not trained on; TCANet's authors leave out those of a
+            second or less.
+        without: a list of videos to leave out, such as those that could not be downloaded.
+        workers: processes that read features.
+    """
+
+    annotations: str
+    features: str
+    classes: str | None = None
+    train_subset: str = "training"
+    validation_subset: str = "validation"
+    min_seconds: float = 0.0
+    without: str | None = None
+    interval: float | None = None
+    workers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalRecipe(Run):
+    """Training BMN on snippet features.
+
+    Attributes:
+        suppression: of proposals, for validation and detection.
+    """
+
+    task: Literal["proposals"]
+    data: SnippetData
+    network: BMNConfig
+    suppression: SuppressionConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementRecipe(Run):
+    """Training TCANet on snippet features and proposals.
+
+    Attributes:
+        proposals: a checkpoint of BMN, which proposes on the same features; or a results JSON of
+            any other method's proposals, for all videos.
+        proposals_per_video: how many of the best are trained on, before suppression.
+        suppression: of refined proposals, for validation and detection.
+    """
+
+    task: Literal["refinement"]
+    data: SnippetData
+    network: TCANetConfig
+    proposals: str
+    proposals_per_video: int = 64
+    suppression: SuppressionConfig
+
+
+AnyRecipe = Recipe | ProposalRecipe | RefinementRecipe
+TASKS: dict[str, type[AnyRecipe]] = {
+    "detection": Recipe,
+    "proposals": ProposalRecipe,
+    "refinement": RefinementRecipe,
+}
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe from YAML and apply `key=value` overrides.
 
     Args:
@@ -145,8 +235,11 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
-    values = parse_yaml(text, where=str(path))
-    return from_mapping(Recipe, with_overrides(values, overrides, where=str(path)), where=str(path))
+    values = with_overrides(parse_yaml(text, where=str(path)), overrides, where=str(path))
+    task = values.get("task", "detection") if isinstance(values, Mapping) else "detection"
+    if task not in TASKS:
+        raise RecipeError(f'{path}: task: "{task}" is not one of {", ".join(TASKS)}')
+    return from_mapping(TASKS[task], values, where=str(path))
 
 
 def find_recipe(path: Path) -> Path:

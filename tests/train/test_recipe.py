@@ -32,7 +32,7 @@ def write(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_ours_is_valid(path):
     recipe = read_recipe(path)
-    assert from_mapping(Recipe, to_mapping(recipe), where="itself") == recipe
+    assert from_mapping(type(recipe), to_mapping(recipe), where="itself") == recipe
 
 
 def test_the_network_is_told_by_its_keys(tmp_path):

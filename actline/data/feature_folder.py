@@ -1,0 +1,74 @@
+"""A folder of snippet features: ours, or one of the public forms."""
+
+from pathlib import Path
+
+from actline.data.annotations import AnnotatedVideo
+from actline.data.public_features import read_public
+from actline.data.snippets import (
+    SnippetFeatures,
+    SnippetOrigin,
+    load_snippets,
+    snippet_origin,
+    snippet_path,
+)
+from actline.errors import FeatureError
+
+PUBLIC_ENDINGS = (".npy", ".csv", ".h5", ".hdf5", ".pkl")
+
+
+class FeatureFolder:
+    """Features by video, all made in the same way.
+
+    Args:
+        folder: with ID.safetensors of `actline extract --snippets`, or ID.npy, .csv, .h5 or .pkl
+            as published.
+        origin: what must have made them; None takes the first video's, which the others must
+            then share.
+        interval: seconds from one snippet to the next, for public features, which do not say.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        origin: SnippetOrigin | None = None,
+        interval: float | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.origin = origin
+        self.interval = interval
+
+    def agree_on(self, video: AnnotatedVideo) -> SnippetOrigin | None:
+        """Take this video's origin for all, where none was given; None for public features.
+
+        Raises:
+            FeatureError: it has no features, or damaged ones.
+        """
+        path = snippet_path(self.folder, video.id)
+        if self.origin is None and (path.exists() or self._public(video.id) is None):
+            self.origin = snippet_origin(path)
+        return self.origin
+
+    def load(self, video: AnnotatedVideo) -> SnippetFeatures:
+        """One video's features.
+
+        Raises:
+            FeatureError: they are missing, damaged, or were made in another way.
+        """
+        path = snippet_path(self.folder, video.id)
+        public = None if path.exists() else self._public(video.id)
+        if public is None:
+            return load_snippets(path, self.origin)
+        if self.interval is None:
+            raise FeatureError(f"{public} does not say how far its snippets are apart; give it")
+        if video.duration is None:
+            raise FeatureError(f"{public}: the annotations do not tell the video's duration")
+        return read_public(public, interval=self.interval, duration=video.duration, video=video.id)
+
+    def _public(self, video_id: str) -> Path | None:
+        for name in (video_id, f"v_{video_id}"):
+            for ending in PUBLIC_ENDINGS:
+                path = self.folder / f"{name}{ending}"
+                if path.is_file():
+                    return path
+        return None

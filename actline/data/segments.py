@@ -1,0 +1,204 @@
+"""Snippet features with activities' segments: what BMN and TCANet are trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.batches import pad_in_time
+from actline.data.feature_folder import FeatureFolder
+from actline.data.snippets import rescaled
+from actline.errors import ActlineError, AnnotationError
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledSample:
+    """A video's features at a fixed length (C, T), and its activities (M, 2) as parts of it."""
+
+    video: str
+    features: Tensor
+    segments: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledBatch:
+    """Several videos: features (B, C, T), and for each its activities (M, 2)."""
+
+    videos: tuple[str, ...]
+    features: Tensor
+    segments: tuple[Tensor, ...]
+
+
+class RescaledVideos(Dataset[RescaledSample]):
+    """Videos at a fixed number of snippets, as BMN takes them.
+
+    Raises:
+        FeatureError: a video's features are missing, damaged or of another origin.
+    """
+
+    def __init__(self, annotations: Annotations, features: FeatureFolder, *, length: int) -> None:
+        self.videos = annotations.videos
+        self.features = features
+        self.length = length
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: tuple[int, int]) -> RescaledSample:
+        video = self.videos[key[1]]
+        snippets = self.features.load(video)
+        segments = torch.from_numpy(segments_of(video) / snippets.duration).float()
+        features = rescaled(snippets, self.length).features
+        return RescaledSample(video.id, features, segments.clamp(0, 1))
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> "list[RescaledSample] | ActlineError":
+        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
+        try:
+            return [self[key] for key in keys]
+        except ActlineError as error:
+            return error
+
+
+def collate_rescaled(
+    samples: Sequence[RescaledSample] | ActlineError,
+) -> RescaledBatch | ActlineError:
+    """Stack features; pass an error on."""
+    if isinstance(samples, ActlineError):
+        return samples
+    return RescaledBatch(
+        tuple(sample.video for sample in samples),
+        torch.stack([sample.features for sample in samples]),
+        tuple(sample.segments for sample in samples),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ProposalSample:
+    """Features (C, T), proposals and the activity that overlaps each most, both (N, 2) seconds."""
+
+    video: str
+    features: Tensor
+    proposals: Tensor
+    matched: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ProposalBatch:
+    """Several videos, padded to the longest and to the most proposals.
+
+    Shape:
+        features: (B, C, T); mask: (B, T), 1 where valid; proposals, matched: (B, N, 2) seconds;
+        valid: (B, N), True where a proposal is.
+    """
+
+    videos: tuple[str, ...]
+    features: Tensor
+    mask: Tensor
+    proposals: Tensor
+    matched: Tensor
+    valid: Tensor
+
+
+class ProposedVideos(Dataset[ProposalSample]):
+    """Videos at their own length with proposals, as TCANet takes them.
+
+    Args:
+        proposals: for every video (N, 2) seconds, best first.
+
+    Raises:
+        FeatureError: a video's features are missing, damaged or of another origin.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        features: FeatureFolder,
+        proposals: Mapping[str, NDArray[np.float64]],
+    ) -> None:
+        self.videos = tuple(v for v in annotations.videos if len(proposals[v.id]))
+        self.features = features
+        self.proposals = proposals
+        if not self.videos:
+            raise AnnotationError("no video has a proposal to train on; train BMN for longer")
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: tuple[int, int]) -> ProposalSample:
+        video = self.videos[key[1]]
+        snippets = self.features.load(video)
+        proposals = self.proposals[video.id]
+        return ProposalSample(
+            video.id,
+            snippets.features,
+            torch.from_numpy(proposals).float(),
+            torch.from_numpy(best_matches(proposals, segments_of(video))).float(),
+        )
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> "list[ProposalSample] | ActlineError":
+        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
+        try:
+            return [self[key] for key in keys]
+        except ActlineError as error:
+            return error
+
+
+def collate_proposals(
+    samples: Sequence[ProposalSample] | ActlineError,
+) -> ProposalBatch | ActlineError:
+    """Pad features with zeros and proposals with nothing; pass an error on."""
+    if isinstance(samples, ActlineError):
+        return samples
+    features, mask = pad_in_time([sample.features for sample in samples])
+    proposals, valid = pad_in_time([sample.proposals.T for sample in samples])
+    matched, _ = pad_in_time([sample.matched.T for sample in samples])
+    return ProposalBatch(
+        tuple(sample.video for sample in samples),
+        features,
+        mask,
+        proposals.mT,
+        matched.mT,
+        valid.bool(),
+    )
+
+
+def segments_of(video: AnnotatedVideo) -> NDArray[np.float64]:
+    """A video's activities as (M, 2) seconds."""
+    ends = [(activity.start, activity.end) for activity in video.activities]
+    return np.array(ends, np.float64).reshape(-1, 2)
+
+
+def best_matches(
+    proposals: NDArray[np.float64], segments: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """For each proposal the segment with the largest temporal IoU: (N, 2) and (M, 2) to (N, 2)."""
+    start = np.maximum(proposals[:, None, 0], segments[None, :, 0])
+    end = np.minimum(proposals[:, None, 1], segments[None, :, 1])
+    shared = np.maximum(end - start, 0)
+    lengths = proposals[:, 1] - proposals[:, 0], segments[:, 1] - segments[:, 0]
+    union = lengths[0][:, None] + lengths[1][None, :] - shared
+    return segments[(shared / np.maximum(union, 1e-12)).argmax(axis=1)]
+
+
+def trainable(annotations: Annotations, *, min_seconds: float) -> Annotations:
+    """Without shorter activities, and without videos that then have none.
+
+    Raises:
+        AnnotationError: none is left.
+    """
+    videos = (
+        replace(v, activities=tuple(a for a in v.activities if a.duration > min_seconds))
+        for v in annotations.videos
+    )
+    kept = tuple(video for video in videos if video.activities)
+    if not kept:
+        raise AnnotationError(
+            f"no training video has an activity longer than {min_seconds:g} s; lower "
+            "data.min_seconds, or annotate some"
+        )
+    return replace(annotations, videos=kept)

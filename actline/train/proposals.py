@@ -1,0 +1,99 @@
+"""What a recipe for proposals trains: BMN on snippet features."""
+
+import json
+from collections.abc import Iterator
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from actline.data.annotations import Annotations
+from actline.data.batches import TrainingBatches, loaded
+from actline.data.feature_folder import FeatureFolder
+from actline.data.segments import RescaledBatch, RescaledVideos, collate_rescaled, trainable
+from actline.errors import RecipeError
+from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
+from actline.train.checkpoint import SegmentCard, start_from
+from actline.train.recipe import ProposalRecipe
+from actline.train.yaml_form import to_mapping
+
+
+class ProposalJob:
+    """Training videos of a recipe at BMN's fixed length, and its loss.
+
+    Raises:
+        FeatureError: the first video's features cannot be used.
+        RecipeError: they are of another width than the recipe's network takes.
+    """
+
+    unused_parameters = False
+
+    def __init__(self, recipe: ProposalRecipe, annotations: Annotations) -> None:
+        self.recipe = recipe
+        chosen = trainable(annotations, min_seconds=recipe.data.min_seconds)
+        self.features = FeatureFolder(recipe.data.features, interval=recipe.data.interval)
+        origin = self.features.agree_on(chosen.videos[0])
+        check_width(self.features, chosen, recipe.network.channels, recipe.data.features)
+        torch.manual_seed(recipe.seed)
+        self.network = recipe.network.build()
+        if recipe.init:
+            start_from(self.network, recipe.init)
+        self.card = SegmentCard(
+            network=recipe.network,
+            classes=annotations.classes,
+            origin=origin,
+            suppression=recipe.suppression,
+            recipe=json.dumps(to_mapping(recipe)),
+        )
+        self.videos = RescaledVideos(chosen, self.features, length=recipe.network.temporal_scale)
+        self.items = len(self.videos)
+
+    def batches(
+        self, accelerator: Accelerator, *, first_step: int, last_step: int
+    ) -> Iterator[RescaledBatch]:
+        """Batches for the steps from `first_step` to before `last_step`.
+
+        Raises:
+            FeatureError: while iterating, a video's features cannot be used.
+        """
+        sampler = TrainingBatches(
+            self.items,
+            batch_size=self.recipe.batch_size,
+            seed=self.recipe.seed,
+            first=first_step * self.recipe.accumulate,
+            last=last_step * self.recipe.accumulate,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        workers = self.recipe.data.workers
+        return loaded(self.videos, sampler, collate_rescaled, workers=workers, pinned=False)
+
+    def loss(
+        self,
+        network: nn.Module,
+        batch: RescaledBatch,
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """BMN's losses, the weighted sum."""
+        length = self.recipe.network.temporal_scale
+        each = [assign_targets(segments, temporal_scale=length) for segments in batch.segments]
+        targets = BMNTargets(*(torch.stack(part).to(device) for part in zip(*each, strict=True)))
+        return bmn_loss(network(batch.features.to(device)), targets, generator=generator).total
+
+
+def check_width(
+    features: FeatureFolder, annotations: Annotations, channels: int, folder: str
+) -> None:
+    """Refuse features of another width before the first step.
+
+    Raises:
+        FeatureError: the first video's features cannot be used.
+        RecipeError: the width differs.
+    """
+    width = features.load(annotations.videos[0]).features.shape[0]
+    if width != channels:
+        raise RecipeError(
+            f"{folder} has {width} values a snippet, and network.channels is {channels}; "
+            f"give network.channels={width}"
+        )

@@ -1,0 +1,132 @@
+"""What a recipe for refinement trains: TCANet on snippet features and proposals."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from actline.data.annotations import Annotations
+from actline.data.batches import TrainingBatches, loaded
+from actline.data.feature_folder import FeatureFolder
+from actline.data.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
+from actline.errors import CheckpointError, RecipeError
+from actline.models.bmn import BMN
+from actline.models.proposals import Proposals
+from actline.progress import progress
+from actline.train.checkpoint import SegmentCard, load_segment_checkpoint, start_from
+from actline.train.proposals import check_width
+from actline.train.propose import propose
+from actline.train.recipe import RefinementRecipe
+from actline.train.tcanet_losses import refinement_loss
+from actline.train.yaml_form import to_mapping
+
+
+class RefinementJob:
+    """Training videos of a recipe with their proposals, and TCANet's loss.
+
+    Raises:
+        CheckpointError: the recipe's `proposals` is no BMN for these features.
+        FeatureError: a video's features cannot be used.
+        RecipeError: they are of another width or interval than the recipe's network takes.
+    """
+
+    unused_parameters = False
+
+    def __init__(self, recipe: RefinementRecipe, annotations: Annotations) -> None:
+        self.recipe = recipe
+        chosen = trainable(annotations, min_seconds=recipe.data.min_seconds)
+        self.features = FeatureFolder(recipe.data.features, interval=recipe.data.interval)
+        origin = self.features.agree_on(chosen.videos[0])
+        check_width(self.features, chosen, recipe.network.channels, recipe.data.features)
+        interval = self.features.load(chosen.videos[0]).interval
+        if abs(interval - recipe.network.snippet_interval) > 1e-6 * interval:
+            raise RecipeError(
+                f"{recipe.data.features} has a snippet every {interval:g} s; "
+                f"give network.snippet_interval={interval:g}"
+            )
+        self.bmn, bmn_card = load_segment_checkpoint(recipe.proposals)
+        if not isinstance(self.bmn, BMN):
+            raise CheckpointError(f"{recipe.proposals} does not hold BMN; give proposals= one")
+        if bmn_card.origin != origin:
+            raise CheckpointError(
+                f"{recipe.proposals} was trained on other features than {recipe.data.features}"
+            )
+        torch.manual_seed(recipe.seed)
+        self.network = recipe.network.build()
+        if recipe.init:
+            start_from(self.network, recipe.init)
+        self.card = SegmentCard(
+            network=recipe.network,
+            classes=annotations.classes,
+            origin=origin,
+            suppression=recipe.suppression,
+            recipe=json.dumps(to_mapping(recipe)),
+        )
+        found = self.proposals(chosen, most=recipe.proposals_per_video)
+        pairs = {video: as_pairs(proposals) for video, proposals in found.items()}
+        self.videos = ProposedVideos(chosen, self.features, pairs)
+        self.items = len(self.videos)
+
+    def proposals(self, annotations: Annotations, *, most: int) -> dict[str, Proposals]:
+        """BMN's best proposals for videos, by their ids, not yet suppressed.
+
+        Raises:
+            FeatureError: a video's features cannot be used.
+        """
+        found = {}
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        bmn = self.bmn.to(device)
+        assert isinstance(bmn, BMN), "checked on construction"
+        with progress("proposing", total=len(annotations.videos), unit="videos") as advance:
+            for video in annotations.videos:
+                features = self.features.load(video)
+                found[video.id] = propose(bmn, features, device=device, most=most)
+                advance()
+        return found
+
+    def batches(
+        self, accelerator: Accelerator, *, first_step: int, last_step: int
+    ) -> Iterator[ProposalBatch]:
+        """Batches for the steps from `first_step` to before `last_step`.
+
+        Raises:
+            FeatureError: while iterating, a video's features cannot be used.
+        """
+        sampler = TrainingBatches(
+            self.items,
+            batch_size=self.recipe.batch_size,
+            seed=self.recipe.seed,
+            first=first_step * self.recipe.accumulate,
+            last=last_step * self.recipe.accumulate,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        workers = self.recipe.data.workers
+        return loaded(self.videos, sampler, collate_proposals, workers=workers, pinned=False)
+
+    def loss(
+        self,
+        network: nn.Module,
+        batch: ProposalBatch,
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """The losses of all stages, summed."""
+        mask = None if bool(batch.mask.all()) else batch.mask.to(device)
+        refinements = network(batch.features.to(device), batch.proposals.to(device), mask=mask)
+        losses = refinement_loss(
+            refinements,
+            batch.matched.to(device),
+            valid=batch.valid.to(device),
+            generator=generator,
+        )
+        return losses.total
+
+
+def as_pairs(proposals: Proposals) -> NDArray[np.float64]:
+    """Proposals as (N, 2) seconds."""
+    return np.stack([proposals.start, proposals.end], axis=1)
