@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-SOURCES = ("fine", "coarse-fine", "x3d-multigrid", "pytorchvideo")
+SOURCES = (
+    "fine",
+    "coarse-fine",
+    "x3d-multigrid",
+    "pytorchvideo",
+    "pytorchvideo-slowfast",
+    "tcanet",
+)
 
 EXAMPLES = """\
 sources:
@@ -12,12 +19,18 @@ sources:
                   stream's file too, which detection on videos needs
   x3d-multigrid   the X3D-Multigrid authors' files; --per-frame for their localization files
   pytorchvideo    PyTorchVideo's X3D_S.pyth, X3D_M.pyth, X3D_L.pyth
+  pytorchvideo-slowfast
+                  its SLOWFAST_8x8_R50.pyth, SLOWFAST_4x16_R50, SLOWFAST_8x8_R101; with --alpha 4
+                  for 8x8, 8 for 4x16
+  tcanet          the TCANet authors' file; its snippets are 8 / 15 s apart
 
 examples:
   actline convert fine_charades_039000_SAVE.pt --from fine fine.safetensors
   actline convert coarse_fineFEAT_charades_019000_SAVE.pt --from coarse-fine \\
       --fine fine_charades_039000_SAVE.pt --classes Charades_v1_classes.txt coarse_fine.safetensors
   actline convert X3D_M.pyth --from pytorchvideo x3d_m.safetensors
+  actline convert SLOWFAST_8x8_R50.pyth --from pytorchvideo-slowfast --alpha 4 slowfast.safetensors
+  actline convert TCA_best.pth.tar --from tcanet tcanet.safetensors
 """
 
 # Mean and deviation of the Charades training set's frames (authors' train_fine.py).
@@ -45,6 +58,9 @@ def add_parser(subparsers) -> None:
         "--classes", type=Path, help="names of the classes, one a line, in the order of the logits"
     )
     parser.add_argument(
+        "--alpha", type=int, default=4, help="a SlowFast's Fast frames to one Slow (default: 4)"
+    )
+    parser.add_argument(
         "--per-frame", action="store_true", help="an x3d-multigrid file trained for localization"
     )
     parser.add_argument(
@@ -62,10 +78,18 @@ def run(arguments: argparse.Namespace) -> None:
 
     from actline.models.config import CoarseFineConfig
     from actline.models.normalization import aggregate_statistics
-    from actline.models.published import coarse_fine, pytorchvideo, x3d_multigrid
+    from actline.models.published import (
+        coarse_fine,
+        pytorchvideo,
+        pytorchvideo_slowfast,
+        x3d_multigrid,
+    )
     from actline.train.checkpoint import ModelCard, read_published, save_checkpoint
 
     tensors = read_published(arguments.input)
+    if arguments.source == "tcanet":
+        _convert_tcanet(arguments, tensors)
+        return
     charades = {"mean": CHARADES_MEAN, "std": CHARADES_STD, "stride": 10, "size": 224}
     if arguments.source == "coarse-fine":
         network, config = coarse_fine.from_published(tensors)
@@ -83,6 +107,11 @@ def run(arguments: argparse.Namespace) -> None:
         settings = {"mean": MULTIGRID_MEAN, "std": MULTIGRID_STD, "stride": 5, "size": 224}
         if arguments.per_frame:
             settings = charades
+    elif arguments.source == "pytorchvideo-slowfast":
+        network, config = pytorchvideo_slowfast.from_published(tensors, alpha=arguments.alpha)
+        # 32 frames, one in 2 (PyTorchVideo's model zoo).
+        settings = {"mean": ZOO_MEAN, "std": ZOO_STD, "stride": 2, "size": 224}
+        settings |= {"window": 64, "overlap": 16}
     else:
         network, config = pytorchvideo.from_published(tensors)
         # X3D_M: 16 frames, one in 5; see the model zoo for S and L.
@@ -104,6 +133,24 @@ def run(arguments: argparse.Namespace) -> None:
         print("It holds the Coarse stream alone: for detection convert again with --fine.")
 
 
+def _convert_tcanet(arguments: argparse.Namespace, tensors) -> None:
+    from actline.models.published import tcanet
+    from actline.models.suppression import SuppressionConfig
+    from actline.train.checkpoint import SegmentCard, save_checkpoint
+
+    network, config = tcanet.from_published(tensors)
+    card = SegmentCard(
+        network=config,
+        classes=_class_names(arguments.classes, None),
+        origin=None,
+        suppression=SuppressionConfig.tcanet(),
+        source=f"{arguments.input.name}, converted from tcanet",
+    )
+    save_checkpoint(arguments.output, network.eval(), card)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    print(f"{arguments.output}: {parameters / 1e6:.2f} M parameters")
+
+
 def _class_count(network) -> int:
     from actline.models.coarse_fine import CoarseFine
 
@@ -111,16 +158,16 @@ def _class_count(network) -> int:
     return trunk.head.classify.out_features
 
 
-def _class_names(path: Path | None, count: int) -> tuple[str, ...]:
+def _class_names(path: Path | None, count: int | None) -> tuple[str, ...]:
     from actline.errors import CheckpointError
 
     if path is None:
-        return tuple(f"c{index:03d}" for index in range(count))
+        return tuple(f"c{index:03d}" for index in range(count or 0))
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"cannot read the classes in {path}: {error}") from error
     names = tuple(line.strip() for line in lines if line.strip())
-    if len(names) != count:
+    if count is not None and len(names) != count:
         raise CheckpointError(f"{path} names {len(names)} classes; the checkpoint has {count}")
     return names

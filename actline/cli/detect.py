@@ -2,9 +2,17 @@
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actline.timeline import Timeline
 
 EXAMPLES = """\
+The checkpoint decides the path: per-frame detection (X3D, Coarse-Fine), or segments, from a chain
+of backbone, BMN and TCANet (`actline chain`), which has no per-frame scores.
+
 For every video ID the folder gets ID.json (ActivityNet style), ID.csv, ID.vtt (subtitles that any
 player shows), ID.txt (Audacity labels), ID.eaf (ELAN) and ID.npz (per-frame scores). Videos that
 are done are skipped; one that cannot be read is reported and the rest go on.
@@ -12,6 +20,7 @@ are done are skipped; one that cannot be read is reported and the rest go on.
 examples:
   actline detect video.mp4 --checkpoint model.safetensors
   actline detect videos/ --checkpoint model.safetensors --out detections --formats json,npz
+  actline detect videos/ --checkpoint chain.safetensors --features snippets
   mpv --sub-file=detections/video.vtt video.mp4
 """
 
@@ -33,30 +42,77 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--formats", default="json,csv,vtt,txt,eaf,npz", help="(default: all)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument(
-        "--threshold", type=float, help="for all classes, in place of the checkpoint's own"
+        "--threshold",
+        type=float,
+        help="per frame for all classes, in place of the checkpoint's own; of segments, the least "
+        "confidence (default: 0, for evaluation)",
     )
     parser.add_argument("--min-seconds", type=float, default=0.0, help="drop shorter activities")
     parser.add_argument(
         "--max-gap", type=float, default=0.0, help="join activities with a shorter gap (seconds)"
     )
     parser.add_argument("--frame-rate", type=float, default=24.0, help="of frame folders")
+    parser.add_argument(
+        "--features", type=Path, help="folder of stored snippet features, for a chain"
+    )
+    parser.add_argument(
+        "--video-classes", type=Path, help="a classifier's results on the videos, for a chain"
+    )
     parser.add_argument("--overwrite", action="store_true", help="do finished videos again")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Detect; 1 when a video failed."""
-    from dataclasses import replace
-
-    from actline.cli.inputs import expand_videos, for_each_video
-    from actline.detection.dense import detect
-    from actline.detection.model import load_model
-    from actline.detection.results import claim_folder
-    from actline.progress import progress
-    from actline.timeline_formats import parse_formats, save
+    from actline.cli.inputs import expand_videos
+    from actline.timeline_formats import parse_formats
+    from actline.train.checkpoint import ChainCard, read_card
 
     formats = parse_formats(arguments.formats)
     videos = expand_videos(arguments.videos)
+    chain = isinstance(read_card(arguments.checkpoint), ChainCard)
+    detect_one = _by_segments(arguments) if chain else _by_frames(arguments)
+    if chain:
+        formats = tuple(ending for ending in formats if ending != "npz")
+    return _for_all(arguments, videos, formats, detect_one)
+
+
+def _for_all(
+    arguments: argparse.Namespace,
+    videos: list[Path],
+    formats: Sequence[str],
+    detect_one: Callable[[Path, Callable[..., None]], "Timeline"],
+) -> int:
+    from actline.cli.inputs import for_each_video
+    from actline.progress import progress
+    from actline.timeline_formats import save
+
+    def done(video: Path) -> bool:
+        if arguments.overwrite:
+            return False
+        return all((arguments.out / f"{video.stem}.{ending}").exists() for ending in formats)
+
+    def work(video: Path) -> None:
+        began = time.perf_counter()
+        with progress(video.name, unit="frames") as advance:
+            timeline = detect_one(video, advance)
+        save(timeline, arguments.out, formats=formats, media=video.resolve())
+        seconds = time.perf_counter() - began
+        print(
+            f"{video.name}: {len(timeline.activities)} activities in {timeline.duration:.1f} s "
+            f"of video, found in {seconds:.1f} s ({timeline.duration / seconds:.1f} x real time)"
+        )
+
+    return for_each_video("detecting", videos, work, done=done)
+
+
+def _by_frames(arguments: argparse.Namespace) -> Callable[[Path, Callable[..., None]], "Timeline"]:
+    from dataclasses import replace
+
+    from actline.detection.dense import detect
+    from actline.detection.model import load_model
+    from actline.detection.results import claim_folder
+
     model = load_model(arguments.checkpoint, device=arguments.device)
     if arguments.threshold is not None:
         thresholds = (arguments.threshold,) * len(model.classes)
@@ -66,29 +122,62 @@ def run(arguments: argparse.Namespace) -> int:
         "max_gap": arguments.max_gap,
         "threshold": arguments.threshold,
     }
-    claim_folder(arguments.out, model, settings, overwrite=arguments.overwrite)
+    claim_folder(arguments.out, model.network, settings, overwrite=arguments.overwrite)
 
-    def done(video: Path) -> bool:
-        if arguments.overwrite:
-            return False
-        return all((arguments.out / f"{video.stem}.{ending}").exists() for ending in formats)
-
-    def detect_one(video: Path) -> None:
-        began = time.perf_counter()
-        with progress(video.name, unit="frames") as advance:
-            timeline = detect(
-                video,
-                model,
-                min_seconds=arguments.min_seconds,
-                max_gap=arguments.max_gap,
-                frame_rate=arguments.frame_rate,
-                on_frames=advance,
-            )
-        save(timeline, arguments.out, formats=formats, media=video.resolve())
-        seconds = time.perf_counter() - began
-        print(
-            f"{video.name}: {len(timeline.activities)} activities in {timeline.duration:.1f} s "
-            f"of video, found in {seconds:.1f} s ({timeline.duration / seconds:.1f} x real time)"
+    def detect_one(video: Path, advance: Callable[..., None]) -> "Timeline":
+        return detect(
+            video,
+            model,
+            min_seconds=arguments.min_seconds,
+            max_gap=arguments.max_gap,
+            frame_rate=arguments.frame_rate,
+            on_frames=advance,
         )
 
-    return for_each_video("detecting", videos, detect_one, done=done)
+    return detect_one
+
+
+def _by_segments(
+    arguments: argparse.Namespace,
+) -> Callable[[Path, Callable[..., None]], "Timeline"]:
+    from dataclasses import replace
+
+    from torch import nn
+
+    from actline.data.snippets import load_snippets, snippet_path
+    from actline.data.video_scores import read_video_scores
+    from actline.detection.chain import load_chain
+    from actline.detection.results import claim_folder
+    from actline.detection.segments import detect_segments
+
+    chain = load_chain(arguments.checkpoint, device=arguments.device)
+    scores = read_video_scores(arguments.video_classes) if arguments.video_classes else {}
+    settings = {
+        "min_seconds": arguments.min_seconds,
+        "threshold": arguments.threshold,
+        "video_classes": str(arguments.video_classes),
+    }
+    links = [chain.backbone.network, chain.bmn, *([chain.tcanet] if chain.tcanet else [])]
+    claim_folder(arguments.out, nn.ModuleList(links), settings, overwrite=arguments.overwrite)
+
+    def detect_one(video: Path, advance: Callable[..., None]) -> "Timeline":
+        features = None
+        if arguments.features is not None:
+            features = load_snippets(snippet_path(arguments.features, video.stem), chain.origin)
+        timeline = detect_segments(
+            video,
+            chain,
+            features=features,
+            video_classes=scores.get(video.stem),
+            frame_rate=arguments.frame_rate,
+            on_frames=advance,
+        )
+        kept = tuple(
+            activity
+            for activity in timeline.activities
+            if activity.confidence >= (arguments.threshold or 0.0)
+            and activity.duration >= arguments.min_seconds
+        )
+        return replace(timeline, activities=kept)
+
+    return detect_one

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from actline.errors import VideoError
+from actline.errors import FeatureError, VideoError
 from actline.progress import progress
 from actline.video.sampling import VIDEO_SUFFIXES
 
@@ -41,6 +41,18 @@ def expand_videos(given: Sequence[Path]) -> list[Path]:
     return list(named.values())
 
 
+def share_of(videos: Sequence[Path], share: str) -> list[Path]:
+    """The videos that are part `i` of `n`, given as "i/n", with `i` from 0.
+
+    Raises:
+        VideoError: the share is not of that form.
+    """
+    part, _, parts = share.partition("/")
+    if not (part.isdigit() and parts.isdigit() and int(part) < int(parts)):
+        raise VideoError(f'"{share}" is no share; give PART/PARTS, from 0/4 to 3/4 for four')
+    return list(videos[int(part) :: int(parts)])
+
+
 def for_each_video(
     what: str,
     videos: Sequence[Path],
@@ -61,7 +73,7 @@ def for_each_video(
         for video in waiting:
             try:
                 work(video)
-            except VideoError as error:
+            except (VideoError, FeatureError) as error:
                 failed += 1
                 print(f"actline: {error}", file=sys.stderr)
             advance(1, video.name)

@@ -12,6 +12,7 @@ COMMANDS = (
     "train",
     "convert",
     "extract",
+    "chain",
     "detect",
     "evaluate",
     "plot",

@@ -1,6 +1,5 @@
 """Fine features of whole videos, stored for training the Coarse stream without the Fine one."""
 
-import itertools
 from pathlib import Path
 
 import torch
@@ -8,7 +7,7 @@ import torch
 from actline.data.features import FeatureOrigin, feature_path, save_features
 from actline.detection.dense import card_sampling, windows
 from actline.detection.model import Model
-from actline.detection.windows import window_starts
+from actline.detection.windows import window_middles, window_starts
 from actline.errors import CheckpointError
 from actline.models.fusion import pool_in_space
 from actline.models.x3d import X3D, StageFeatures
@@ -48,10 +47,9 @@ def extract(
     frames = read_frames(video, times, size=ShortSide(card.size), frame_rate=frame_rate)
     transform = model.transform()
     pieces: list[StageFeatures] = []
-    borders = [0, *((a + card.window + b) // 2 for a, b in itertools.pairwise(starts))]
-    borders.append(len(times))
-    for (start, window), begin, end in zip(
-        windows(frames, starts, card.window), borders, borders[1:], strict=False
+    middles = window_middles(starts, window=card.window, frames=len(times))
+    for (start, window), (begin, end) in zip(
+        windows(frames, starts, card.window), middles, strict=True
     ):
         clip = transform(to_clip(window)).unsqueeze(0).to(model.device)
         clip = clip.contiguous(memory_format=torch.channels_last_3d)

@@ -89,6 +89,18 @@ def prepare(
     return Model(network.eval(), card, chosen)
 
 
+def load_frame_model(path: str | Path, *, device: str = "auto") -> Model:
+    """Load a checkpoint to take features from, whether it gives results per frame or per clip.
+
+    Raises:
+        CheckpointError, DeviceError: as `load_model`.
+    """
+    network, card = load_checkpoint(path)
+    chosen = find_device(device)
+    network = network.to(chosen, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return Model(network.eval(), card, chosen)
+
+
 def find_device(name: str) -> torch.device:
     """The device of that name; "auto" is a GPU where there is one.
 

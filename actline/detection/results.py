@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from actline.detection.model import Model
+from torch import nn
+
 from actline.errors import OutputError
 from actline.files import write_text
 from actline.train.checkpoint import weights_hash
@@ -13,14 +14,14 @@ NAME = "detections.meta"
 
 
 def claim_folder(
-    folder: Path, model: Model, settings: Mapping[str, object], *, overwrite: bool
+    folder: Path, network: nn.Module, settings: Mapping[str, object], *, overwrite: bool
 ) -> None:
     """Note in `folder` what its detections are made with, so that a second run may skip.
 
     Raises:
         OutputError: it holds detections of another model or other settings.
     """
-    ours = {"checkpoint": weights_hash(model.network), **settings}
+    ours = {"checkpoint": weights_hash(network), **settings}
     path = folder / NAME
     if path.exists() and not overwrite:
         try:

@@ -1,5 +1,8 @@
 """Overlapping windows over a long video, and how their results are put together."""
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +17,12 @@ def window_starts(frames: int, *, window: int, overlap: int) -> list[int]:
         return [0]
     hop = window - overlap
     return [*range(0, frames - window, hop), frames - window]
+
+
+def window_middles(starts: Sequence[int], *, window: int, frames: int) -> list[tuple[int, int]]:
+    """For each window the frames, from and to before, that lie more in its middle than others'."""
+    borders = [0, *((a + window + b) // 2 for a, b in itertools.pairwise(starts)), frames]
+    return list(itertools.pairwise(borders))
 
 
 def blend_weights(frames: int, overlap: int, *, first: bool, last: bool) -> NDArray[np.float32]:
