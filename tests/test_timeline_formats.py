@@ -158,9 +158,10 @@ def test_webvtt_cues_are_sorted_and_valid(timeline: Timeline):
 def test_audacity_labels_are_one_line_each(timeline: Timeline):
     lines = to_audacity(timeline).split("\n")[:-1]
     read = [line.split("\t") for line in lines]
-    assert [
-        (label, round(float(start) * 1000), round(float(end) * 1000)) for start, end, label in read
-    ] == [(one_line(label), start, end) for label, start, end, _ in kept(timeline)]
+    assert [label for _, _, label in read] == [one_line(a.label) for a in timeline.activities]
+    for (start, end, _), activity in zip(read, timeline.activities, strict=True):
+        assert abs(float(start) - activity.start) < 1e-6
+        assert abs(float(end) - activity.end) < 1e-6
 
 
 @settings(deadline=None)

@@ -54,8 +54,12 @@ def commands(out: Path, seed: int) -> list[list[str]]:
     fine, coarse_fine = out / "runs" / "fine", out / "runs" / "coarse-fine"
     report = out / "report.html"
     fine_best, coarse_fine_best = fine / "best.safetensors", coarse_fine / "best.safetensors"
-    shared = [f"data.annotations={data}", f"data.videos={videos}",
-              f"data.decoded={out / 'decoded'}", f"seed={seed}"]
+    shared = [
+        f"data.annotations={data}",
+        f"data.videos={videos}",
+        f"data.decoded={out / 'decoded'}",
+        f"seed={seed}",
+    ]
     held_out = [str(videos / f"{name}.mp4") for name in held_out_videos()]
 
     # fmt: off

@@ -4,17 +4,46 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actline.data.annotations import Annotations
+    from actline.evaluate.dense import FrameScore
+    from actline.evaluate.predictions import Coverage
+
+FRAME_PROTOCOLS = ("dense", "charades-localize")
+SEGMENT_PROTOCOLS = ("activitynet", "hacs", "thumos", "thumos-wide", "thumos-toolkit")
+PROPOSAL_PROTOCOLS = ("proposals", "proposals-thumos")
+# Of these data sets the test subset's annotations are not public.
+VALIDATED = ("activitynet", "hacs", "proposals")
 
 EXAMPLES = """\
-protocols:
+protocols of frames:
   dense              per-frame mAP over every frame; with --label-rate 24 on the published grid
   charades-localize  Charades_v1_localize: 25 frames a video
 
-PREDICTIONS is a folder of `actline detect`, or for charades-localize also a submission file.
+protocols of segments, mAP at thresholds of temporal IoU (tIoU):
+  activitynet        ActivityNet's evaluator, tIoU 0.5:0.05:0.95
+  hacs               HACS Segments: the same
+  thumos             THUMOS-14 as papers report it: that evaluator at tIoU 0.3:0.1:0.7
+  thumos-wide        the same at tIoU 0.1:0.1:0.9
+  thumos-toolkit     THUMOS-14's own toolkit, tIoU 0.3:0.1:0.7
+
+protocols of proposals, whatever their class:
+  proposals          ActivityNet's AR@AN up to 100 a video and the area under it (AUC)
+  proposals-thumos   AR@50, 100, 200, 500 and 1000, tIoU 0.5:0.05:1.0
+
+PREDICTIONS is a folder of `actline detect`. For charades-localize it may also be a submission
+file, and for segments and proposals a file of results as ActivityNet has them:
+{"results": {ID: [{"label": …, "score": …, "segment": [start, end]}, …]}}.
 
 examples:
   actline evaluate detections data/generated --protocol dense --bootstrap 1000
   actline evaluate detections Charades --protocol charades-localize --submission localize.txt
+  actline evaluate results.json activity_net.v1-3.json --protocol activitynet --errors \\
+      --without blocked.json --out scores.json --csv classes.csv
+  actline evaluate detections thumos_14.json --protocol thumos --bootstrap 1000
+  actline evaluate proposals.json activity_net.v1-3.json --protocol proposals --out scores.json
 """
 
 
@@ -31,31 +60,97 @@ def add_parser(subparsers) -> None:
     parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path)
     parser.add_argument(
         "--protocol",
-        choices=("dense", "charades-localize"),
+        choices=(*FRAME_PROTOCOLS, *SEGMENT_PROTOCOLS, *PROPOSAL_PROTOCOLS),
         default="dense",
         help="(default: dense)",
     )
-    parser.add_argument("--subset", default="testing", help="(default: testing)")
+    parser.add_argument(
+        "--subset",
+        help="(default: testing; validation for activitynet, hacs and proposals, whose test "
+        "annotations are not public)",
+    )
     parser.add_argument("--classes", type=Path, help="class names, where ANNOTATIONS lacks them")
+    parser.add_argument(
+        "--without",
+        type=Path,
+        metavar="LIST",
+        help="leave out the videos that a file lists, one a line or as JSON",
+    )
     parser.add_argument("--label-rate", type=float, help="labels a second, for dense")
     parser.add_argument(
         "--min-seconds",
         type=float,
         default=0.0,
-        help="leave shorter videos out; the published code: 6.75 (162 frames at 24 a second)",
+        help="leave shorter videos out, of frames; the published code: 6.75 (162 frames at 24 a "
+        "second)",
     )
-    parser.add_argument("--bootstrap", type=int, default=0, metavar="DRAWS", help="for an interval")
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=0,
+        metavar="DRAWS",
+        help="for a 95 %% interval of the mAP over videos",
+    )
+    parser.add_argument(
+        "--errors",
+        action="store_true",
+        help="what detected segments get wrong (DETAD): false positives by kind, and how recall "
+        "and mAP depend on coverage, length and number of instances",
+    )
     parser.add_argument("--out", type=Path, help="write the results as JSON")
-    parser.add_argument("--csv", type=Path, help="write the per-class table")
-    parser.add_argument("--submission", type=Path, help="write the submission file")
+    parser.add_argument("--csv", type=Path, help="write the per-class table, or AR by AN")
+    parser.add_argument("--submission", type=Path, help="write charades-localize's file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Score, print, and write what was asked for."""
+    from actline.data.read import read_annotations, without_videos
+
+    _check(arguments)
+    whole = read_annotations(arguments.annotations, classes=arguments.classes)
+    default = "validation" if arguments.protocol in VALIDATED else "testing"
+    annotations = whole.subset(arguments.subset or default)
+    if arguments.without:
+        listed = len(annotations.videos)
+        annotations = without_videos(annotations, arguments.without)
+        listed -= len(annotations.videos)
+        print(f"{listed} videos are left out, as {arguments.without} lists them")
+    if arguments.protocol in FRAME_PROTOCOLS:
+        _score_frames(arguments, annotations)
+        return
+    from actline.cli.score_segments import score_proposals, score_segments
+
+    # Videos left out, for whatever reason, are not unknown: their predictions are not wrong.
+    elsewhere = {video.id for video in whole.videos} | {problem.video for problem in whole.problems}
+    score = score_segments if arguments.protocol in SEGMENT_PROTOCOLS else score_proposals
+    score(arguments, annotations, elsewhere)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options that the protocol has no use for: they would be taken as followed."""
+    from actline.errors import PredictionError
+
+    frames, segments = FRAME_PROTOCOLS, SEGMENT_PROTOCOLS
+    for option, given, protocols in (
+        ("--label-rate", arguments.label_rate is not None, ("dense",)),
+        ("--min-seconds", arguments.min_seconds > 0, frames),
+        ("--submission", arguments.submission is not None, ("charades-localize",)),
+        ("--errors", arguments.errors, segments),
+        ("--bootstrap", arguments.bootstrap > 0, (*frames, *segments)),
+    ):
+        if given and arguments.protocol not in protocols:
+            raise PredictionError(
+                f"{option} is for --protocol {', '.join(protocols)}; leave it out for "
+                f"{arguments.protocol}"
+            )
+    if arguments.bootstrap < 0:
+        raise PredictionError(f"--bootstrap {arguments.bootstrap} is no number of draws")
+
+
+def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> None:
     from dataclasses import replace
 
-    from actline.data.read import read_annotations
     from actline.errors import PredictionError
     from actline.evaluate.charades import (
         evaluate_localize,
@@ -66,8 +161,6 @@ def run(arguments: argparse.Namespace) -> None:
     from actline.evaluate.dense import evaluate_dense
     from actline.evaluate.predictions import Coverage, coverage, read_predictions
 
-    annotations = read_annotations(arguments.annotations, classes=arguments.classes)
-    annotations = annotations.subset(arguments.subset)
     localizing = arguments.protocol == "charades-localize"
     if localizing and arguments.predictions.is_file():
         submission = read_submission(arguments.predictions, len(annotations.classes))
@@ -101,25 +194,17 @@ def run(arguments: argparse.Namespace) -> None:
                 draws=arguments.bootstrap,
             )
     _show(result, covered)
-    _write(arguments, result, asdict(covered))
+    _write(arguments, result, covered)
 
 
-def _show(result, covered) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _show(result: "FrameScore", covered: "Coverage") -> None:
+    from actline.cli.score_tables import named, print_table
 
-    console = Console()
-    table = Table(title=f"{result.protocol}, per class", title_justify="left")
-    for heading in ("class", "AP", "chance", "frames"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for row in result.classes:
-        table.add_row(
-            row.label,
-            f"{100 * row.average_precision:.2f}",
-            f"{100 * row.chance:.2f}",
-            str(row.frames),
-        )
-    console.print(table)
+    print_table(
+        f"{result.protocol}, per class",
+        ("class", "AP", "chance", "frames"),
+        [(row.label, row.average_precision, row.chance, row.frames) for row in result.classes],
+    )
     print(f"protocol: {result.protocol}")
     print(f"all {result.videos} videos, {result.frames} frames: {100 * result.mean:.2f}")
     if result.interval is not None:
@@ -134,7 +219,7 @@ def _show(result, covered) -> None:
     if covered.missing:
         print(
             f"{len(covered.missing)} of {result.videos} videos have no predictions and count as "
-            f"score 0 ({', '.join(covered.missing[:3])}…); "
+            f"score 0 ({named(covered.missing)}); "
             f"over those available: {100 * result.mean_available:.2f}"
         )
     if covered.short:
@@ -143,16 +228,16 @@ def _show(result, covered) -> None:
         print(f"{len(covered.unknown)} predictions are of videos not in this subset and not used")
 
 
-def _write(arguments: argparse.Namespace, result, covered: dict) -> None:
+def _write(arguments: argparse.Namespace, result: "FrameScore", covered: "Coverage") -> None:
+    from actline.cli.score_tables import write_csv
     from actline.files import write_text
 
     if arguments.out:
-        content = {**asdict(result), "coverage": covered}
+        content = {**asdict(result), "coverage": asdict(covered)}
         write_text(arguments.out, json.dumps(content, indent=1) + "\n")
     if arguments.csv:
-        rows = [f"class,average precision ({result.protocol}),chance,frames"]
-        rows += [
-            f'"{row.label}",{row.average_precision},{row.chance},{row.frames}'
-            for row in result.classes
-        ]
-        write_text(arguments.csv, "\n".join(rows) + "\n")
+        write_csv(
+            arguments.csv,
+            ("class", f"average precision ({result.protocol})", "chance", "frames"),
+            [(row.label, row.average_precision, row.chance, row.frames) for row in result.classes],
+        )

@@ -44,6 +44,7 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Draw."""
     from actline.errors import AnnotationError
+    from actline.evaluate.predictions import annotated_id
     from actline.report.plots import plot_timeline
     from actline.timeline_formats import load_with_scores
 
@@ -53,12 +54,13 @@ def run(arguments: argparse.Namespace) -> None:
         from actline.data.read import read_annotations
 
         annotations = read_annotations(arguments.annotations)
-        if timeline.video not in annotations:
+        known = annotated_id(timeline.video, annotations)
+        if known is None:
             raise AnnotationError(
                 f'{arguments.annotations} has no video "{timeline.video}"; '
                 "leave --annotations out, or name the file that has it"
             )
-        truth = annotations[timeline.video].activities
+        truth = annotations[known].activities
     classes = arguments.classes
     if classes is not None:
         classes = tuple(name.strip() for name in classes.split(",") if name.strip())

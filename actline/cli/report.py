@@ -3,6 +3,10 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actline.timeline import Timeline
 
 MOST_VIDEOS = 20  # of a report when none are named: a page is looked at by a person
 
@@ -14,6 +18,8 @@ examples:
   actline report detections --videos videos --out report.html
   actline report detections --videos videos --annotations annotations.json \\
       --metrics results.json --video kitchen hall
+  actline evaluate segments annotations.json --protocol activitynet --errors --out scores.json
+  actline report segments --videos videos --metrics scores.json --min-confidence 0.3
 """
 
 
@@ -26,7 +32,12 @@ def add_parser(subparsers) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("predictions", metavar="PREDICTIONS", type=Path, help="folder of detect")
+    parser.add_argument(
+        "predictions",
+        metavar="PREDICTIONS",
+        type=Path,
+        help="folder of detect, or a file of ActivityNet-style results",
+    )
     parser.add_argument("--videos", required=True, type=Path, help="folder of the videos")
     parser.add_argument("--annotations", type=Path, help="true activities to show as well")
     parser.add_argument(
@@ -35,7 +46,14 @@ def add_parser(subparsers) -> None:
         nargs="+",
         default=[],
         type=Path,
-        help="scores that `actline evaluate --out` wrote, one table each",
+        help="scores that `actline evaluate --out` wrote: a table each, with figures of --errors",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        type=float,
+        default=0.0,
+        metavar="CONFIDENCE",
+        help="show activities of at least this; segment detectors give many of little (default: 0)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("report.html"), help="(default: report.html)"
@@ -50,9 +68,10 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the report."""
     from actline.errors import PredictionError, VideoError
+    from actline.evaluate.predictions import annotated_id
     from actline.report.html import Shown, write_report
     from actline.report.metrics import read_metrics
-    from actline.timeline_formats import load_folder
+    from actline.timeline_formats import load_folder, load_timelines
     from actline.video.sampling import find_video
 
     if not arguments.videos.is_dir():
@@ -63,7 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
         from actline.data.read import read_annotations
 
         annotations = read_annotations(arguments.annotations)
-    found = {timeline.video: timeline for timeline in load_folder(arguments.predictions)}
+    load = load_timelines if arguments.predictions.is_file() else load_folder
+    found = {timeline.video: timeline for timeline in load(arguments.predictions)}
     wanted = arguments.video or sorted(found)[:MOST_VIDEOS]
     for video in wanted:
         if video not in found:
@@ -77,14 +97,23 @@ def run(arguments: argparse.Namespace) -> None:
         except VideoError as error:
             print(f"actline: {error}", file=sys.stderr)
             path = None
-        truth = None
-        if annotations is not None and video in annotations:
-            truth = annotations[video].activities
+        truth, timeline = None, _confident(found[video], arguments.min_confidence)
+        known = None if annotations is None else annotated_id(video, annotations)
+        if annotations is not None and known is not None:
+            truth = annotations[known].activities
         elif annotations is not None:
             print(f'actline: {arguments.annotations} has no video "{video}"', file=sys.stderr)
-        shown.append(Shown(found[video], path, truth))
+        shown.append(Shown(timeline, path, truth))
     print(
         write_report(
             arguments.out, timelines=shown, metrics=metrics, embed_video=not arguments.link
         )
     )
+
+
+def _confident(timeline: "Timeline", least: float) -> "Timeline":
+    """The timeline with the activities of at least this confidence."""
+    from dataclasses import replace
+
+    kept = tuple(one for one in timeline.activities if one.confidence >= least)
+    return replace(timeline, activities=kept)

@@ -80,9 +80,9 @@ def without_videos(annotations: Annotations, path: str | Path) -> Annotations:
     whole, classes = _listed(read_text(path, what="list of videos"), path)
     videos, told = [], []
     for video in annotations.videos:
-        avoided = classes.get(activitynet.youtube_id(video.id), set())
+        avoided = classes.get(video.id.removeprefix("v_"), set())
         activities = tuple(a for a in video.activities if a.label not in avoided)
-        if activitynet.youtube_id(video.id) in whole:
+        if video.id.removeprefix("v_") in whole:
             told.append(Problem(video.id, f"is listed in {path.name}: left out"))
             continue
         if len(activities) < len(video.activities):
@@ -111,9 +111,9 @@ def _listed(text: str, path: Path) -> tuple[set[str], dict[str, set[str]]]:
     for line in filter(None, (line.strip() for line in lines)):
         video_id, *labels = line.split(maxsplit=1)
         if labels:
-            classes.setdefault(activitynet.youtube_id(video_id), set()).update(labels)
+            classes.setdefault(video_id.removeprefix("v_"), set()).update(labels)
         else:
-            whole.add(activitynet.youtube_id(video_id))
+            whole.add(video_id.removeprefix("v_"))
     return whole, classes
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.data.annotations import Annotations
-from actline.detection.suppression import temporal_iou
 from actline.errors import AnnotationError, PredictionError
+from actline.models.suppression import temporal_iou
 from actline.timeline import Activity
 
 Predictions = Mapping[str, Sequence[Activity]]

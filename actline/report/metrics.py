@@ -9,6 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from actline.errors import PredictionError
+from actline.report.errors import Picture, error_pictures, recall_picture
+
+Row = tuple[str | float | None, ...]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A further table under a score, such as of an error analysis."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -22,14 +34,18 @@ class MetricsTable:
         rows: text as it is; numbers with one decimal, as percentages are given; None as a dash.
         per_class: average precision by class, in percent, drawn as bars.
         note: what a reader must know, such as the videos left out.
+        pictures: figures of the scores or of an error analysis.
+        breakdowns: further tables.
     """
 
     title: str
     protocol: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str | float | None, ...], ...]
+    rows: tuple[Row, ...]
     per_class: tuple[tuple[str, float | None], ...] = ()
     note: str = ""
+    pictures: tuple[Picture, ...] = ()
+    breakdowns: tuple[Breakdown, ...] = ()
 
 
 def read_metrics(path: str | os.PathLike[str]) -> tuple[MetricsTable, ...]:
@@ -52,23 +68,22 @@ def read_metrics(path: str | os.PathLike[str]) -> tuple[MetricsTable, ...]:
     if not results or not all(
         isinstance(result, dict)
         and isinstance(result.get("protocol"), str)
-        and _percent(result.get("mean")) is not None
+        and _percent(result.get("area" if result.get("kind") == "proposals" else "mean"))
+        is not None
         for result in results
     ):
         raise PredictionError(
             f"{path} names no protocol with a mean; name what `actline evaluate --out` wrote"
         )
-    return tuple(_table(path.stem, result) for result in results)
+    kinds = {"segments": _segment_table, "proposals": _proposal_table}
+    return tuple(kinds.get(str(r.get("kind")), _frame_table)(path.stem, r) for r in results)
 
 
-def _table(title: str, result: Mapping[str, Any]) -> MetricsTable:
+def _frame_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
     """One result as rows; all but `protocol` and `mean` may be missing, scores are in [0, 1]."""
     coverage = _mapping(result, "coverage")
     missing = len(_list(coverage, "missing"))
-    interval = _mapping(result, "interval")
-    low, high = _percent(interval.get("low")), _percent(interval.get("high"))
-    between = f"{low:.1f} \N{EN DASH} {high:.1f}" if low is not None and high is not None else None
-    level = _percent(interval.get("level")) or 95.0
+    between, heading = _interval(result)
     candidates = [
         ("All videos", result["mean"], between),
         ("Videos with predictions", result.get("mean_available") if missing else None, None),
@@ -83,11 +98,144 @@ def _table(title: str, result: Mapping[str, Any]) -> MetricsTable:
     return MetricsTable(
         title=title,
         protocol=result["protocol"],
-        columns=("", "mAP", f"{level:.0f}% interval") if between else ("", "mAP"),
+        columns=("", "mAP", heading) if between else ("", "mAP"),
         rows=tuple(row if between else row[:2] for row in rows),
         per_class=_per_class(_list(result, "classes")),
         note=_note(result, coverage, missing),
     )
+
+
+def _segment_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
+    """mAP of segments at thresholds and on average; all else may be missing, as above."""
+    thresholds = [t for t in _list(result, "thresholds") if isinstance(t, int | float)]
+    # Of ActivityNet's ten three are reported, of fewer all.
+    places = [
+        place
+        for place, threshold in enumerate(thresholds)
+        if len(thresholds) < 10 or round(threshold, 2) in (0.5, 0.75, 0.95)
+    ]
+    between, heading = _interval(result)
+
+    def row(name: str, ending: str) -> Row:
+        at = _list(result, f"mean{ending}_at")
+        scores = [_percent(at[place]) if place < len(at) else None for place in places]
+        return (name, *scores, _percent(result.get(f"mean{ending}")))
+
+    rows = [row("All videos", "") + ((between,) if between else ())]
+    coverage = _mapping(result, "coverage")
+    if missing := len(_list(coverage, "missing")):
+        rows.append(row("Available videos", "_available") + ((None,) if between else ()))
+    analysis = _mapping(result, "errors")
+    note = _segment_note(result, coverage, missing)
+    if isinstance(analysis.get("protocol"), str):
+        note += f" Error analysis: {analysis['protocol']}."
+    return MetricsTable(
+        title=title,
+        protocol=result["protocol"],
+        columns=(
+            "mAP at tIoU",
+            *(f"{thresholds[place]:.2f}" for place in places),
+            "average",
+            *((heading,) if between else ()),
+        ),
+        rows=tuple(rows),
+        per_class=_per_class(_list(result, "classes")),
+        note=note.strip(),
+        pictures=error_pictures(analysis),
+        breakdowns=_error_tables(analysis),
+    )
+
+
+def _proposal_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
+    """Average recall at numbers of proposals, and the area under its curve."""
+    recall = _mapping(result, "average_recall")
+
+    def row(name: str, ending: str) -> Row:
+        at = _mapping(result, f"average_recall{ending}")
+        scores = [_percent(at.get(number)) for number in recall]
+        return (name, *scores, _percent(result.get(f"area{ending}")))
+
+    coverage = _mapping(result, "coverage")
+    missing = len(_list(coverage, "missing"))
+    rows = [row("All videos", "")] + ([row("Available videos", "_available")] if missing else [])
+    return MetricsTable(
+        title=title,
+        protocol=result["protocol"],
+        columns=("", *(f"AR@{number}" for number in recall), "AUC"),
+        rows=tuple(rows),
+        note=_segment_note(result, coverage, missing),
+        pictures=recall_picture(_mapping(result, "curve"), result["protocol"]),
+    )
+
+
+def _error_tables(analysis: Mapping[str, Any]) -> tuple[Breakdown, ...]:
+    """What the pictures of an error analysis show, as numbers."""
+    tables = []
+    for title, name, columns in (
+        (
+            "False positives",
+            "impacts",
+            {"kind": "Error", "part": "Of detections", "gain": "mAP_N gained without"},
+        ),
+        (
+            "Sensitivity",
+            "sensitivity",
+            {
+                "characteristic": "Characteristic",
+                "bucket": "Bucket",
+                "activities": "True segments",
+                "recall": "Recall",
+                "normalized": "mAP_N",
+            },
+        ),
+    ):
+        rows = [
+            tuple(_cell(entry.get(key)) for key in columns)
+            for entry in _list(analysis, name)
+            if isinstance(entry, dict)
+        ]
+        if rows:
+            tables.append(Breakdown(title, tuple(columns.values()), tuple(rows)))
+    return tuple(tables)
+
+
+def _cell(value: Any) -> str | float | None:
+    """Text and whole numbers as they are, scores in percent."""
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    return _percent(value)
+
+
+def _segment_note(result: Mapping[str, Any], coverage: Mapping[str, Any], missing: int) -> str:
+    counts = [
+        f"{result[name]:,} {noun}"
+        for name, noun in (("videos", "videos"), ("activities", "true segments"))
+        if isinstance(result.get(name), int)
+    ]
+    sentences = [f"Over {' and '.join(counts)}."] if counts else []
+    if missing:
+        sentences.append(f"{missing} of the videos have no predictions: all is missed there.")
+    for name, what in (
+        ("elsewhere_predictions", "Predictions for videos of other subsets, or left out, not used"),
+        (
+            "unknown_predictions",
+            "Predictions for videos that are not annotated, counted all the same",
+        ),
+        ("backward_predictions", "Predictions that end before they start, counted as wrong"),
+    ):
+        if isinstance(coverage.get(name), int) and coverage[name]:
+            sentences.append(f"{what}: {coverage[name]:,}.")
+    if unknown := sum(n for n in _mapping(coverage, "unknown_classes").values() if type(n) is int):
+        sentences.append(f"Predictions of classes that are not annotated, not used: {unknown:,}.")
+    return " ".join(sentences)
+
+
+def _interval(result: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The score's interval as text, None where there is none, and its heading."""
+    interval = _mapping(result, "interval")
+    low, high = _percent(interval.get("low")), _percent(interval.get("high"))
+    between = f"{low:.1f} \N{EN DASH} {high:.1f}" if low is not None and high is not None else None
+    return between, f"{_percent(interval.get('level')) or 95.0:.0f}% interval"
 
 
 def _per_class(classes: Sequence[Any]) -> tuple[tuple[str, float | None], ...]:
@@ -95,7 +243,9 @@ def _per_class(classes: Sequence[Any]) -> tuple[tuple[str, float | None], ...]:
     found = [
         (
             str(entry.get("label")),
-            None if entry.get("frames") == 0 else _percent(entry.get("average_precision")),
+            None
+            if 0 in (entry.get("frames"), entry.get("activities"))
+            else _percent(entry.get("average_precision")),
         )
         for entry in classes
         if isinstance(entry, dict)
