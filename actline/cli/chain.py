@@ -6,13 +6,15 @@ from pathlib import Path
 EXAMPLES = """\
 The file holds everything that `actline detect VIDEO` needs: the backbone that makes features, BMN
 that proposes segments, and TCANet that refines them. Links that were trained on other features
-are refused.
+are refused. On public features a chain has no backbone, and `actline detect` takes stored features;
+without BMN it takes another method's proposals.
 
 examples:
   actline chain --backbone runs/fine/best.safetensors --proposals runs/bmn/best.safetensors \\
       --refinement runs/tcanet/best.safetensors --out chain.safetensors
   actline chain --backbone x3d.safetensors --proposals bmn.safetensors --per segment \\
       --out thumos.safetensors
+  actline chain --refinement tcanet.safetensors --out published.safetensors
 """
 
 
@@ -25,8 +27,8 @@ def add_parser(subparsers) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--backbone", type=Path, required=True, help="an X3D's or SlowFast's")
-    parser.add_argument("--proposals", type=Path, required=True, help="a checkpoint of BMN")
+    parser.add_argument("--backbone", type=Path, help="a checkpoint of an X3D or a SlowFast")
+    parser.add_argument("--proposals", type=Path, help="a checkpoint of BMN")
     parser.add_argument("--refinement", type=Path, help="a checkpoint of TCANet")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument(
@@ -39,6 +41,12 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--top", type=int, default=3, help="classes a proposal (default: 3)")
     parser.add_argument(
         "--detections", type=int, default=200, help="most detections a video (default: 200)"
+    )
+    parser.add_argument(
+        "--interval",
+        type=float,
+        metavar="SECONDS",
+        help="from one snippet to the next, for BMN on public features, which do not say",
     )
     parser.set_defaults(run=run)
 
@@ -55,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         proposals=arguments.proposals,
         refinement=arguments.refinement,
         labels=labels,
+        interval=arguments.interval,
     )
-    links = "backbone and BMN" if card.refinement is None else "backbone, BMN and TCANet"
-    print(f"{arguments.out}: {links}, {len(card.classes)} classes")
+    links = {"backbone": card.backbone, "BMN": card.proposals, "TCANet": card.refinement}
+    print(f"{arguments.out}: {', '.join(name for name, link in links.items() if link)}")

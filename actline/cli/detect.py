@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 The checkpoint decides the path: per-frame detection (X3D, Coarse-Fine), or segments, from a chain
-of backbone, BMN and TCANet (`actline chain`), which has no per-frame scores.
+of backbone, BMN and TCANet (`actline chain`), which has no per-frame scores. A chain on stored
+features needs no videos: it takes those that the annotations name.
 
 For every video ID the folder gets ID.json (ActivityNet style), ID.csv, ID.vtt (subtitles that any
 player shows), ID.txt (Audacity labels), ID.eaf (ELAN) and ID.npz (per-frame scores). Videos that
@@ -21,6 +22,8 @@ examples:
   actline detect video.mp4 --checkpoint model.safetensors
   actline detect videos/ --checkpoint model.safetensors --out detections --formats json,npz
   actline detect videos/ --checkpoint chain.safetensors --features snippets
+  actline detect --checkpoint chain.safetensors --features features --annotations hacs.json \
+      --subset validation --proposals proposals --video-classes classes.json --formats json
   mpv --sub-file=detections/video.vtt video.mp4
 """
 
@@ -34,7 +37,7 @@ def add_parser(subparsers) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("videos", metavar="VIDEO", nargs="+", type=Path, help="files or folders")
+    parser.add_argument("videos", metavar="VIDEO", nargs="*", type=Path, help="files or folders")
     parser.add_argument("--checkpoint", required=True, type=Path, help="of train or convert")
     parser.add_argument(
         "--out", type=Path, default=Path("detections"), help="(default: detections)"
@@ -52,12 +55,16 @@ def add_parser(subparsers) -> None:
         "--max-gap", type=float, default=0.0, help="join activities with a shorter gap (seconds)"
     )
     parser.add_argument("--frame-rate", type=float, default=24.0, help="of frame folders")
-    parser.add_argument(
-        "--features", type=Path, help="folder of stored snippet features, for a chain"
+    chain = parser.add_argument_group("for a chain")
+    chain.add_argument("--features", type=Path, help="folder of stored snippet features")
+    chain.add_argument(
+        "--annotations", type=Path, help="whose videos to take, by their features, without VIDEO"
     )
-    parser.add_argument(
-        "--video-classes", type=Path, help="a classifier's results on the videos, for a chain"
+    chain.add_argument("--subset", help="of the annotations (default: all)")
+    chain.add_argument(
+        "--proposals", type=Path, help="another method's proposals: a results JSON, or a folder"
     )
+    chain.add_argument("--video-classes", type=Path, help="a classifier's results on the videos")
     parser.add_argument("--overwrite", action="store_true", help="do finished videos again")
     parser.set_defaults(run=run)
 
@@ -65,16 +72,21 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Detect; 1 when a video failed."""
     from actline.cli.inputs import expand_videos
+    from actline.errors import VideoError
     from actline.timeline_formats import parse_formats
     from actline.train.checkpoint import ChainCard, read_card
 
     formats = parse_formats(arguments.formats)
-    videos = expand_videos(arguments.videos)
-    chain = isinstance(read_card(arguments.checkpoint), ChainCard)
-    detect_one = _by_segments(arguments) if chain else _by_frames(arguments)
-    if chain:
+    if isinstance(read_card(arguments.checkpoint), ChainCard):
+        from actline.cli.detect_segments import by_segments, stored_videos
+
+        videos = expand_videos(arguments.videos) if arguments.videos else stored_videos(arguments)
         formats = tuple(ending for ending in formats if ending != "npz")
-    return _for_all(arguments, videos, formats, detect_one)
+        return _for_all(arguments, videos, formats, by_segments(arguments))
+    if not arguments.videos:
+        raise VideoError("no video is named; name files or folders")
+    videos = expand_videos(arguments.videos)
+    return _for_all(arguments, videos, formats, _by_frames(arguments))
 
 
 def _for_all(
@@ -96,7 +108,8 @@ def _for_all(
         began = time.perf_counter()
         with progress(video.name, unit="frames") as advance:
             timeline = detect_one(video, advance)
-        save(timeline, arguments.out, formats=formats, media=video.resolve())
+        media = video.resolve() if arguments.videos else None
+        save(timeline, arguments.out, formats=formats, media=media)
         seconds = time.perf_counter() - began
         print(
             f"{video.name}: {len(timeline.activities)} activities in {timeline.duration:.1f} s "
@@ -133,51 +146,5 @@ def _by_frames(arguments: argparse.Namespace) -> Callable[[Path, Callable[..., N
             frame_rate=arguments.frame_rate,
             on_frames=advance,
         )
-
-    return detect_one
-
-
-def _by_segments(
-    arguments: argparse.Namespace,
-) -> Callable[[Path, Callable[..., None]], "Timeline"]:
-    from dataclasses import replace
-
-    from torch import nn
-
-    from actline.data.snippets import load_snippets, snippet_path
-    from actline.data.video_scores import read_video_scores
-    from actline.detection.chain import load_chain
-    from actline.detection.results import claim_folder
-    from actline.detection.segments import detect_segments
-
-    chain = load_chain(arguments.checkpoint, device=arguments.device)
-    scores = read_video_scores(arguments.video_classes) if arguments.video_classes else {}
-    settings = {
-        "min_seconds": arguments.min_seconds,
-        "threshold": arguments.threshold,
-        "video_classes": str(arguments.video_classes),
-    }
-    links = [chain.backbone.network, chain.bmn, *([chain.tcanet] if chain.tcanet else [])]
-    claim_folder(arguments.out, nn.ModuleList(links), settings, overwrite=arguments.overwrite)
-
-    def detect_one(video: Path, advance: Callable[..., None]) -> "Timeline":
-        features = None
-        if arguments.features is not None:
-            features = load_snippets(snippet_path(arguments.features, video.stem), chain.origin)
-        timeline = detect_segments(
-            video,
-            chain,
-            features=features,
-            video_classes=scores.get(video.stem),
-            frame_rate=arguments.frame_rate,
-            on_frames=advance,
-        )
-        kept = tuple(
-            activity
-            for activity in timeline.activities
-            if activity.confidence >= (arguments.threshold or 0.0)
-            and activity.duration >= arguments.min_seconds
-        )
-        return replace(timeline, activities=kept)
 
     return detect_one

@@ -43,8 +43,8 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Draw."""
+    from actline.data.segment_results import annotated_id
     from actline.errors import AnnotationError
-    from actline.evaluate.predictions import annotated_id
     from actline.report.plots import plot_timeline
     from actline.timeline_formats import load_with_scores
 

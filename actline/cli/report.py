@@ -67,8 +67,8 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the report."""
+    from actline.data.segment_results import annotated_id
     from actline.errors import PredictionError, VideoError
-    from actline.evaluate.predictions import annotated_id
     from actline.report.html import Shown, write_report
     from actline.report.metrics import read_metrics
     from actline.timeline_formats import load_folder, load_timelines

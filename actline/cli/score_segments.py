@@ -10,9 +10,10 @@ from typing import Any
 
 from actline.cli.score_tables import counted, named, print_table, write_csv
 from actline.data.annotations import Annotations
+from actline.data.segment_results import read_segments
 from actline.evaluate import errors, proposals, segments
 from actline.evaluate.bootstrap import Interval
-from actline.evaluate.predictions import Segments, choose_segments, read_segments
+from actline.evaluate.predictions import Segments, choose_segments
 from actline.evaluate.segment_intervals import bootstrap_segment_precision
 from actline.files import write_text
 

@@ -44,8 +44,8 @@ class FeatureFolder:
         Raises:
             FeatureError: it has no features, or damaged ones.
         """
-        path = snippet_path(self.folder, video.id)
-        if self.origin is None and (path.exists() or self._public(video.id) is None):
+        path = self.path_of(video.id)
+        if self.origin is None and path.suffix not in PUBLIC_ENDINGS:
             self.origin = snippet_origin(path)
         return self.origin
 
@@ -55,20 +55,22 @@ class FeatureFolder:
         Raises:
             FeatureError: they are missing, damaged, or were made in another way.
         """
-        path = snippet_path(self.folder, video.id)
-        public = None if path.exists() else self._public(video.id)
-        if public is None:
+        path = self.path_of(video.id)
+        if path.suffix not in PUBLIC_ENDINGS:
             return load_snippets(path, self.origin)
+        if self.origin is not None:
+            raise FeatureError(
+                f"{path} does not say what made it; give features of `actline extract --snippets`"
+            )
         if self.interval is None:
-            raise FeatureError(f"{public} does not say how far its snippets are apart; give it")
+            raise FeatureError(f"{path} does not say how far its snippets are apart; give it")
         if video.duration is None:
-            raise FeatureError(f"{public}: the annotations do not tell the video's duration")
-        return read_public(public, interval=self.interval, duration=video.duration, video=video.id)
+            raise FeatureError(f"{path}: the annotations do not tell the video's duration")
+        return read_public(path, interval=self.interval, duration=video.duration, video=video.id)
 
-    def _public(self, video_id: str) -> Path | None:
-        for name in (video_id, f"v_{video_id}"):
-            for ending in PUBLIC_ENDINGS:
-                path = self.folder / f"{name}{ending}"
-                if path.is_file():
-                    return path
-        return None
+    def path_of(self, video_id: str) -> Path:
+        """Where a video's features are, or where ours would be."""
+        ours = snippet_path(self.folder, video_id)
+        names = (video_id, video_id.removeprefix("v_"), f"v_{video_id}")
+        others = (self.folder / f"{name}{ending}" for name in names for ending in PUBLIC_ENDINGS)
+        return next((path for path in (ours, *others) if path.is_file()), ours)

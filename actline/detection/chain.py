@@ -6,17 +6,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from actline.data.snippets import SnippetOrigin
 from actline.detection.model import Model, find_device
 from actline.detection.snippets import snippet_origin_of
 from actline.errors import CheckpointError
 from actline.models.bmn import BMN
-from actline.models.config import BMNConfig, TCANetConfig
+from actline.models.config import TCANetConfig
 from actline.models.suppression import SuppressionConfig
 from actline.models.tcanet import TCANet
 from actline.train.checkpoint import (
     ChainCard,
     LabelConfig,
+    SegmentCard,
     fitted,
     load_checkpoint,
     load_segment_checkpoint,
@@ -28,74 +28,101 @@ from actline.train.checkpoint import (
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Backbone, BMN and, where there is one, TCANet, on their device and in evaluation mode."""
+    """The links of a chain that there are, on their device and in evaluation mode.
 
-    backbone: Model
-    bmn: BMN
+    Attributes:
+        backbone: None for a chain on public features.
+        bmn: None where proposals come from a file.
+        tcanet: None leaves proposals as they are.
+    """
+
+    backbone: Model | None
+    bmn: BMN | None
     tcanet: TCANet | None
     card: ChainCard
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the backbone's logits."""
-        return self.card.classes
-
-    @property
-    def origin(self) -> SnippetOrigin:
-        """What the snippet features must have been made with."""
-        return self.card.origin
+    device: torch.device
 
     @property
     def suppression(self) -> SuppressionConfig:
         """Of the last proposals."""
-        return (self.card.refinement or self.card.proposals).suppression
+        card = self.card.refinement or self.card.proposals
+        assert card is not None, "checked when the chain was written"
+        return card.suppression
+
+    @property
+    def networks(self) -> nn.ModuleList:
+        """All links, for a hash of their weights."""
+        backbone = None if self.backbone is None else self.backbone.network
+        links = (backbone, self.bmn, self.tcanet)
+        return nn.ModuleList(link for link in links if link is not None)
 
 
 def assemble(
     path: Path,
     *,
-    backbone: Path,
-    proposals: Path,
+    backbone: Path | None,
+    proposals: Path | None,
     refinement: Path | None,
     labels: LabelConfig,
+    interval: float | None = None,
 ) -> ChainCard:
     """Write one file that holds a chain's links, whole or not at all.
 
     Args:
-        backbone: a checkpoint of the network that made the features.
-        proposals: of BMN, trained on them.
-        refinement: of TCANet, trained on them; None leaves BMN's proposals as they are.
+        backbone: a checkpoint of the network that made the features; None for public ones.
+        proposals: of BMN; None where proposals will come from a file.
+        refinement: of TCANet; None leaves proposals as they are.
+        interval: seconds from one snippet to the next, of public features, for BMN alone; TCANet
+            knows it.
 
     Raises:
         CheckpointError: a checkpoint cannot be used, or was made for other features.
     """
-    network, card = load_checkpoint(backbone)
-    bmn, bmn_card = load_segment_checkpoint(proposals)
-    if not isinstance(bmn, BMN):
-        raise CheckpointError(f"{proposals} does not hold BMN; give --proposals a BMN checkpoint")
-    links: dict[str, nn.Module] = {"backbone": network, "proposals": bmn}
-    refinement_card = None
-    if refinement is not None:
-        tcanet, refinement_card = load_segment_checkpoint(refinement)
-        if not isinstance(tcanet, TCANet):
-            raise CheckpointError(f"{refinement} does not hold TCANet; give --refinement one")
-        links["refinement"] = tcanet
-    origin = bmn_card.origin
-    if origin is None:
-        raise CheckpointError(
-            f"{proposals} was trained on public features, which no backbone of ours makes; "
-            "train it on features of `actline extract --snippets`"
-        )
-    model = Model(network, card, torch.device("cpu"))
-    if snippet_origin_of(model, origin.interval) != origin:
-        raise CheckpointError(
-            f"{proposals} was trained on features of another backbone than {backbone}"
-        )
-    if refinement_card is not None and refinement_card.origin != origin:
+    links: dict[str, nn.Module] = {}
+    cards: dict[str, SegmentCard] = {}
+    for name, given, kind in (
+        ("proposals", proposals, BMN),
+        ("refinement", refinement, TCANet),
+    ):
+        if given is not None:
+            links[name], cards[name] = load_segment_checkpoint(given)
+            if not isinstance(links[name], kind):
+                raise CheckpointError(
+                    f"{given} does not hold {kind.__name__}; give --{name} a checkpoint that does"
+                )
+    if not cards:
+        raise CheckpointError("a chain needs --proposals, --refinement or both")
+    origins = {card.origin for card in cards.values()}
+    if len(origins) > 1:
         raise CheckpointError(f"{refinement} was trained on other features than {proposals}")
-    chain = ChainCard(card, origin, bmn_card, refinement_card, labels)
-    save_checkpoint(path, nn.ModuleDict(links), chain)
-    return chain
+    origin, model_card = origins.pop(), None
+    if backbone is not None:
+        network, model_card = load_checkpoint(backbone)
+        links["backbone"] = network
+        if origin is None:
+            raise CheckpointError(
+                f"{proposals or refinement} was trained on public features, which no backbone of "
+                "ours makes; leave --backbone out, or train on features of `actline extract`"
+            )
+        model = Model(network, model_card, torch.device("cpu"))
+        if snippet_origin_of(model, origin.interval) != origin:
+            raise CheckpointError(
+                f"{proposals or refinement} was trained on features of another backbone than "
+                f"{backbone}"
+            )
+    if "refinement" in cards:
+        refined = cards["refinement"].network
+        assert isinstance(refined, TCANetConfig)
+        interval = refined.snippet_interval
+    elif origin is not None:
+        interval = origin.interval
+    if interval is None:
+        raise CheckpointError(f"{proposals} does not say how far snippets are apart; give it")
+    card = ChainCard(
+        model_card, origin, interval, cards.get("proposals"), cards.get("refinement"), labels
+    )
+    save_checkpoint(path, nn.ModuleDict(links), card)
+    return card
 
 
 def load_chain(path: str | Path, *, device: str = "auto") -> Chain:
@@ -108,21 +135,20 @@ def load_chain(path: str | Path, *, device: str = "auto") -> Chain:
     card = read_card(path)
     if not isinstance(card, ChainCard):
         raise CheckpointError(f"{path} is no chain; make one with `actline chain`")
-    links: dict[str, nn.Module] = {
-        "backbone": card.backbone.network.build(len(card.classes)),
-        "proposals": card.proposals.network.build(),
-    }
+    chosen = find_device(device)
+    links: dict[str, nn.Module] = {}
+    if card.backbone is not None:
+        links["backbone"] = card.backbone.network.build(len(card.classes))
+    if card.proposals is not None:
+        links["proposals"] = card.proposals.network.build()
     if card.refinement is not None:
         links["refinement"] = card.refinement.network.build()
-    fitted(nn.ModuleDict(links), read_tensors(Path(path)), path)
-    chosen = find_device(device)
-    frames = links["backbone"].to(chosen, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    bmn, tcanet = links["proposals"].to(chosen), links.get("refinement")
-    assert isinstance(bmn, BMN)
-    assert isinstance(card.proposals.network, BMNConfig)
-    if tcanet is not None:
-        tcanet = tcanet.to(chosen)
-        assert isinstance(tcanet, TCANet)
-        assert card.refinement is not None
-        assert isinstance(card.refinement.network, TCANetConfig)
-    return Chain(Model(frames.eval(), card.backbone, chosen), bmn, tcanet, card)
+    fitted(nn.ModuleDict(links), read_tensors(Path(path)), path).to(chosen)
+    backbone = None
+    if card.backbone is not None:
+        frames = links["backbone"].to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        backbone = Model(frames.eval(), card.backbone, chosen)
+    bmn, tcanet = links.get("proposals"), links.get("refinement")
+    assert bmn is None or isinstance(bmn, BMN)
+    assert tcanet is None or isinstance(tcanet, TCANet)
+    return Chain(backbone, bmn, tcanet, card, chosen)

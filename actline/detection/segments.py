@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from actline.data.proposals import Proposals
 from actline.data.snippets import SnippetFeatures
 from actline.detection.chain import Chain
 from actline.detection.snippets import extract_snippets
-from actline.errors import FeatureError
-from actline.models.proposals import Proposals, suppressed
+from actline.errors import FeatureError, PredictionError
+from actline.models.proposals import suppressed
 from actline.timeline import Activity, Timeline
 from actline.train.checkpoint import LabelConfig
 from actline.train.propose import propose, refine
@@ -25,6 +26,7 @@ def detect_segments(
     chain: Chain,
     *,
     features: SnippetFeatures | None = None,
+    proposals: Proposals | None = None,
     video_classes: ClassScores | None = None,
     frame_rate: float = 24.0,
     on_frames: Callable[[int], None] | None = None,
@@ -34,6 +36,7 @@ def detect_segments(
     Args:
         video: a video file, or a folder of frames.
         features: the video's, where they are stored; None encodes the video.
+        proposals: another method's; None lets the chain's BMN propose.
         video_classes: what an outside classifier says of the video, best first; None takes the
             backbone's own probabilities.
         frame_rate: of a frame folder.
@@ -41,33 +44,43 @@ def detect_segments(
 
     Raises:
         VideoError: the video cannot be read.
-        FeatureError: the features were made in another way.
+        FeatureError: the features were made in another way, or the chain cannot make them.
+        PredictionError: the chain cannot propose.
     """
     video = Path(video)
     if features is None:
+        if chain.backbone is None:
+            raise FeatureError("the chain has no backbone to make features; give --features")
         features = extract_snippets(
             video,
             chain.backbone,
-            interval=chain.origin.interval,
+            interval=chain.card.interval,
             frame_rate=frame_rate,
             on_frames=on_frames,
         )
-    activities = find_segments(features, chain, video_classes=video_classes)
+    activities = find_segments(features, chain, proposals=proposals, video_classes=video_classes)
     return Timeline(video.stem, features.duration, activities)
 
 
 def find_segments(
-    features: SnippetFeatures, chain: Chain, *, video_classes: ClassScores | None = None
+    features: SnippetFeatures,
+    chain: Chain,
+    *,
+    proposals: Proposals | None = None,
+    video_classes: ClassScores | None = None,
 ) -> tuple[Activity, ...]:
     """The segments of activities in a video's features, ordered by start.
 
     Raises:
         FeatureError: without `video_classes`, the features hold no class probabilities.
+        PredictionError: without `proposals`, the chain has no BMN to propose.
     """
-    device = chain.backbone.device
-    proposals = propose(chain.bmn, features, device=device)
+    if proposals is None:
+        if chain.bmn is None:
+            raise PredictionError("the chain has no BMN to propose; give --proposals")
+        proposals = propose(chain.bmn, features, device=chain.device)
     if chain.tcanet is not None:
-        proposals = refine(chain.tcanet, features, proposals, device=device)
+        proposals = refine(chain.tcanet, features, proposals, device=chain.device)
     proposals = suppressed(proposals, chain.suppression, duration=features.duration)
     return labelled(proposals, features, chain.card.labels, video_classes=video_classes)
 

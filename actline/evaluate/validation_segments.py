@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from actline.data.annotations import Annotations
+from actline.data.proposals import Proposals
 from actline.evaluate.proposals import average_recall
 from actline.models.bmn import BMN
-from actline.models.proposals import Proposals, suppressed
+from actline.models.proposals import suppressed
 from actline.models.tcanet import TCANet
 from actline.progress import progress
 from actline.timeline import Activity

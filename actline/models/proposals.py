@@ -1,31 +1,10 @@
-"""Proposals: segments that may hold an activity of any class, and how BMN's maps give them."""
-
-from dataclasses import dataclass
+"""Proposals: how BMN's maps give them, and what suppression leaves of them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actline.data.proposals import Proposals
 from actline.models.suppression import SuppressionConfig, suppress
-
-
-@dataclass(frozen=True, eq=False)
-class Proposals:
-    """Segments of one video, by falling score.
-
-    Shape:
-        start, end: (N,) seconds, float64; score: (N,).
-    """
-
-    start: NDArray[np.float64]
-    end: NDArray[np.float64]
-    score: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def best(self, count: int) -> "Proposals":
-        """The first `count`."""
-        return Proposals(self.start[:count], self.end[:count], self.score[:count])
 
 
 def proposals_from_maps(

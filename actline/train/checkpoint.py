@@ -108,19 +108,29 @@ class LabelConfig:
 
 @dataclass(frozen=True)
 class ChainCard:
-    """What travels with a whole chain: from frames to features, proposals, and detections."""
+    """What travels with a chain: from frames to features, proposals, and detections.
 
-    backbone: ModelCard
-    origin: SnippetOrigin
-    proposals: SegmentCard
+    Attributes:
+        backbone: what makes features; None for a chain on public features.
+        origin: what its features depend on; None with public ones.
+        interval: seconds from one snippet to the next.
+        proposals: BMN; None where proposals come from a file.
+        refinement: TCANet; None leaves proposals as they are.
+        labels: how detections get their classes.
+    """
+
+    backbone: ModelCard | None
+    origin: SnippetOrigin | None
+    interval: float
+    proposals: SegmentCard | None
     refinement: SegmentCard | None
     labels: LabelConfig
     version: str = __version__
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the backbone's logits."""
-        return self.backbone.classes
+        """Names that detections can have from the backbone, in the order of its logits."""
+        return () if self.backbone is None else self.backbone.classes
 
 
 Card = ModelCard | SegmentCard

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
+from actline.data.proposals import Proposals
 from actline.data.snippets import SnippetFeatures, rescaled
 from actline.errors import FeatureError
 from actline.models.bmn import BMN
-from actline.models.proposals import Proposals, proposals_from_maps
+from actline.models.proposals import proposals_from_maps
 from actline.models.tcanet import TCANet
 
 # Enough for every activity many times over, and what published proposal files hold at most.

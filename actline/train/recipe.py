@@ -197,8 +197,9 @@ class RefinementRecipe(Run):
     """Training TCANet on snippet features and proposals.
 
     Attributes:
-        proposals: a checkpoint of BMN, which proposes on the same features; or a results JSON of
-            any other method's proposals, for all videos.
+        proposals: a checkpoint of BMN, which proposes on the same features; or another method's
+            proposals for all videos: a results JSON, or a folder of CSV files as TCANet's
+            authors have them.
         proposals_per_video: how many of the best are trained on, before suppression.
         suppression: of refined proposals, for validation and detection.
     """

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from actline.data.annotations import Annotations
 from actline.data.batches import TrainingBatches, loaded
 from actline.data.feature_folder import FeatureFolder
+from actline.data.proposals import Proposals, proposals_of, read_proposals
 from actline.data.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
+from actline.data.snippets import SnippetOrigin
 from actline.errors import CheckpointError, RecipeError
 from actline.models.bmn import BMN
-from actline.models.proposals import Proposals
 from actline.progress import progress
 from actline.train.checkpoint import SegmentCard, load_segment_checkpoint, start_from
 from actline.train.proposals import check_width
@@ -30,6 +31,7 @@ class RefinementJob:
 
     Raises:
         CheckpointError: the recipe's `proposals` is no BMN for these features.
+        PredictionError: it is a file of proposals that cannot be used.
         FeatureError: a video's features cannot be used.
         RecipeError: they are of another width or interval than the recipe's network takes.
     """
@@ -48,13 +50,7 @@ class RefinementJob:
                 f"{recipe.data.features} has a snippet every {interval:g} s; "
                 f"give network.snippet_interval={interval:g}"
             )
-        self.bmn, bmn_card = load_segment_checkpoint(recipe.proposals)
-        if not isinstance(self.bmn, BMN):
-            raise CheckpointError(f"{recipe.proposals} does not hold BMN; give proposals= one")
-        if bmn_card.origin != origin:
-            raise CheckpointError(
-                f"{recipe.proposals} was trained on other features than {recipe.data.features}"
-            )
+        self.given = _source(recipe.proposals, origin, recipe)
         torch.manual_seed(recipe.seed)
         self.network = recipe.network.build()
         if recipe.init:
@@ -72,19 +68,23 @@ class RefinementJob:
         self.items = len(self.videos)
 
     def proposals(self, annotations: Annotations, *, most: int) -> dict[str, Proposals]:
-        """BMN's best proposals for videos, by their ids, not yet suppressed.
+        """The best proposals for videos, by their ids, not yet suppressed.
 
         Raises:
             FeatureError: a video's features cannot be used.
         """
         found = {}
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        bmn = self.bmn.to(device)
-        assert isinstance(bmn, BMN), "checked on construction"
+        if isinstance(self.given, BMN):
+            self.given.to(device)
         with progress("proposing", total=len(annotations.videos), unit="videos") as advance:
             for video in annotations.videos:
                 features = self.features.load(video)
-                found[video.id] = propose(bmn, features, device=device, most=most)
+                if isinstance(self.given, BMN):
+                    found[video.id] = propose(self.given, features, device=device, most=most)
+                else:
+                    own = proposals_of(video.id, self.given, duration=features.duration)
+                    found[video.id] = own.best(most)
                 advance()
         return found
 
@@ -130,3 +130,19 @@ class RefinementJob:
 def as_pairs(proposals: Proposals) -> NDArray[np.float64]:
     """Proposals as (N, 2) seconds."""
     return np.stack([proposals.start, proposals.end], axis=1)
+
+
+def _source(
+    path: str, origin: SnippetOrigin | None, recipe: RefinementRecipe
+) -> BMN | dict[str, Proposals]:
+    """A checkpoint's BMN, or the proposals in a file or folder."""
+    if not path.endswith(".safetensors"):
+        return read_proposals(path)
+    bmn, card = load_segment_checkpoint(path)
+    if not isinstance(bmn, BMN):
+        raise CheckpointError(f"{path} does not hold BMN; give proposals= one")
+    if card.origin != origin:
+        raise CheckpointError(
+            f"{path} was trained on other features than {recipe.data.features}; give its own"
+        )
+    return bmn

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from actline.cli.main import main
+from actline.data import segment_results
 from actline.data.annotations import AnnotatedVideo, Annotations
-from actline.evaluate import errors, predictions, proposals, segments
-from actline.evaluate.predictions import read_segments
+from actline.data.segment_results import read_segments
+from actline.evaluate import errors, proposals, segments
 from actline.timeline import Activity, FrameScores, Timeline
 from actline.timeline_formats import save
 
@@ -330,7 +331,7 @@ def test_missing_files_folders_and_too_much_are_told(kit, capsys, monkeypatch):
         command = ["evaluate", str(kit.folder / given), annotations, "--protocol", "activitynet"]
         assert main(command) == 1
         assert expected in capsys.readouterr().err
-    monkeypatch.setattr(predictions, "MAX_BYTES", 1000)
+    monkeypatch.setattr(segment_results, "MAX_BYTES", 1000)
     assert kit.run() == 1
     assert "would fill the memory" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import pytest
 
 from actline.errors import RecipeError
 from actline.models.config import CoarseFineConfig, X3DConfig
-from actline.train.recipe import Recipe, read_recipe
+from actline.train.recipe import read_recipe
 from actline.train.yaml_form import from_mapping, to_mapping
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))

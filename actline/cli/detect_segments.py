@@ -1,0 +1,109 @@
+"""`actline detect` with a chain: which videos, and what is given for them."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actline.data.annotations import Annotations
+    from actline.timeline import Timeline
+
+
+def stored_videos(arguments: argparse.Namespace) -> list[Path]:
+    """The feature files of annotated videos."""
+    from actline.data.feature_folder import FeatureFolder
+    from actline.errors import VideoError
+
+    annotations = _annotations(arguments)
+    if annotations is None or arguments.features is None:
+        raise VideoError(
+            "no video is named; name files or folders, or give --features and --annotations"
+        )
+    folder = FeatureFolder(arguments.features)
+    return [folder.path_of(video.id) for video in annotations.videos]
+
+
+def by_segments(
+    arguments: argparse.Namespace,
+) -> Callable[[Path, Callable[..., None]], "Timeline"]:
+    """What finds the segments of one video."""
+    from dataclasses import replace
+
+    from actline.data.annotations import AnnotatedVideo
+    from actline.data.feature_folder import FeatureFolder
+    from actline.data.proposals import proposals_of, read_proposals
+    from actline.data.segment_results import annotated_id
+    from actline.data.video_scores import read_video_scores
+    from actline.detection.chain import load_chain
+    from actline.detection.results import claim_folder
+    from actline.detection.segments import detect_segments
+    from actline.errors import FeatureError
+    from actline.video.decode import probe
+
+    chain = load_chain(arguments.checkpoint, device=arguments.device)
+    annotations = _annotations(arguments)
+    scores = read_video_scores(arguments.video_classes) if arguments.video_classes else {}
+    given = read_proposals(arguments.proposals) if arguments.proposals else None
+    folder = None
+    if arguments.features is not None:
+        card = chain.card
+        folder = FeatureFolder(arguments.features, origin=card.origin, interval=card.interval)
+    settings = {
+        "min_seconds": arguments.min_seconds,
+        "threshold": arguments.threshold,
+        "video_classes": str(arguments.video_classes),
+        "proposals": str(arguments.proposals),
+    }
+    claim_folder(arguments.out, chain.networks, settings, overwrite=arguments.overwrite)
+
+    def stored(video: Path):
+        if folder is None:
+            return None
+        known = None if annotations is None else annotated_id(video.stem, annotations)
+        if annotations is not None and known is not None:
+            return folder.load(annotations[known])
+        duration = None if folder.origin is not None else probe(video).duration
+        return folder.load(AnnotatedVideo(video.stem, "", duration, ()))
+
+    def classes_of(video: Path):
+        known = annotated_id(video.stem, scores)
+        if arguments.video_classes and known is None:
+            raise FeatureError(
+                f"{arguments.video_classes} has no classes for {video.stem}; add the video"
+            )
+        return None if known is None else scores[known]
+
+    def detect_one(video: Path, advance: Callable[..., None]) -> "Timeline":
+        features = stored(video)
+        proposals = None
+        if given is not None:
+            duration = probe(video).duration if features is None else features.duration
+            proposals = proposals_of(video.stem, given, duration=duration)
+        timeline = detect_segments(
+            video,
+            chain,
+            features=features,
+            proposals=proposals,
+            video_classes=classes_of(video),
+            frame_rate=arguments.frame_rate,
+            on_frames=advance,
+        )
+        kept = tuple(
+            activity
+            for activity in timeline.activities
+            if activity.confidence >= (arguments.threshold or 0.0)
+            and activity.duration >= arguments.min_seconds
+        )
+        return replace(timeline, activities=kept)
+
+    return detect_one
+
+
+def _annotations(arguments: argparse.Namespace) -> "Annotations | None":
+    from actline.data.read import read_annotations
+
+    if arguments.annotations is None:
+        return None
+    annotations = read_annotations(arguments.annotations)
+    return annotations.subset(arguments.subset) if arguments.subset else annotations
