@@ -37,7 +37,8 @@ def read_public(
     Args:
         path: `.npy`; `.csv` with a header and a row a snippet; `.h5` or `.hdf5`; `.pkl` with
             `slow_feature` and `fast_feature`, of which nothing is run.
-        interval: seconds from one snippet to the next, such as 8 / 15 for TCANet's features.
+        interval: seconds from one snippet to the next, such as 8 / 15 for TCANet's features; 0
+            for features rescaled to a fixed number of snippets, however long the video.
         duration: of the video, in seconds.
         width: the features a snippet that are expected, such as 2304 for TCANet's.
         layout: of `.npy` and `.h5`; None tells it by the width, or without one by the duration.
@@ -65,11 +66,14 @@ def read_public(
         raise FeatureError(f"no features at {path}; check the path")
     values, known = readers[path.suffix.lower()]()
     values = _two_axes(values, path)
+    if known is None and not interval and width is None:
+        raise FeatureError(f"{path}: of rescaled features say the layout or the width")
     if known is None:
         cover = partial(fits, interval=interval, duration=duration, offset=offset)
         known = _told_layout(values.shape, width, cover, path)
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below, as not finite
         ordered = np.array(values.T if known == "TC" else values, np.float32, order="C")
+    interval = interval or duration / max(1, ordered.shape[1])
     snippets = SnippetFeatures(torch.from_numpy(ordered), interval, duration, offset)
     return checked(snippets, path, width=width)
 

@@ -60,15 +60,17 @@ class OptimizerConfig:
     """How weights change.
 
     Attributes:
+        kind: "adam" adds the weight decay to the gradients, "adamw" takes it off the weights.
         lr: the base learning rate.
         fusion_lr_factor: what the fusion layers' rate is multiplied by.
         milestones: epochs after which the rate falls by `gamma` (schedule "steps").
-        warmup_steps: the rate grows linearly over these.
+        warmup_steps: the rate grows from 0 over these.
+        warmup: along a line, or along half a cosine.
         clip_norm: largest norm of the gradients; 0 leaves them alone.
     """
 
     lr: float
-    kind: Literal["sgd", "adamw"] = "sgd"
+    kind: Literal["sgd", "adam", "adamw"] = "sgd"
     schedule: Literal["steps", "cosine"] = "steps"
     fusion_lr_factor: float = 1.0
     momentum: float = 0.9
@@ -76,6 +78,7 @@ class OptimizerConfig:
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1
     warmup_steps: int = 0
+    warmup: Literal["linear", "cosine"] = "linear"
     clip_norm: float = 0.0
 
 
@@ -158,7 +161,8 @@ class SnippetData:
     Attributes:
         annotations: a file or folder in any of the forms that are read.
         features: folder of snippet features, ours or public ones.
-        interval: seconds from one snippet to the next, for public features, which do not say.
+        interval: seconds from one snippet to the next, for public features, which do not say; 0
+            for those rescaled to a fixed number of snippets.
         classes: names of the classes, where `annotations` does not hold them.
         train_subset, validation_subset: names of subsets.
         min_seconds: shorter activities are not trained on; TCANet's authors leave out those of a

@@ -10,6 +10,8 @@ def learning_rate_factor(
 ) -> float:
     """What the base learning rate is multiplied by at optimizer step `step` (from 0)."""
     warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    if config.warmup == "cosine":
+        warmup = 0.5 * (1 - math.cos(math.pi * warmup))
     if config.schedule == "cosine":
         progress = min(1.0, step / max(1, steps_per_epoch * epochs))
         return warmup * 0.5 * (1 + math.cos(math.pi * progress))

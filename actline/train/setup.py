@@ -39,6 +39,8 @@ def optimizer_for(network: nn.Module, recipe: Run) -> torch.optim.Optimizer:
         groups.append({"params": fusion, "base_lr": config.lr * config.fusion_lr_factor})
     for group in groups:
         group["lr"] = group["base_lr"]
+    if config.kind == "adam":
+        return torch.optim.Adam(groups, weight_decay=config.weight_decay)
     if config.kind == "adamw":
         return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)

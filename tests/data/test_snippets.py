@@ -64,6 +64,15 @@ def test_our_own_file_gives_back_what_was_saved(tmp_path):
     assert found.times[:2].tolist() == pytest.approx([4 / 15, 12 / 15])
 
 
+def test_rescaled_features_cover_their_video_whatever_its_length(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, ramp())
+    for duration in (3.0, 1000.0):
+        found = read_public(path, interval=0, duration=duration, layout="TC")
+        assert found.interval == duration / 10
+        assert torch.equal(found.features, torch.from_numpy(ramp().T))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("backbone", "x3d_m"), ("checkpoint", "cd"), ("window", 1.0), ("pooling", "max")],
@@ -146,7 +155,8 @@ def test_npy_with_a_mistake_is_refused(tmp_path):
     np.save(path, ramp())
     assert "make 20.0 s, but the video lasts 10.0 s" in refusal(path, interval=2.0, width=4)
     assert "no side covers the video" in refusal(path, interval=20.0, duration=1000.0)
-    assert "the interval is 0 s" in refusal(path, interval=0.0, layout="TC")
+    assert "the interval is -1 s" in refusal(path, interval=-1.0, layout="TC")
+        assert "say the layout or the width" in refusal(path, interval=0.0)
     assert "has 4 values a snippet, not 8" in refusal(path, layout="TC", width=8)
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])

@@ -61,6 +61,12 @@ def test_learning_rate_falls_at_milestones_and_warms_up():
     assert factors[40] == pytest.approx(0.01)
 
 
+def test_a_cosine_warm_up_is_slow_at_first_and_ends_at_the_full_rate():
+    config = OptimizerConfig(lr=1.0, warmup_steps=4, warmup="cosine")
+    factors = [learning_rate_factor(config, s, steps_per_epoch=10, epochs=1) for s in range(6)]
+    assert factors == pytest.approx([0.1464466, 0.5, 0.8535534, 1.0, 1.0, 1.0])
+
+
 def test_cosine_schedule_ends_near_zero():
     config = OptimizerConfig(lr=1.0, schedule="cosine")
     first, last = (

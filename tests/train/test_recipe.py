@@ -63,7 +63,7 @@ def test_overrides_reach_nested_keys(tmp_path):
         ("epochs=true", "expected a whole number"),
         ("epochs=0", "epochs must be at least 1"),
         ("optimizer.lr=fast", "expected a number"),
-        ("optimizer.kind=adam", '"adam" is not one of sgd, adamw'),
+        ("optimizer.kind=adagrad", '"adagrad" is not one of sgd, adam, adamw'),
         ("clip.short_sides=64", "expected a list"),
         ("clip.mean=[0.5, 0.5]", "expected 3 values, found 2"),
         ("clip.stride=5", "either rate or stride"),
