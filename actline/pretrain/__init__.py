@@ -1,0 +1,1 @@
+"""Detection pretraining on trimmed, one-action clips: volume augmentations and their loss."""
