@@ -156,7 +156,7 @@ def test_npy_with_a_mistake_is_refused(tmp_path):
     assert "make 20.0 s, but the video lasts 10.0 s" in refusal(path, interval=2.0, width=4)
     assert "no side covers the video" in refusal(path, interval=20.0, duration=1000.0)
     assert "the interval is -1 s" in refusal(path, interval=-1.0, layout="TC")
-        assert "say the layout or the width" in refusal(path, interval=0.0)
+    assert "say the layout or the width" in refusal(path, interval=0.0)
     assert "has 4 values a snippet, not 8" in refusal(path, layout="TC", width=8)
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
