@@ -208,19 +208,26 @@ def _all(
 
 
 def _present(folder: Path) -> dict[str, list[str]]:
-    """The names of video files and of folders of frames, by video id."""
+    """Video files and folders of frames, by video id; in folders of a class as well."""
     present: dict[str, list[str]] = defaultdict(list)
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            path = Path(entry.name)
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                if _holds_frames(folder / entry.name):
-                    present[entry.name].append(entry.name)
-            elif path.suffix.lower() in VIDEO_SUFFIXES:
-                present[path.stem].append(entry.name)
+            if not entry.is_dir():
+                _add_video(Path(entry.name), present)
+            elif _holds_frames(folder / entry.name):
+                present[entry.name].append(entry.name)
+            else:
+                for inside in sorted((folder / entry.name).iterdir()):
+                    if inside.is_file():
+                        _add_video(Path(entry.name, inside.name), present)
     return dict(present)
+
+
+def _add_video(path: Path, present: dict[str, list[str]]) -> None:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        present[path.stem].append(str(path))
 
 
 def _holds_frames(folder: Path) -> bool:

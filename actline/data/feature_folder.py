@@ -7,6 +7,7 @@ from actline.data.public_features import read_public
 from actline.data.snippets import (
     SnippetFeatures,
     SnippetOrigin,
+    checked,
     load_snippets,
     snippet_origin,
     snippet_path,
@@ -25,6 +26,7 @@ class FeatureFolder:
         origin: what must have made them; None takes the first video's, which the others must
             then share.
         interval: seconds from one snippet to the next, for public features, which do not say.
+        width: the features a snippet that all must have; None takes any.
     """
 
     def __init__(
@@ -33,10 +35,13 @@ class FeatureFolder:
         *,
         origin: SnippetOrigin | None = None,
         interval: float | None = None,
+        width: int | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.origin = origin
         self.interval = interval
+        self.width = width
+        self._public = False
 
     def agree_on(self, video: AnnotatedVideo) -> SnippetOrigin | None:
         """Take this video's origin for all, where none was given; None for public features.
@@ -45,7 +50,8 @@ class FeatureFolder:
             FeatureError: it has no features, or damaged ones.
         """
         path = self.path_of(video.id)
-        if self.origin is None and path.suffix not in PUBLIC_ENDINGS:
+        self._public = path.suffix in PUBLIC_ENDINGS
+        if self.origin is None and not self._public:
             self.origin = snippet_origin(path)
         return self.origin
 
@@ -57,7 +63,11 @@ class FeatureFolder:
         """
         path = self.path_of(video.id)
         if path.suffix not in PUBLIC_ENDINGS:
-            return load_snippets(path, self.origin)
+            if self._public and path.is_file():
+                raise FeatureError(
+                    f"{path} is of `actline extract`, and others beside it are not; take one kind"
+                )
+            return checked(load_snippets(path, self.origin), path, width=self.width)
         if self.origin is not None:
             raise FeatureError(
                 f"{path} does not say what made it; give features of `actline extract --snippets`"
@@ -66,7 +76,13 @@ class FeatureFolder:
             raise FeatureError(f"{path} does not say how far its snippets are apart; give it")
         if video.duration is None:
             raise FeatureError(f"{path}: the annotations do not tell the video's duration")
-        return read_public(path, interval=self.interval, duration=video.duration, video=video.id)
+        return read_public(
+            path,
+            interval=self.interval,
+            duration=video.duration,
+            width=self.width,
+            video=video.id,
+        )
 
     def path_of(self, video_id: str) -> Path:
         """Where a video's features are, or where ours would be."""

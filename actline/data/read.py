@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from actline.data import activitynet, charades, table, thumos
+from actline.data import activitynet, charades, kinetics, multithumos, table, thumos
 from actline.data.annotations import Annotations, Problem
 from actline.data.classes import ClassNames, parse_classes
 from actline.data.raw import Reading, parse_json, read_text
@@ -28,7 +28,8 @@ def read_annotations(
 
     Args:
         path: Charades' CSV (or the folder that holds both), `charades.json`, ActivityNet-style
-            JSON (ActivityNet, HACS Segments, THUMOS-14), THUMOS-14's folder, a CSV
+            JSON (ActivityNet, HACS Segments, THUMOS-14), THUMOS-14's folder, MultiTHUMOS' folder
+            or `multithumos.json`, Kinetics' CSV or JSON (or the folder that holds all), a CSV
             `video,label,start,end`, or a folder with one of these as `annotations.json` or
             `annotations.csv` and perhaps `classes.txt`.
         classes: a file of class names, one a line, in the order of the model's outputs; for
@@ -129,9 +130,12 @@ def _read_file(path: Path, classes: ClassNames | None, *, strict: bool) -> Annot
     text = read_text(path)
     if text.lstrip()[:1] in ("{", "["):
         return _read_json(text, path, Reading(classes, strict))
-    if set(charades.CSV_COLUMNS) <= set(header_of(text)):
+    header = header_of(text)
+    if set(charades.CSV_COLUMNS) <= set(header):
         subset = charades.CSV_SUBSETS.get(path.name, "training")
         return _read_charades({path: text}, {path: subset}, classes, strict=strict)
+    if kinetics.is_csv(header):
+        return kinetics.from_csvs({path: text}, Reading(classes, strict))
     return table.from_table(text, path, Reading(classes, strict))
 
 
@@ -143,8 +147,12 @@ def _read_json(text: str, path: Path, reading: Reading) -> Annotations:
         )
     if isinstance(content, dict) and not content:
         raise AnnotationError(f"{path} names no videos; give a file with annotations")
+    if isinstance(content, dict) and kinetics.is_json(content):
+        return kinetics.from_json({path: content}, reading)
     if isinstance(content, dict) and activitynet.is_json(content):
         return activitynet.from_json(content, path, reading)
+    if isinstance(content, dict) and multithumos.is_json(content):
+        return multithumos.from_json(content, path, reading)
     if isinstance(content, dict) and charades.is_json(content):
         return charades.from_json(content, path, reading)
     raise AnnotationError(
@@ -172,9 +180,19 @@ def _read_folder(folder: Path, classes: ClassNames | None, *, strict: bool) -> A
         if classes is None and beside:
             classes = read_classes(beside[0])
         return thumos.from_class_files(class_files, Reading(classes, strict))
+    if class_files := multithumos.find_class_files(folder):
+        beside = thumos.find_beside(class_files, multithumos.CLASSES_FILE)
+        if classes is None and beside:
+            classes = read_classes(beside[0])
+        return multithumos.from_class_files(class_files, Reading(classes, strict))
+    if files := kinetics.find_files(folder):
+        beside = kinetics.find_classes(files)
+        if classes is None and beside is not None:
+            classes = read_classes(beside)
+        return kinetics.from_files(files, Reading(classes, strict))
     raise AnnotationError(
-        f"{folder} holds neither {', '.join(ANNOTATIONS_FILES)} nor Charades' CSVs nor THUMOS-14's "
-        "class files; add one, or name the file itself"
+        f"{folder} holds neither {', '.join(ANNOTATIONS_FILES)} nor Charades' or Kinetics' CSVs "
+        "nor THUMOS-14's class files; add one, or name the file itself"
     )
 
 

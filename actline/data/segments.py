@@ -124,7 +124,10 @@ class ProposedVideos(Dataset[ProposalSample]):
         self.features = features
         self.proposals = proposals
         if not self.videos:
-            raise AnnotationError("no video has a proposal to train on; train BMN for longer")
+            raise AnnotationError(
+                "no training video has a proposal; train BMN for longer, or give proposals of "
+                "these videos"
+            )
 
     def __len__(self) -> int:
         return len(self.videos)

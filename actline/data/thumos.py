@@ -118,7 +118,7 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
     Raises:
         AnnotationError: a line is malformed, or a file's class is not listed.
     """
-    durations = _durations(find_beside(paths, "*durations.txt"), reading)
+    durations = durations_in(find_beside(paths, "*durations.txt"), reading)
     subsets: dict[str, str] = {}
     activities: dict[str, list[Activity]] = {}
     for path in paths:
@@ -127,10 +127,10 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
         label, subset = name[1], _SUBSETS[name[2]]
         if label != AMBIGUOUS:
             label = reading.label(label, "", str(path))
-        for where, line in _lines(path):
+        for where, line in lines_of(path):
             video_id, _, times = line.partition(" ")
             try:
-                start, end = _segment(line, where)
+                start, end = segment_in(line, where)
             except AnnotationError as error:
                 reading.mistake(video_id if times else "", error)
                 continue
@@ -150,18 +150,19 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
     return Annotations(reading.class_names(), videos, tuple(reading.problems))
 
 
-def _segment(line: str, where: str) -> tuple[float, float]:
+def segment_in(line: str, where: str) -> tuple[float, float]:
+    """Start and end of a line `video start end`."""
     parts = line.split()
     if len(parts) != 3:
         raise AnnotationError(f"{where}: {shown(line)} is not a video, a start and an end")
     return number(parts[1], where), number(parts[2], where)
 
 
-def _durations(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
+def durations_in(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
     """Seconds by video, from lines that name a file and tell its duration by turns."""
     seconds: dict[str, float] = {}
     for path in paths:
-        words = [(where, word) for where, line in _lines(path) for word in line.split()]
+        words = [(where, word) for where, line in lines_of(path) for word in line.split()]
         for (_, file), (where, given) in zip(words[::2], words[1::2], strict=False):
             video_id = Path(file).stem
             try:
@@ -176,7 +177,7 @@ def _durations(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
     return seconds
 
 
-def _lines(path: Path) -> list[tuple[str, str]]:
+def lines_of(path: Path) -> list[tuple[str, str]]:
     """The lines that are not empty, without spaces around them, each with where it is."""
     lines = enumerate(read_text(path).splitlines(), 1)
     return [(f"{path}, line {n}", line.strip()) for n, line in lines if line.strip()]

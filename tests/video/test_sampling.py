@@ -91,3 +91,20 @@ def test_a_file_is_preferred_to_a_folder_of_frames(tmp_path):
 def test_a_video_that_is_not_there_says_what_was_looked_for(tmp_path):
     with pytest.raises(VideoError, match=r"no video ID in .*\.mp4, .* folder of frames"):
         find_video(tmp_path, "ID")
+
+
+def test_videos_may_lie_in_folders_of_their_class(tmp_path):
+    (tmp_path / "open door").mkdir()
+    (tmp_path / "open door" / "abc.mp4").touch()
+    (tmp_path / "open door" / "def_000001_000011.MP4").touch()
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "frames-000001.jpg").touch()
+    assert find_video(tmp_path, "abc") == tmp_path / "open door" / "abc.mp4"
+    assert find_video(tmp_path, "abc_000010_000020") == tmp_path / "open door" / "abc.mp4"
+    clip = "def_000001_000011"
+    assert find_video(tmp_path, clip) == tmp_path / "open door" / f"{clip}.MP4"
+    assert find_video(tmp_path, "frames") == tmp_path / "frames"
+    with pytest.raises(VideoError, match="no video ghi"):
+        find_video(tmp_path, "ghi")
+    (tmp_path / "ghi.Mp4").touch()  # the listing is made anew when the folder changes
+    assert find_video(tmp_path, "ghi") == tmp_path / "ghi.Mp4"
