@@ -72,7 +72,7 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Detect; 1 when a video failed."""
     from actline.cli.inputs import expand_videos
-    from actline.errors import VideoError
+    from actline.errors import CheckpointError, OutputError, VideoError
     from actline.timeline_formats import parse_formats
     from actline.train.checkpoint import ChainCard, read_card
 
@@ -82,7 +82,17 @@ def run(arguments: argparse.Namespace) -> int:
 
         videos = expand_videos(arguments.videos) if arguments.videos else stored_videos(arguments)
         formats = tuple(ending for ending in formats if ending != "npz")
+        if not formats:
+            raise OutputError("a chain has no per-frame scores; choose other --formats than npz")
+        if arguments.max_gap:
+            raise OutputError("--max-gap is for per-frame detection; leave it out for a chain")
         return _for_all(arguments, videos, formats, by_segments(arguments))
+    for option in ("features", "annotations", "subset", "proposals", "video_classes"):
+        if getattr(arguments, option) is not None:
+            raise CheckpointError(
+                f"--{option.replace('_', '-')} is for a chain, and {arguments.checkpoint} holds a "
+                "network on frames; leave it out"
+            )
     if not arguments.videos:
         raise VideoError("no video is named; name files or folders")
     videos = expand_videos(arguments.videos)

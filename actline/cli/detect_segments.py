@@ -28,7 +28,7 @@ def by_segments(
     arguments: argparse.Namespace,
 ) -> Callable[[Path, Callable[..., None]], "Timeline"]:
     """What finds the segments of one video."""
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from actline.data.annotations import AnnotatedVideo
     from actline.data.feature_folder import FeatureFolder
@@ -48,14 +48,23 @@ def by_segments(
     folder = None
     if arguments.features is not None:
         card = chain.card
-        folder = FeatureFolder(arguments.features, origin=card.origin, interval=card.interval)
+        width = next(link.channels for link in (chain.bmn, chain.tcanet) if link is not None)
+        folder = FeatureFolder(
+            arguments.features, origin=card.origin, interval=card.interval, width=width
+        )
     settings = {
         "min_seconds": arguments.min_seconds,
         "threshold": arguments.threshold,
         "video_classes": str(arguments.video_classes),
         "proposals": str(arguments.proposals),
+        "interval": chain.card.interval,
+        "suppression": asdict(chain.suppression),
+        "labels": asdict(chain.card.labels),
     }
     claim_folder(arguments.out, chain.networks, settings, overwrite=arguments.overwrite)
+
+    def duration_of(video: Path) -> float:
+        return probe(video, frame_rate=arguments.frame_rate).duration
 
     def stored(video: Path):
         if folder is None:
@@ -63,7 +72,7 @@ def by_segments(
         known = None if annotations is None else annotated_id(video.stem, annotations)
         if annotations is not None and known is not None:
             return folder.load(annotations[known])
-        duration = None if folder.origin is not None else probe(video).duration
+        duration = None if folder.origin is not None else duration_of(video)
         return folder.load(AnnotatedVideo(video.stem, "", duration, ()))
 
     def classes_of(video: Path):
@@ -78,7 +87,11 @@ def by_segments(
         features = stored(video)
         proposals = None
         if given is not None:
-            duration = probe(video).duration if features is None else features.duration
+            if annotated_id(video.stem, given) is None:
+                raise FeatureError(
+                    f"{arguments.proposals} has no proposals of {video.stem}; add the video"
+                )
+            duration = duration_of(video) if features is None else features.duration
             proposals = proposals_of(video.stem, given, duration=duration)
         timeline = detect_segments(
             video,

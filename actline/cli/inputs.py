@@ -48,7 +48,7 @@ def share_of(videos: Sequence[Path], share: str) -> list[Path]:
         VideoError: the share is not of that form.
     """
     part, _, parts = share.partition("/")
-    if not (part.isdigit() and parts.isdigit() and int(part) < int(parts)):
+    if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
         raise VideoError(f'"{share}" is no share; give PART/PARTS, from 0/4 to 3/4 for four')
     return list(videos[int(part) :: int(parts)])
 

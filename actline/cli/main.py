@@ -18,6 +18,7 @@ COMMANDS = (
     "plot",
     "report",
     "demo",
+    "bench",
 )
 
 

@@ -64,7 +64,7 @@ def batches_per_epoch(length: int, batch_size: int, processes: int) -> int:
 
 def loaded(
     dataset: Dataset[Any],
-    sampler: TrainingBatches,
+    sampler: Sampler[Any],
     collate: Callable[[Any], BatchType | ActlineError],
     *,
     workers: int,

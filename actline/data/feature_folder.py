@@ -84,6 +84,16 @@ class FeatureFolder:
             video=video.id,
         )
 
+    def require(self, video_id: str) -> None:
+        """Ask for a video's file alone, before long work.
+
+        Raises:
+            FeatureError: it is missing.
+        """
+        path = self.path_of(video_id)
+        if not path.is_file():
+            raise FeatureError(f"no features at {path}; make them with `actline extract`")
+
     def path_of(self, video_id: str) -> Path:
         """Where a video's features are, or where ours would be."""
         ours = snippet_path(self.folder, video_id)

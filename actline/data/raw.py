@@ -132,6 +132,10 @@ def _within(
     return cut, _problem(video_id, activity, f"{what}{known}: cut to it", *faults)
 
 
+# Text is parsed at once, and takes up to ten times its size as Python's objects.
+MAX_TEXT_BYTES = 512 << 20
+
+
 def _problem(video_id: str, activity: Activity, what: str, *faults: Fault) -> Problem:
     told = f'"{activity.label}" {activity.start:g} to {activity.end:g} s {what}'
     return Problem(video_id, told, faults or (Fault.TWICE,))
@@ -141,9 +145,16 @@ def read_text(path: Path, *, what: str = "annotations") -> str:
     """Read a text file of `what`, with or without a byte order mark.
 
     Raises:
-        AnnotationError: it is missing, empty, unreadable or not UTF-8.
+        AnnotationError: it is missing, empty, unreadable, not UTF-8, or too large to be read at
+            once.
     """
     try:
+        size = path.stat().st_size
+        if size > MAX_TEXT_BYTES:
+            raise AnnotationError(
+                f"{path} has {size >> 20} MiB, and reading more than {MAX_TEXT_BYTES >> 20} would "
+                "fill the memory; split it into several files"
+            )
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise AnnotationError(f"no {what} at {path}; check the path") from error

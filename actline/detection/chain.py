@@ -95,6 +95,10 @@ def assemble(
     origins = {card.origin for card in cards.values()}
     if len(origins) > 1:
         raise CheckpointError(f"{refinement} was trained on other features than {proposals}")
+    if len({card.network.channels for card in cards.values()}) > 1:
+        raise CheckpointError(
+            f"{refinement} takes features of another width than {proposals}; train both on the same"
+        )
     origin, model_card = origins.pop(), None
     if backbone is not None:
         network, model_card = load_checkpoint(backbone)

@@ -72,7 +72,7 @@ def extract_snippets(
     count = torch.bincount(snippet)
     if not bool(count.all()):
         raise FeatureError(
-            f"{video}: some snippets of {interval:g} s have no frame; give a longer --interval"
+            f"{video}: some snippets of {interval:g} s have no frame; make them longer"
         )
     starts = window_starts(len(times), window=card.window, overlap=card.overlap)
     middles = window_middles(starts, window=card.window, frames=len(times))

@@ -1,5 +1,6 @@
 """Validation while training: per-frame mAP over whole videos, and thresholds for detection."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,19 +11,28 @@ from torch import nn
 from actline.data.annotations import Annotations, frame_labels
 from actline.data.dense import folder_rate
 from actline.data.read import read_annotations, without_videos
+from actline.data.trimmed import labelled, present
 from actline.detection.dense import score_video
 from actline.detection.model import find_device, prepare
-from actline.errors import AnnotationError
+from actline.errors import AnnotationError, RecipeError
 from actline.evaluate.average_precision import average_precision
 from actline.evaluate.thresholds import choose_thresholds
+from actline.evaluate.validation_clips import validate_clips
 from actline.evaluate.validation_segments import validate_proposals
 from actline.progress import progress
 from actline.timeline import FrameScores
 from actline.train.checkpoint import ModelCard, SegmentCard
 from actline.train.dense import DenseJob
 from actline.train.loop import TrainingResult, Validation, train
+from actline.train.pretraining import PretrainingJob, clips_of
 from actline.train.proposals import ProposalJob
-from actline.train.recipe import AnyRecipe, ProposalRecipe, Recipe, RefinementRecipe
+from actline.train.recipe import (
+    AnyRecipe,
+    PretrainingRecipe,
+    ProposalRecipe,
+    Recipe,
+    RefinementRecipe,
+)
 from actline.train.refinement import RefinementJob
 from actline.video.sampling import find_video
 
@@ -37,7 +47,14 @@ def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingRe
     """
     chosen = find_device(device)
     annotations = read_annotations(recipe.data.annotations, classes=_classes(recipe))
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, Recipe | PretrainingRecipe):
+        if recipe.data.skip_missing:
+            annotations, missing = present(annotations, Path(recipe.data.videos))
+            if missing:
+                count = len(annotations.videos) + missing
+                print(f"{missing} of {count} videos are not in {recipe.data.videos}: left out")
+        if isinstance(recipe, PretrainingRecipe):
+            return _pretrain(recipe, annotations, chosen)
         return _train_dense(recipe, usable(recipe, annotations), chosen)
     if recipe.data.without:
         annotations = without_videos(annotations, recipe.data.without)
@@ -46,6 +63,8 @@ def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingRe
 
 def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device) -> TrainingResult:
     held_out = annotations.subset(recipe.data.validation_subset)
+    for video in held_out.videos:
+        find_video(recipe.data.videos, video.id)  # a missing one is told now, not after training
 
     def validate(network: nn.Module, card: ModelCard) -> Validation:
         return validate_dense(
@@ -61,6 +80,34 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
     return train(recipe, job, validate=validate, cpu=device.type == "cpu")
 
 
+def _pretrain(
+    recipe: PretrainingRecipe, annotations: Annotations, device: torch.device
+) -> TrainingResult:
+    held_out = clips_of(recipe, labelled(annotations.subset(recipe.data.validation_subset)))
+    for video in held_out.annotations.videos:
+        find_video(recipe.data.videos, video.id)
+    try:
+        job = PretrainingJob(recipe, annotations.subset(recipe.data.train_subset))
+        # Several processes each read their own: all of them have the same shapes.
+        schedule = job.schedule(int(os.environ.get("WORLD_SIZE", "1")))
+    except ValueError as error:
+        raise RecipeError(f"{recipe.name}: {error}") from error
+    if recipe.multigrid is not None:
+        optimizer = replace(recipe.optimizer, milestones=schedule.milestones)
+        recipe = replace(recipe, optimizer=optimizer)
+
+    def validate(network: nn.Module, card: ModelCard) -> Validation:
+        return validate_clips(network, card, held_out, device=device)
+
+    return train(
+        recipe,
+        job,
+        validate=validate,
+        cpu=device.type == "cpu",
+        lr_scale=lambda step: schedule.shape_at(step).lr_factor,
+    )
+
+
 def _train_segments(
     recipe: ProposalRecipe | RefinementRecipe, annotations: Annotations, device: torch.device
 ) -> TrainingResult:
@@ -70,6 +117,8 @@ def _train_segments(
         job = ProposalJob(recipe, training)
     else:
         job = RefinementJob(recipe, training)
+    for video in held_out.videos:
+        job.features.require(video.id)
 
     def validate(network: nn.Module, card: SegmentCard) -> Validation:
         return validate_proposals(network, card, held_out, job, device=device)

@@ -34,6 +34,7 @@ class SplitBatchNorm3d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("split_mean", torch.zeros(channels * splits))
         self.register_buffer("split_var", torch.ones(channels * splits))
+        self.register_load_state_dict_pre_hook(follow_stored_splits)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -69,10 +70,23 @@ class SplitBatchNorm3d(nn.Module):
 
     def set_splits(self, splits: int) -> None:
         """Change the number of parts; each starts from the statistics of the whole."""
+        if splits == self.splits:
+            return
         self.aggregate_statistics()
         self.splits = splits
         self.split_mean = self.running_mean.repeat(splits)
         self.split_var = self.running_var.repeat(splits)
+
+
+def follow_stored_splits(
+    module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Before loading: as many parts as are stored, since Multigrid changes them while it trains."""
+    assert isinstance(module, SplitBatchNorm3d)
+    stored = state.get(f"{prefix}split_mean")
+    channels = len(module.running_mean)
+    if stored is not None and len(stored) and len(stored) % channels == 0:
+        module.set_splits(len(stored) // channels)
 
 
 def aggregate_statistics(network: nn.Module) -> None:
@@ -80,3 +94,10 @@ def aggregate_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, SplitBatchNorm3d):
             module.aggregate_statistics()
+
+
+def set_splits(network: nn.Module, splits: int) -> None:
+    """Change the parts of every split normalization of `network`, as Multigrid's batches grow."""
+    for module in network.modules():
+        if isinstance(module, SplitBatchNorm3d):
+            module.set_splits(splits)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -133,6 +133,8 @@ class ChainCard:
         return () if self.backbone is None else self.backbone.classes
 
 
+# In the names of tensors that have a row for every class: heads, and the fusion of logits.
+CLASS_PARTS = (".classify.", ".logits.")
 Card = ModelCard | SegmentCard
 KINDS: dict[str, type[ModelCard | SegmentCard | ChainCard]] = {
     "model": ModelCard,
@@ -264,10 +266,16 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def start_from(network: nn.Module, path: str | Path) -> list[str]:
+def start_from(
+    network: nn.Module, path: str | Path, *, classes: Sequence[str] | None = None
+) -> list[str]:
     """Take from a checkpoint the tensors that fit, such as a trunk without its head.
 
     An X3D's checkpoint starts both streams of a Coarse-Fine network.
+
+    Args:
+        classes: of the network's logits. Where the checkpoint's are others, what tells them apart
+            is not taken, even if there are as many; None asks for no classes.
 
     Returns:
         The names of the network's tensors that were not in the checkpoint and stay as they are.
@@ -275,8 +283,14 @@ def start_from(network: nn.Module, path: str | Path) -> list[str]:
     Raises:
         CheckpointError: the file cannot be read, or nothing in it fits.
     """
-    read_card(path)
+    card = read_card(path)
     found = read_tensors(Path(path))
+    if classes is not None and tuple(classes) != card.classes:
+        found = {
+            name: tensor
+            for name, tensor in found.items()
+            if not any(part in name for part in CLASS_PARTS)
+        }
     own = state(network)
     taken = {}
     for name, tensor in own.items():

@@ -81,7 +81,7 @@ def new_network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module, Mo
     torch.manual_seed(recipe.seed)
     network = recipe.network.build(len(classes))
     if recipe.init:
-        start_from(network, recipe.init)
+        start_from(network, recipe.init, classes=classes if recipe.init_head else ())
     if recipe.features is not None:
         assert isinstance(network, CoarseFine)
         assert network.fine is not None

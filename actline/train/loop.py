@@ -25,7 +25,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from actline.data.batches import batches_per_epoch, derived_seed
 from actline.errors import TrainingError
 from actline.files import written_whole
-from actline.models.normalization import aggregate_statistics
+from actline.models.normalization import aggregate_statistics, set_splits
 from actline.progress import progress
 from actline.train.checkpoint import Card, ModelCard, save_checkpoint
 from actline.train.recipe import Run
@@ -108,6 +108,7 @@ def train(
     *,
     validate: Validate,
     cpu: bool = False,
+    lr_scale: Callable[[int], float] | None = None,
     say: Callable[[str], None] = print,
 ) -> TrainingResult:
     """Run a recipe to its end, going on from where an earlier run of it stopped.
@@ -116,6 +117,8 @@ def train(
         job: what the recipe trains.
         validate: gives the score that the best checkpoint is chosen by.
         cpu: leave a GPU alone.
+        lr_scale: what the learning rate is multiplied by at a step, besides its schedule, as
+            where Multigrid's batches are larger.
         say: gets a line after every validation.
 
     Raises:
@@ -144,6 +147,8 @@ def train(
             factor = learning_rate_factor(
                 recipe.optimizer, run.step, steps_per_epoch=epoch_steps, epochs=recipe.epochs
             )
+            if lr_scale is not None:
+                factor *= lr_scale(run.step)
             loss = run.take_step(batches, factor)
             advance(1, f"epoch {(run.step - 1) // epoch_steps + 1} · loss {loss:.4f}")
             if writer is not None:
@@ -229,6 +234,7 @@ class TrainingRun:
         card = replace(self.card, score=str(validation))
         if isinstance(card, ModelCard):
             card = replace(card, thresholds=validation.thresholds)
+            set_splits(judged, getattr(card.network, "splits", 1))
         if validation.score >= self.best:
             self.best = validation.score
             save_checkpoint(self.out / BEST, judged, card)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import overload
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +13,9 @@ from actline.data.batches import TrainingBatches, loaded
 from actline.data.feature_folder import FeatureFolder
 from actline.data.segments import RescaledBatch, RescaledVideos, collate_rescaled, trainable
 from actline.errors import RecipeError
+from actline.models.bmn import BMN
+from actline.models.config import BMNConfig, TCANetConfig
+from actline.models.tcanet import TCANet
 from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
 from actline.train.checkpoint import SegmentCard, start_from
 from actline.train.recipe import ProposalRecipe
@@ -35,7 +39,7 @@ class ProposalJob:
         origin = self.features.agree_on(chosen.videos[0])
         check_width(self.features, chosen, recipe.network.channels, recipe.data.features)
         torch.manual_seed(recipe.seed)
-        self.network = recipe.network.build()
+        self.network = built(recipe.network)
         if recipe.init:
             start_from(self.network, recipe.init)
         self.card = SegmentCard(
@@ -82,10 +86,30 @@ class ProposalJob:
         return bmn_loss(network(batch.features.to(device)), targets, generator=generator).total
 
 
+@overload
+def built(config: BMNConfig) -> BMN: ...
+
+
+@overload
+def built(config: TCANetConfig) -> TCANet: ...
+
+
+def built(config: BMNConfig | TCANetConfig) -> BMN | TCANet:
+    """A new network with random weights.
+
+    Raises:
+        RecipeError: there is none of these sizes.
+    """
+    try:
+        return config.build()
+    except ValueError as error:
+        raise RecipeError(f"network: {error}; change it") from error
+
+
 def check_width(
     features: FeatureFolder, annotations: Annotations, channels: int, folder: str
 ) -> None:
-    """Refuse features of another width before the first step.
+    """Refuse features of another width: the first video's before the first step, others later.
 
     Raises:
         FeatureError: the first video's features cannot be used.
@@ -97,3 +121,4 @@ def check_width(
             f"{folder} has {width} values a snippet, and network.channels is {channels}; "
             f"give network.channels={width}"
         )
+    features.width = channels

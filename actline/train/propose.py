@@ -41,6 +41,8 @@ def refine(
 ) -> Proposals:
     """TCANet's form of a video's proposals: moved boundaries, and scores times predicted overlap.
 
+    Those that are moved out of the video are left out.
+
     Raises:
         FeatureError: the features are of another width or interval than TCANet was trained on.
     """
@@ -60,4 +62,5 @@ def refine(
     score = proposals.score * last.iou[0].double().cpu().numpy()
     order = np.argsort(-score, kind="stable")
     start, end = moved[order, 0], np.minimum(moved[order, 1], features.duration)
-    return Proposals(np.minimum(start, end), end, score[order])
+    inside = end > start
+    return Proposals(start[inside], end[inside], score[order][inside])

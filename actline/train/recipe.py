@@ -1,7 +1,7 @@
 """A recipe: everything that one training run depends on, as YAML and as dataclasses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,8 @@ from actline.models.config import (
     X3DConfig,
 )
 from actline.models.suppression import SuppressionConfig
+from actline.pretrain.augmentation import VolumeAugmentation
+from actline.pretrain.multigrid import MultigridConfig
 from actline.train.yaml_form import from_mapping, parse_yaml, with_overrides
 
 
@@ -32,6 +34,8 @@ class DataConfig:
         frame_rate: of frame folders, per second; 0 takes their count over the annotated
             duration, as the published code does.
         workers: processes that read videos.
+        skip_missing: leave out videos that are not there, as many of Kinetics' are not any more;
+            otherwise the first of them stops the run.
         decoded: folder that keeps whole videos decoded at the clips' short sides: worth its space
             for small frames; None decodes anew what every clip needs.
     """
@@ -44,6 +48,7 @@ class DataConfig:
     min_seconds: float = 0.0
     frame_rate: float = 24.0
     workers: int = 2
+    skip_missing: bool = False
     decoded: str | None = None
 
 
@@ -90,6 +95,7 @@ class Run:
         out: the folder that gets checkpoints and logs.
         init: a checkpoint to start from; tensors that fit are taken, the rest is new. For
             Coarse-Fine, an X3D's checkpoint starts both streams.
+        init_head: whether its head is taken too, where its classes are the same.
         epochs: passes over the training videos.
         batch_size: clips or videos a step and process.
         accumulate: batches whose gradients are added up for one step.
@@ -104,6 +110,7 @@ class Run:
     epochs: int
     batch_size: int
     init: str | None = None
+    init_head: bool = True
     seed: int = 0
     accumulate: int = 1
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
@@ -216,8 +223,47 @@ class RefinementRecipe(Run):
     suppression: SuppressionConfig
 
 
-AnyRecipe = Recipe | ProposalRecipe | RefinementRecipe
+@dataclass(frozen=True, kw_only=True)
+class PretrainingRecipe(Run):
+    """Training on trimmed videos of one class each: to classify them, or as SSDet does.
+
+    Attributes:
+        method: "detection" makes clips with segments, overlaps and background of them (SSDet);
+            "classification" gives every clip its one class.
+        augmentation: of "detection".
+        background, average: of its loss; see `soft_label_loss`.
+        multigrid: shapes that clips go through; None trains at the full shape throughout.
+        window, overlap: as in `Recipe`, for detection with the result.
+    """
+
+    task: Literal["pretraining"]
+    method: Literal["detection", "classification"]
+    data: DataConfig
+    clip: ClipConfig
+    network: X3DConfig | CoarseFineConfig | SlowFastConfig
+    augmentation: VolumeAugmentation = field(default_factory=VolumeAugmentation)
+    background: Literal["class", "none"] = "class"
+    average: Literal["frames", "support"] = "frames"
+    multigrid: MultigridConfig | None = None
+    window: int = 128
+    overlap: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        per_frame = isinstance(self.network, CoarseFineConfig) or self.network.per_frame
+        if per_frame != (self.method == "detection"):
+            raise ValueError(
+                "network: per_frame must be true for method detection, and false for classification"
+            )
+        if self.multigrid is not None and self.ema:
+            raise ValueError("ema is not for multigrid, whose normalization changes with the batch")
+        if self.clip.labels_per_frame != 1:
+            raise ValueError("clip: labels_per_frame must be 1, as a clip has one class")
+
+
+AnyRecipe = Recipe | ProposalRecipe | RefinementRecipe | PretrainingRecipe
 TASKS: dict[str, type[AnyRecipe]] = {
+    "pretraining": PretrainingRecipe,
     "detection": Recipe,
     "proposals": ProposalRecipe,
     "refinement": RefinementRecipe,

@@ -19,10 +19,10 @@ from actline.errors import CheckpointError, RecipeError
 from actline.models.bmn import BMN
 from actline.progress import progress
 from actline.train.checkpoint import SegmentCard, load_segment_checkpoint, start_from
-from actline.train.proposals import check_width
+from actline.train.proposals import built, check_width
 from actline.train.propose import propose
 from actline.train.recipe import RefinementRecipe
-from actline.train.tcanet_losses import refinement_loss
+from actline.train.tcanet_losses import THRESHOLDS, refinement_loss
 from actline.train.yaml_form import to_mapping
 
 
@@ -50,9 +50,13 @@ class RefinementJob:
                 f"{recipe.data.features} has a snippet every {interval:g} s; "
                 f"give network.snippet_interval={interval:g}"
             )
+        if not 1 <= recipe.network.stages <= len(THRESHOLDS):
+            raise RecipeError(
+                f"network.stages is {recipe.network.stages}; give 1 to {len(THRESHOLDS)}"
+            )
         self.given = _source(recipe.proposals, origin, recipe)
         torch.manual_seed(recipe.seed)
-        self.network = recipe.network.build()
+        self.network = built(recipe.network)
         if recipe.init:
             start_from(self.network, recipe.init)
         self.card = SegmentCard(
@@ -122,6 +126,7 @@ class RefinementJob:
             refinements,
             batch.matched.to(device),
             valid=batch.valid.to(device),
+            thresholds=THRESHOLDS[: self.recipe.network.stages],
             generator=generator,
         )
         return losses.total

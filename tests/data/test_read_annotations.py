@@ -391,3 +391,11 @@ class TestRealFiles:
     def test_predictions_are_refused(self):
         with pytest.raises(AnnotationError, match="holds predictions"):
             read_annotations(REAL / "hacs_video_classes.json")
+
+
+def test_a_file_too_large_to_be_read_at_once_is_refused(tmp_path):
+    path = tmp_path / "annotations.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)  # sparse: it takes no space
+    with pytest.raises(AnnotationError, match=r"annotations\.json has 1024 MiB"):
+        read_annotations(path)

@@ -1,0 +1,226 @@
+"""Clips of trimmed videos, one class each: what classification and pretraining are trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.batches import derived_seed
+from actline.data.decoded import read_decoded_clip
+from actline.data.dense import ClipConfig, folder_rate
+from actline.errors import ActlineError, AnnotationError, VideoError
+from actline.video.decode import ShortSide, read_clip
+from actline.video.sampling import find_video, sample_times
+from actline.video.transforms import TestTransform, TrainTransform, to_clip
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRequest:
+    """One clip of a batch: which, in which pass over the data, and its shape.
+
+    Attributes:
+        frames, size: sampled frames, and pixels a side.
+        max_stride: every nth of the sampled frames is taken, n drawn from 1 to this.
+    """
+
+    epoch: int
+    index: int
+    frames: int
+    size: int
+    max_stride: int
+
+
+@dataclass(frozen=True, eq=False)
+class TrimmedSample:
+    """One clip (3, T, H, W) and the number of its class, from 0."""
+
+    video: str
+    clip: Tensor
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class TrimmedBatch:
+    """Clips (B, 3, T, H, W), normalized, and the numbers of their classes (B,), from 0."""
+
+    videos: tuple[str, ...]
+    clip: Tensor
+    labels: Tensor
+
+
+class TrimmedClips(Dataset[TrimmedSample]):
+    """Random clips of videos that show one class each.
+
+    Where a clip begins and how it is augmented depend on the request and the seed alone. A video
+    shorter than a clip starts anew when it ends, as in the published code.
+
+    Raises:
+        VideoError: a video is missing or unreadable.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        videos: Path,
+        clip: ClipConfig,
+        *,
+        seed: int,
+        frame_rate: float = 24.0,
+        decoded: Path | None = None,
+    ) -> None:
+        self.annotations = annotations
+        self.videos = videos
+        self.clip = clip
+        self.seed = seed
+        self.frame_rate = frame_rate
+        self.decoded = decoded
+        self.labels = [class_of(video, annotations) for video in annotations.videos]
+        self._times: dict[str, NDArray[np.float64]] = {}
+
+    def __len__(self) -> int:
+        return len(self.annotations.videos)
+
+    def __getitem__(self, request: ClipRequest) -> TrimmedSample:
+        video = self.annotations.videos[request.index]
+        generator = torch.Generator().manual_seed(
+            derived_seed(self.seed, request.epoch, request.index)
+        )
+        path = find_video(self.videos, video.id)
+        rate = folder_rate(video, path, self.frame_rate)
+        times = self._sample_times(video.id, path, rate)
+        stride = int(torch.randint(1, request.max_stride + 1, (), generator=generator))
+        # A stride that the video has room for, at least 1.
+        stride = max(1, min(stride, len(times) // request.frames))
+        room = max(1, len(times) - stride * (request.frames - 1))
+        first = int(torch.randint(room, (), generator=generator))
+        chosen = (first + stride * np.arange(request.frames)) % len(times)
+        transform = self.transform(request.size)
+        size = ShortSide(transform.short_side(generator))
+        pixels = self._pixels(video.id, path, times, chosen, size=size, rate=rate)
+        return TrimmedSample(
+            video.id, transform(to_clip(pixels), generator), self.labels[request.index]
+        )
+
+    def __getitems__(self, keys: list[ClipRequest]) -> "list[TrimmedSample] | ActlineError":
+        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
+        try:
+            return [self[key] for key in keys]
+        except ActlineError as error:
+            return error
+
+    def central(self, index: int) -> Tensor:
+        """The full clip in the middle of a video, centrally cropped: (3, T, H, W)."""
+        video = self.annotations.videos[index]
+        path = find_video(self.videos, video.id)
+        rate = folder_rate(video, path, self.frame_rate)
+        times = self._sample_times(video.id, path, rate)
+        first = max(0, (len(times) - self.clip.frames) // 2)
+        chosen = (first + np.arange(self.clip.frames)) % len(times)
+        # Training clips are cut from frames a little larger than they are; so is this one.
+        size = ShortSide(self.clip.short_sides[0])
+        pixels = self._pixels(video.id, path, times, chosen, size=size, rate=rate)
+        transform = TestTransform(size=self.clip.size, mean=self.clip.mean, std=self.clip.std)
+        return transform(to_clip(pixels))
+
+    def transform(self, size: int) -> TrainTransform:
+        """Crops of `size`, from short sides that are to it as the full ones to the full size."""
+        sides = (max(size, round(side * size / self.clip.size)) for side in self.clip.short_sides)
+        return TrainTransform(
+            size=size,
+            short_sides=tuple(sides),
+            flip=self.clip.flip,
+            mean=self.clip.mean,
+            std=self.clip.std,
+        )
+
+    def _sample_times(self, video_id: str, path: Path, rate: float) -> NDArray[np.float64]:
+        if video_id not in self._times:
+            self._times[video_id] = sample_times(path, self.clip.sampling, frame_rate=rate)
+        return self._times[video_id]
+
+    def _pixels(
+        self,
+        video_id: str,
+        path: Path,
+        times: NDArray[np.float64],
+        chosen: NDArray[np.intp],
+        *,
+        size: ShortSide,
+        rate: float,
+    ) -> NDArray[np.uint8]:
+        """Frames at `times[chosen]`, each decoded once however often it is chosen."""
+        wanted, places = np.unique(chosen, return_inverse=True)
+        if self.decoded is None:
+            frames = read_clip(path, times[wanted], size=size, frame_rate=rate)
+        else:
+            frames = read_decoded_clip(
+                self.decoded, video_id, path, times[wanted], size=size, frame_rate=rate
+            )
+        return frames[places]
+
+
+def collate_trimmed(samples: Sequence[TrimmedSample] | ActlineError) -> TrimmedBatch | ActlineError:
+    """Stack clips; pass an error on."""
+    if isinstance(samples, ActlineError):
+        return samples
+    return TrimmedBatch(
+        tuple(sample.video for sample in samples),
+        torch.stack([sample.clip for sample in samples]),
+        torch.tensor([sample.label for sample in samples]),
+    )
+
+
+def class_of(video: AnnotatedVideo, annotations: Annotations) -> int:
+    """The number of a trimmed video's one class.
+
+    Raises:
+        AnnotationError: the video has no class, or several.
+    """
+    labels = {activity.label for activity in video.activities}
+    if len(labels) != 1:
+        raise AnnotationError(
+            f"video {video.id} shows {len(labels)} classes; classification takes videos of one "
+            "class each"
+        )
+    return annotations.classes.index(labels.pop())
+
+
+def labelled(annotations: Annotations) -> Annotations:
+    """Without videos that have no class, as those of Kinetics' test subset.
+
+    Raises:
+        AnnotationError: none is left.
+    """
+    kept = tuple(video for video in annotations.videos if video.activities)
+    if not kept:
+        raise AnnotationError("no video has a class; give annotations with labels")
+    return replace(annotations, videos=kept)
+
+
+def present(annotations: Annotations, videos: Path) -> tuple[Annotations, int]:
+    """Without the videos that `videos` does not have, and how many those are.
+
+    Raises:
+        VideoError: it has none of them.
+    """
+
+    def there(video: AnnotatedVideo) -> bool:
+        try:
+            find_video(videos, video.id)
+        except VideoError:
+            return False
+        return True
+
+    kept = tuple(video for video in annotations.videos if there(video))
+    if not kept:
+        raise VideoError(
+            f"{videos} has none of the {len(annotations.videos)} annotated videos, such as "
+            f"{annotations.videos[0].id}; check data.videos"
+        )
+    return replace(annotations, videos=kept), len(annotations.videos) - len(kept)

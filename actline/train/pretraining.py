@@ -1,0 +1,169 @@
+"""What a recipe for pretraining trains: a network on trimmed clips, as they are or by SSDet."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from actline.data.annotations import Annotations
+from actline.data.batches import loaded
+from actline.data.trimmed import TrimmedBatch, TrimmedClips, collate_trimmed, labelled
+from actline.models.coarse_fine import CoarseFineOutput
+from actline.models.config import CoarseFineConfig
+from actline.models.normalization import set_splits
+from actline.pretrain.augmentation import augment
+from actline.pretrain.losses import soft_label_loss
+from actline.pretrain.multigrid import MultigridBatches, MultigridConfig, Schedule
+from actline.pretrain.volume_freeze import label_frames
+from actline.train.checkpoint import ModelCard, start_from
+from actline.train.recipe import PretrainingRecipe
+from actline.train.yaml_form import to_mapping
+
+BACKGROUND = "background"  # the class that SSDet adds, before all others
+
+
+class PretrainingJob:
+    """Training clips of a recipe, and their loss.
+
+    Raises:
+        AnnotationError: a video has no class, or several.
+        CheckpointError: the recipe's `init` cannot be used.
+        ValueError: Multigrid's shapes do not go with the recipe's clips and batches.
+    """
+
+    def __init__(self, recipe: PretrainingRecipe, annotations: Annotations) -> None:
+        self.recipe = recipe
+        self.clips = clips_of(recipe, labelled(annotations))
+        self.items = len(self.clips)
+        # A Coarse-Fine network's Fine stream has no loss of its own here.
+        self.unused_parameters = isinstance(recipe.network, CoarseFineConfig)
+        torch.manual_seed(recipe.seed)
+        background = recipe.method == "detection" and recipe.background == "class"
+        classes = (BACKGROUND, *annotations.classes) if background else annotations.classes
+        network = recipe.network.build(len(classes))
+        if recipe.init:
+            start_from(network, recipe.init, classes=classes if recipe.init_head else ())
+        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.card = ModelCard(
+            network=recipe.network,
+            classes=classes,
+            size=recipe.clip.size,
+            mean=recipe.clip.mean,
+            std=recipe.clip.std,
+            rate=recipe.clip.rate,
+            stride=recipe.clip.stride,
+            window=recipe.window,
+            overlap=recipe.overlap,
+            recipe=json.dumps(to_mapping(recipe)),
+        )
+
+    def schedule(self, processes: int) -> Schedule:
+        """The shape of every step; without Multigrid always the full one."""
+        recipe = self.recipe
+        config = recipe.multigrid or full_shape(recipe)
+        return Schedule(
+            length=self.items,
+            batch_size=min(recipe.batch_size, max(1, self.items // processes)),
+            frames=recipe.clip.frames,
+            size=recipe.clip.size,
+            epochs=recipe.epochs,
+            processes=processes,
+            accumulate=recipe.accumulate,
+            config=config,
+        )
+
+    def batches(
+        self, accelerator: Accelerator, *, first_step: int, last_step: int
+    ) -> Iterator["ShapedBatch"]:
+        """Batches for the steps from `first_step` to before `last_step`.
+
+        Raises:
+            VideoError: while iterating, a video cannot be used.
+        """
+        schedule = self.schedule(accelerator.num_processes)
+        sampler = MultigridBatches(
+            schedule,
+            seed=self.recipe.seed,
+            first=first_step,
+            last=last_step,
+            process=accelerator.process_index,
+        )
+        pinned = accelerator.device.type == "cuda"
+        workers = self.recipe.data.workers
+        batches = loaded(self.clips, sampler, collate_trimmed, workers=workers, pinned=pinned)
+        for number, batch in enumerate(batches):
+            step = first_step + number // self.recipe.accumulate
+            yield ShapedBatch(batch, schedule.shape_at(step).splits)
+
+    def loss(
+        self,
+        network: nn.Module,
+        batch: "ShapedBatch",
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Cross-entropy of clips, or of the frames of augmented clips."""
+        recipe = self.recipe
+        set_splits(network, batch.splits)
+        clip = batch.trimmed.clip.to(device, non_blocking=True)
+        labels = batch.trimmed.labels.to(device, non_blocking=True)
+        if recipe.method == "classification":
+            clip = clip.contiguous(memory_format=torch.channels_last_3d)
+            return F.cross_entropy(network(clip).float(), labels)
+        augmented = augment(
+            label_frames(clip, labels=labels + 1),
+            settings=recipe.augmentation,
+            generator=generator,
+        )
+        clip = augmented.clip.contiguous(memory_format=torch.channels_last_3d)
+        output = network(clip)
+        return soft_label_loss(
+            output.logits if isinstance(output, CoarseFineOutput) else output,
+            labels=augmented.labels,
+            weights=augmented.weights,
+            support=augmented.support,
+            background=recipe.background,
+            average=recipe.average,
+        )
+
+
+class ShapedBatch:
+    """A batch, and in how many parts it is normalized."""
+
+    def __init__(self, trimmed: TrimmedBatch, splits: int) -> None:
+        self.trimmed = trimmed
+        self.splits = splits
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Whose clips these are."""
+        return self.trimmed.videos
+
+
+def clips_of(recipe: PretrainingRecipe, annotations: Annotations) -> TrimmedClips:
+    """A recipe's clips of these videos."""
+    return TrimmedClips(
+        annotations,
+        Path(recipe.data.videos),
+        recipe.clip,
+        seed=recipe.seed,
+        frame_rate=recipe.data.frame_rate,
+        decoded=None if recipe.data.decoded is None else Path(recipe.data.decoded),
+    )
+
+
+def full_shape(recipe: PretrainingRecipe) -> MultigridConfig:
+    """The cycles of ordinary training: none."""
+    splits = getattr(recipe.network, "splits", 1)
+    return replace(
+        MultigridConfig(),
+        long_cycle=((1.0, 1.0),),
+        short_cycle=(),
+        stages=(),
+        normalization_batch=max(1, recipe.batch_size // splits),
+    )
