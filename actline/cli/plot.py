@@ -1,6 +1,7 @@
-"""`actline plot`: a timeline as a picture."""
+"""`actline plot`: a timeline as a picture, or SSDet's augmentations of one's own clips."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """\
@@ -8,10 +9,14 @@ Predicted activities are drawn as bars, one row for each class; with --annotatio
 under them; from an .npz (or a .json with an .npz beside it) the probabilities and the times where
 Grid Pool looked as well.
 
+`actline plot augmentations VIDEO VIDEO …` draws what SSDet's pretraining makes of clips of these
+videos: some frames of each, and under them the labels that every frame gets.
+
 examples:
   actline plot detections/kitchen.json
   actline plot detections/kitchen.npz --annotations annotations.json --out kitchen.svg
   actline plot detections/kitchen.npz --classes "open door,close door"
+  actline plot augmentations run.mp4 jump.mp4 --classes run,jump --out augmentations.png
 """
 
 
@@ -25,7 +30,11 @@ def add_parser(subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "prediction", metavar="PREDICTION", type=Path, help=".json, .csv or .npz of detect"
+        "prediction",
+        metavar="PREDICTION",
+        type=Path,
+        nargs="+",
+        help=".json, .csv or .npz of detect; or the word augmentations, and videos",
     )
     parser.add_argument("--annotations", type=Path, help="true activities to draw as well")
     parser.add_argument("--video", help="which one, where the file holds several")
@@ -36,19 +45,43 @@ def add_parser(subparsers) -> None:
         help=".png or .svg (default: timeline.png)",
     )
     parser.add_argument(
-        "--classes", help="rows to draw, separated by commas (default: what occurs)"
+        "--classes",
+        help="rows to draw, separated by commas (default: what occurs); of augmentations the "
+        "videos' labels (default: their names)",
     )
+    clips = parser.add_argument_group("for augmentations")
+    clips.add_argument("--frames", type=int, default=32, help="of a clip (default: 32)")
+    clips.add_argument("--size", type=int, default=160, help="pixels a side (default: 160)")
+    clips.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Draw."""
+    from actline.errors import PredictionError
+
+    first, *rest = arguments.prediction
+    if str(first) == "augmentations":
+        _plot_augmentations(arguments, rest)
+    elif rest:
+        raise PredictionError(f"one picture shows one prediction; draw {rest[0]} by itself")
+    else:
+        _plot_timeline(arguments, first)
+
+
+def _names(arguments: argparse.Namespace) -> tuple[str, ...] | None:
+    if arguments.classes is None:
+        return None
+    return tuple(name.strip() for name in arguments.classes.split(",") if name.strip()) or None
+
+
+def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
     from actline.data.segment_results import annotated_id
     from actline.errors import AnnotationError
     from actline.report.plots import plot_timeline
     from actline.timeline_formats import load_with_scores
 
-    timeline = load_with_scores(arguments.prediction, video=arguments.video)
+    timeline = load_with_scores(prediction, video=arguments.video)
     truth = None
     if arguments.annotations is not None:
         from actline.data.read import read_annotations
@@ -61,7 +94,53 @@ def run(arguments: argparse.Namespace) -> None:
                 "leave --annotations out, or name the file that has it"
             )
         truth = annotations[known].activities
-    classes = arguments.classes
-    if classes is not None:
-        classes = tuple(name.strip() for name in classes.split(",") if name.strip())
-    print(plot_timeline(timeline, arguments.out, truth=truth, classes=classes or None))
+    print(plot_timeline(timeline, arguments.out, truth=truth, classes=_names(arguments)))
+
+
+def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> None:
+    import numpy as np
+    import torch
+
+    from actline.errors import VideoError
+    from actline.pretrain.volume_cutmix import volume_cutmix
+    from actline.pretrain.volume_freeze import LabelledClip, label_frames, volume_freeze
+    from actline.pretrain.volume_mixup import volume_mixup
+    from actline.report.augmentations import plot_augmentations
+    from actline.video.decode import ShortSide, probe, read_clip
+    from actline.video.transforms import TestTransform, to_clip
+
+    names = _names(arguments) or tuple(video.stem for video in videos)
+    if len(videos) < 2 or len(names) != len(videos):
+        raise VideoError(
+            f"{len(videos)} videos and {len(names)} labels; name two videos or more, and with "
+            "--classes one label each"
+        )
+    if arguments.frames < 4 or arguments.size < 16:
+        raise VideoError("--frames starts at 4 and --size at 16")
+    mean, std = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+    crop = TestTransform(size=arguments.size, mean=mean, std=std)
+    clips = []
+    for video in videos:
+        # Frames spread over the whole video, however long.
+        times = (np.arange(arguments.frames) + 0.5) * probe(video).duration / arguments.frames
+        clips.append(crop(to_clip(read_clip(video, times, size=ShortSide(arguments.size)))))
+    batch = label_frames(torch.stack(clips), labels=torch.arange(1, len(videos) + 1))
+    generator = torch.Generator().manual_seed(arguments.seed)
+
+    def mixed(augmentation: Callable[..., LabelledClip], batch: LabelledClip) -> LabelledClip:
+        # A clip may be its own partner, which shows nothing: then another is drawn.
+        shown = len(batch.labels[:, 0].unique())
+        drawn = augmentation(batch, generator=generator)
+        while len(drawn.labels[:, 0].unique()) == shown:
+            drawn = augmentation(batch, generator=generator)
+        return drawn
+
+    frozen = volume_freeze(batch, generator=generator)
+    rows = [
+        ("A clip", batch),
+        ("Volume Freeze", frozen),
+        ("Volume MixUp", mixed(volume_mixup, batch)),
+        ("Volume CutMix", mixed(volume_cutmix, batch)),
+        ("All three", volume_cutmix(mixed(volume_mixup, frozen), generator=generator)),
+    ]
+    print(plot_augmentations(rows, arguments.out, names=names, mean=mean, std=std))
