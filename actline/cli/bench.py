@@ -1,9 +1,9 @@
 """`actline bench`: experiments on the generated benchmark that a table of the docs comes from."""
 
 import argparse
-import json
 import shlex
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,11 +11,15 @@ EXAMPLES = """\
 ssdet: pretraining by plain classification against SSDet, with each of its augmentations alone and
 all together, of equal compute, each then fine-tuned for detection on few videos. It generates a
 trimmed and an untrimmed set, trains for every seed, and prints per-frame mAP on held-out videos.
-A bench that was stopped goes on where it was.
+multigrid: training a classifier on trimmed videos at the full shape throughout against Multigrid of
+as many base epochs, of half and of a quarter as many: top-1 accuracy and wall-clock time.
+
+A bench that was stopped goes on where it was; times are then those of the last part.
 
 examples:
   actline bench ssdet --out bench/ssdet
   actline bench ssdet --out bench/ssdet --seeds 1 --pretraining-epochs 5
+  actline bench multigrid --out bench/multigrid
   actline bench ssdet --out bench/large --clips 4000 --videos 400 --difficulty normal
 """
 
@@ -31,7 +35,7 @@ def add_parser(subparsers) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("experiment", choices=("ssdet",))
+    parser.add_argument("experiment", choices=("ssdet", "multigrid"))
     parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument("--seeds", type=int, default=3, help="of training (default: 3)")
     parser.add_argument("--difficulty", default="easy", help="easy, normal or hard (default: easy)")
@@ -48,28 +52,90 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the experiment's commands and print its table."""
-    from actline.cli.main import main
     from actline.errors import RecipeError
 
-    if arguments.seeds < 1 or arguments.videos < 1:
-        raise RecipeError("--seeds and --videos start at 1")
+    if min(arguments.seeds, arguments.videos, arguments.clips) < 1:
+        raise RecipeError("--seeds, --videos and --clips start at 1")
+    experiment = {"ssdet": bench_ssdet, "multigrid": bench_multigrid}[arguments.experiment]
+    return experiment(arguments)
+
+
+def bench_ssdet(arguments: argparse.Namespace) -> int:
+    """Per-frame mAP after fine-tuning, by what was pretrained with."""
     out = arguments.out
     for command in data_commands(arguments):
-        status = _run(main, command)
-        if status:
+        if status := _run(command):
             return status
     small = keep_few(out / "charades", training=arguments.videos)
     scores: dict[str, list[float]] = {name: [] for name in PRETRAININGS}
     for seed in range(arguments.seeds):
         for name in PRETRAININGS:
             for command in training_commands(arguments, name, seed, small):
-                status = _run(main, command)
-                if status:
+                if status := _run(command):
                     return status
-            card_score = _score(out / name / f"seed{seed}" / "finetune" / "best.safetensors")
-            scores[name].append(card_score)
-    show(scores, arguments.out)
+            scores[name].append(_score(out / name / f"seed{seed}" / "finetune"))
+    rows = [
+        (
+            TITLES[name],
+            f"{statistics.mean(values):.1f}",
+            f"{_spread(values):.1f}",
+            ", ".join(f"{value:.1f}" for value in values),
+        )
+        for name, values in scores.items()
+    ]
+    header = ("pretraining", "mAP, mean", "standard deviation", "seeds")
+    show("per-frame mAP (dense) after fine-tuning, held-out videos", header, rows, out)
     return 0
+
+
+def bench_multigrid(arguments: argparse.Namespace) -> int:
+    """Accuracy and time of Multigrid training, with as many base epochs and with fewer."""
+    out, epochs = arguments.out, arguments.pretraining_epochs
+    runs = {"full shape throughout": (epochs, False)}
+    for part in (1, 2, 4):
+        runs[f"Multigrid, {max(1, epochs // part)} base epochs"] = (max(1, epochs // part), True)
+    if status := _run(data_commands(arguments)[0]):
+        return status
+    rows = []
+    for title, (count, multigrid) in runs.items():
+        scores, seconds = [], []
+        for seed in range(arguments.seeds):
+            folder = out / f"{'multigrid' if multigrid else 'plain'}-{count}" / f"seed{seed}"
+            began = time.perf_counter()
+            if status := _run(classification_command(arguments, folder, seed, count, multigrid)):
+                return status
+            seconds.append(time.perf_counter() - began)
+            scores.append(_score(folder))
+        rows.append(
+            (
+                title,
+                f"{statistics.mean(scores):.1f}",
+                f"{_spread(scores):.1f}",
+                f"{statistics.median(seconds):.0f} s",
+            )
+        )
+    header = ("training", "top-1, mean", "standard deviation", "time, median")
+    show("top-1 accuracy (central clip), held-out videos", header, rows, out)
+    return 0
+
+
+def classification_command(
+    arguments: argparse.Namespace, folder: Path, seed: int, epochs: int, multigrid: bool
+) -> list[str]:
+    """The command that trains a classifier on clips large enough to be made smaller."""
+    kinetics = arguments.out / "kinetics"
+    command = [
+        "train", "recipes/generated/pretrain.yaml", f"out={folder}", f"seed={seed}",
+        f"data.annotations={kinetics}", f"data.videos={kinetics / 'videos'}",
+        f"data.decoded={kinetics / 'decoded'}", "method=classification",
+        "network.per_frame=false", "clip.size=64", "clip.short_sides=[72]", "batch_size=8",
+        f"epochs={epochs}", "optimizer.schedule=steps", "optimizer.lr=5e-3",
+    ]  # fmt: skip
+    if multigrid:
+        return [*command, "multigrid={normalization_batch: 8, size_multiple: 16}"]
+    # The milestones that Multigrid has.
+    milestones = [round(share * epochs, 3) for share in (0.4, 0.65, 0.925)]
+    return [*command, f"optimizer.milestones={milestones}"]
 
 
 # What the trunk has seen before it is fine-tuned; None for a new one.
@@ -141,46 +207,40 @@ def keep_few(folder: Path, *, training: int) -> Path:
     return path
 
 
-def show(scores: Mapping[str, Sequence[float]], out: Path) -> None:
-    """Print the table, and write it as Markdown and JSON."""
+def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], out: Path) -> None:
+    """Print the table, and write it as Markdown."""
     from rich.console import Console
     from rich.table import Table
 
     from actline.files import write_text
 
-    table = Table(title="per-frame mAP (dense) after fine-tuning, held-out videos")
-    for heading in ("pretraining", "mean", "spread", "seeds"):
-        table.add_column(heading, justify="left" if heading == "pretraining" else "right")
-    lines = [
-        "| Pretraining | mAP, mean | spread (standard deviation) | seeds |",
-        "|---|---|---|---|",
-    ]
-    for name, values in scores.items():
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        row = (
-            TITLES[name],
-            f"{statistics.mean(values):.1f}",
-            f"{spread:.1f}",
-            ", ".join(f"{value:.1f}" for value in values),
-        )
+    table = Table(title=title)
+    for number, heading in enumerate(header):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
         table.add_row(*row)
-        lines.append(f"| {' | '.join(row)} |")
     Console(width=100).print(table)
-    write_text(out / "table.md", "\n".join(lines) + "\n")
-    write_text(out / "scores.json", json.dumps(dict(scores), indent=1) + "\n")
-    print(f"{out / 'table.md'} and {out / 'scores.json'} hold the table.")
+    lines = [header, ["---"] * len(header), *rows]
+    write_text(out / "table.md", "".join(f"| {' | '.join(line)} |\n" for line in lines))
+    print(f"{out / 'table.md'} holds the table.")
 
 
-def _run(main, command: list[str]) -> int:
+def _run(command: list[str]) -> int:
+    from actline.cli.main import main
+
     print(f"\n$ actline {shlex.join(command)}", flush=True)
     return main(command)
 
 
-def _score(checkpoint: Path) -> float:
-    """The per-frame mAP, in percent, that a checkpoint's card tells."""
+def _score(run: Path) -> float:
+    """The score, in percent, that the card of a run's best checkpoint tells."""
     from actline.train.checkpoint import ModelCard, read_card
 
-    card = read_card(checkpoint)
+    card = read_card(run / "best.safetensors")
     assert isinstance(card, ModelCard)
     assert card.score is not None
     return float(card.score.split()[-1])
+
+
+def _spread(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0

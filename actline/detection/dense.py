@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from actline.detection.model import Model
 from actline.detection.windows import blend_weights, window_starts
 from actline.timeline import FrameScores, Timeline
 from actline.train.checkpoint import ModelCard
+from actline.video.ahead import ahead
 from actline.video.decode import ShortSide, probe, read_frames
 from actline.video.sampling import AtRate, EveryNth, Sampling, sample_times
 from actline.video.transforms import to_clip
@@ -109,13 +111,15 @@ def windows(
     """
     held: deque[NDArray[np.uint8]] = deque()
     held_from = 0
-    for start in starts:
-        while held and held_from < start:
-            held.popleft()
-            held_from += 1
-        while len(held) < size and (frame := next(frames, None)) is not None:
-            held.append(frame)
-        yield start, np.stack(held)
+    # The next window is decoded while the network works on this one.
+    with closing(ahead(frames, most=size)) as upcoming:
+        for start in starts:
+            while held and held_from < start:
+                held.popleft()
+                held_from += 1
+            while len(held) < size and (frame := next(upcoming, None)) is not None:
+                held.append(frame)
+            yield start, np.stack(held)
 
 
 def card_sampling(card: ModelCard) -> Sampling:

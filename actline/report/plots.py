@@ -26,6 +26,7 @@ from actline.timeline import Activity, Timeline
 PREDICTED = "#0072B2"
 TRUE = "#E69F00"
 SAMPLED = "#CC79A7"
+SAMPLES_LABEL = "Grid Pool samples"
 _INK, _FAINT, _BAND = "#1c2733", "#6b7785", "#f4f6f8"
 
 ENDINGS = (".png", ".svg")
@@ -85,8 +86,9 @@ def draw_timeline(
     left_out = len(rows) - len(shown)
     height = (0.4 if timeline.scores is None else 0.56) * max(len(shown), 1)
     labels = [_shortened(label) for label in shown]
-    margin = 0.4 + 0.068 * max((len(label) for label in labels), default=0)
     sampled = timeline.sampled
+    beside = labels if sampled is None else [*labels, SAMPLES_LABEL]
+    margin = 0.4 + 0.068 * max((len(label) for label in beside), default=0)
     head, foot = 0.85, 0.8 if sampled is not None else 0.5
     width, total = margin + 9.0, head + height + foot
     figure = Figure(figsize=(width, total), facecolor="white")
@@ -174,9 +176,7 @@ def _draw_sampled(strip: Axes, sampled: NDArray[np.float64]) -> None:
     strip.tick_params(axis="both", left=False, bottom=False, labelleft=False, labelbottom=False)
     for spine in strip.spines.values():
         spine.set_visible(False)
-    strip.set_ylabel(
-        "Grid Pool samples", rotation=0, ha="right", va="center", fontsize=8.5, color=_FAINT
-    )
+    strip.set_ylabel(SAMPLES_LABEL, rotation=0, ha="right", va="center", fontsize=8.5, color=_FAINT)
 
 
 def _write_head(
