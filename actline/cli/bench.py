@@ -138,12 +138,17 @@ def classification_command(
     return [*command, f"optimizer.milestones={milestones}"]
 
 
-# What the trunk has seen before it is fine-tuned; None for a new one.
-PRETRAININGS: Mapping[str, Sequence[str] | None] = {
-    "none": None,
-    "classification": ("method=classification", "network.per_frame=false"),
-    **{name: (f"augmentation.augmentations=[{name}]",) for name in AUGMENTATIONS},
-    "all": (f"augmentation.augmentations=[{', '.join(AUGMENTATIONS)}]",),
+CLASSIFICATION = ("method=classification", "network.per_frame=false")
+ALL = (f"augmentation.augmentations=[{', '.join(AUGMENTATIONS)}]",)
+# What the trunk has seen before it is fine-tuned: the settings of one pretraining, or of two that
+# share its epochs.
+PRETRAININGS: Mapping[str, Sequence[Sequence[str]]] = {
+    "none": (),
+    "classification": (CLASSIFICATION,),
+    **{name: ((f"augmentation.augmentations=[{name}]",),) for name in AUGMENTATIONS},
+    "all": (ALL,),
+    # As in the published script, which goes on from a classifier.
+    "continued": (CLASSIFICATION, ALL),
 }
 TITLES = {
     "none": "no pretraining",
@@ -152,6 +157,7 @@ TITLES = {
     "mixup": "SSDet, Volume MixUp alone",
     "cutmix": "SSDet, Volume CutMix alone",
     "all": "SSDet, all three",
+    "continued": "half classification, then half SSDet with all three",
 }
 
 
@@ -173,15 +179,17 @@ def training_commands(
     """The commands that pretrain, unless there is nothing to, and fine-tune."""
     run = arguments.out / name / f"seed{seed}"
     kinetics, charades = arguments.out / "kinetics", arguments.out / "charades"
-    settings, commands, init = PRETRAININGS[name], [], "null"
-    if settings is not None:
-        init = str(run / "pretrain" / "best.safetensors")
+    parts = PRETRAININGS[name]
+    commands, init = [], "null"
+    for number, settings in enumerate(parts):
+        folder = run / f"pretrain{number}"
         commands.append(
-            ["train", "recipes/generated/pretrain.yaml", f"out={run / 'pretrain'}",
+            ["train", "recipes/generated/pretrain.yaml", f"out={folder}", f"init={init}",
              f"data.annotations={kinetics}", f"data.videos={kinetics / 'videos'}",
              f"data.decoded={kinetics / 'decoded'}", f"seed={seed}",
-             f"epochs={arguments.pretraining_epochs}", *settings]
+             f"epochs={max(1, arguments.pretraining_epochs // len(parts))}", *settings]
         )  # fmt: skip
+        init = str(folder / "best.safetensors")
     commands.append(
         ["train", "recipes/generated/finetune.yaml", f"out={run / 'finetune'}", f"init={init}",
          f"data.annotations={small}", f"data.videos={charades / 'videos'}",

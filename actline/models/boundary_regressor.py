@@ -87,14 +87,15 @@ class TemporalBoundaryRegressor(nn.Module):
     def forward(self, features: Tensor, proposals: Tensor, lengths: Tensor) -> Refinement:
         B, P, _ = proposals.shape
         places = self.places(proposals, lengths)
-        sampled = sample_features(features, places.flatten(1))
-        sampled = sampled.view(B * P, places.shape[2], sampled.shape[2]).transpose(
-            1, 2
-        )  # (B * P, C, samples)
-        before, _, after = sampled.split(self.samples, dim=2)
-
-        frame_offsets = torch.cat([self.start(before), self.end(after)], dim=1).view(B, P, 2)
-        segment = self.segment(sampled).view(B, P, 3)
+        before, _, after = places.split(self.samples, dim=2)
+        frame_offsets = torch.cat(
+            [
+                on_samples(self.start, features, before),
+                on_samples(self.end, features, after),
+            ],
+            dim=1,
+        ).view(B, P, 2)
+        segment = on_samples(self.segment, features, places).view(B, P, 3)
         segment_offsets = segment[..., :2]
         scale = FRAME_SCALE_TRAINING if self.training else FRAME_SCALE
         by_frame = moved_boundaries(proposals, frame_offsets * scale)
@@ -133,6 +134,84 @@ def spread(first: Tensor, last: Tensor, count: int) -> Tensor:
     return first.unsqueeze(-1) + (last - first).unsqueeze(-1) * middle
 
 
+def on_samples(head: nn.Sequential, features: Tensor, places: Tensor) -> Tensor:
+    """What a head makes of the features sampled at places, which are never made as such.
+
+    The same as `head(sample_features(features, places[b])...)`, in an order that costs less.
+
+    Shape:
+        features: (B, C, T); places: (B, P, samples), from -1 to T. Returns (B * P, outputs).
+    """
+    first, _, second, _, *last = head
+    assert isinstance(first, nn.Conv1d) and isinstance(second, nn.Conv1d)
+    hidden = sampled_convolution(first, features, places).relu_()
+    hidden = channels_last_convolution(second, hidden).relu_()
+    for layer in last:
+        hidden = full_convolution(layer, hidden) if isinstance(layer, nn.Conv1d) else layer(hidden)
+    return hidden.squeeze(1)
+
+
+def sampled_convolution(convolution: nn.Conv1d, features: Tensor, places: Tensor) -> Tensor:
+    """A convolution (kernel 3, stride 2, padding 1) of features sampled at places.
+
+    Both are linear, so their order may change: features are weighted once per video, and every
+    output adds up the few weighted features around its three places. That is a sixtieth of the
+    multiplications where there are as many proposals as features.
+
+    Shape:
+        features: (B, C, T); places: (B, P, S), from -1 to T. Returns (B * P, S / 2, W).
+    """
+    B, _, T = features.shape
+    weight = convolution.weight.unflatten(0, (convolution.groups, -1))  # (G, W / G, C / G, 3)
+    by_group = features.unflatten(1, (convolution.groups, -1))
+    weighted = torch.einsum("bgct,gwck->bktgw", by_group, weight).flatten(3).to(features.dtype)
+    rows = F.pad(weighted, (0, 0, 1, 1))  # a zero at either end
+    # Before a proposal's first place is zero, as it is a feature before a video's first.
+    around = F.pad(places, (1, 0), value=-1.0).unfold(2, 3, 2)  # (B, P, S / 2, 3)
+    row, part = interpolated(around, T)
+    tap = torch.arange(3, device=places.device)
+    video = torch.arange(B, device=places.device).view(B, 1, 1, 1)
+    row = row + ((video * 3 + tap) * (T + 2)).unsqueeze(-1)
+    summed = F.embedding_bag(
+        row.view(-1, 6),
+        rows.flatten(0, 2),
+        mode="sum",
+        per_sample_weights=part.to(rows.dtype).view(-1, 6),
+    )
+    if convolution.bias is not None:
+        summed = summed + convolution.bias
+    return summed.view(-1, around.shape[2], summed.shape[1])
+
+
+def channels_last_convolution(convolution: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution of what has its channels last: (N, L, C) to (N, L', W)."""
+    # Of images of one row: these, and not sequences, may have their channels last in memory.
+    image = x.transpose(1, 2).unsqueeze(2)
+    convolved = F.conv2d(
+        image,
+        convolution.weight.unsqueeze(2),
+        convolution.bias,
+        stride=(1, *convolution.stride),
+        padding=(0, int(convolution.padding[0])),
+        groups=convolution.groups,
+    )
+    return convolved.squeeze(2).transpose(1, 2)
+
+
+def full_convolution(convolution: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution whose kernel is as long as its input: (N, L, C) to (N, 1, W).
+
+    A product of matrices, which is ten times as fast on processors.
+    """
+    by_group = x.unflatten(2, (convolution.groups, -1)).permute(2, 0, 1, 3).flatten(2)
+    weight = convolution.weight.unflatten(0, (convolution.groups, -1))  # (G, W / G, C / G, L)
+    summed = torch.bmm(by_group, weight.permute(0, 3, 2, 1).flatten(1, 2))  # (G, N, W / G)
+    summed = summed.transpose(0, 1).flatten(1)
+    if convolution.bias is not None:
+        summed = summed + convolution.bias
+    return summed.unsqueeze(1)
+
+
 def sample_features(features: Tensor, places: Tensor) -> Tensor:
     """Features interpolated at places between them; beyond the first and the last is zero.
 
@@ -144,17 +223,27 @@ def sample_features(features: Tensor, places: Tensor) -> Tensor:
     """
     B, C, T = features.shape
     rows = F.pad(features.transpose(1, 2), (0, 0, 1, 1)).flatten(0, 1)  # a zero at either end
-    below = places.detach().floor()
-    part = (places - below).to(rows.dtype)
-    video = torch.arange(B, device=places.device).unsqueeze(1) * (T + 2)
-    row = video + (below.long() + 1).clamp(0, T)
+    row, part = interpolated(places, T)
+    video = torch.arange(B, device=places.device).view(B, 1, 1) * (T + 2)
     sampled = F.embedding_bag(
-        torch.stack((row, row + 1), dim=-1).view(-1, 2),
+        (video + row).view(-1, 2),
         rows,
         mode="sum",
-        per_sample_weights=torch.stack((1 - part, part), dim=-1).view(-1, 2),
+        per_sample_weights=part.to(rows.dtype).view(-1, 2),
     )
     return sampled.view(B, places.shape[1], C)
+
+
+def interpolated(places: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """The two features around every place, counted from a zero before the first, and their parts.
+
+    Shape:
+        places: (…); returns (…, 2) indices from 0 to `length` + 1, and (…, 2).
+    """
+    below = places.detach().floor()
+    part = places - below
+    row = (below.long() + 1).clamp(0, length)
+    return torch.stack((row, row + 1), dim=-1), torch.stack((1 - part, part), dim=-1)
 
 
 def moved_boundaries(proposals: Tensor, offsets: Tensor) -> Tensor:

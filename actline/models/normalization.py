@@ -44,6 +44,17 @@ class SplitBatchNorm3d(nn.Module):
         B, C = x.shape[:2]
         if B % self.splits:
             raise ValueError(f"a batch of {B} cannot be split into {self.splits} equal parts")
+        if self.splits == 1:  # no views: an in-place activation of one costs a copy of its gradient
+            return F.batch_norm(
+                x,
+                self.split_mean,
+                self.split_var,
+                self.weight,
+                self.bias,
+                training=True,
+                momentum=self.momentum,
+                eps=self.eps,
+            )
         # Samples i, i + 1, … of one row of the view share no statistics: each has channels of
         # its own, which makes one call normalize all parts.
         parts = x.reshape(B // self.splits, self.splits * C, *x.shape[2:])
