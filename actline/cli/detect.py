@@ -43,6 +43,11 @@ def add_parser(subparsers) -> None:
         "--out", type=Path, default=Path("detections"), help="(default: detections)"
     )
     parser.add_argument("--formats", default="json,csv,vtt,txt,eaf,npz", help="(default: all)")
+    parser.add_argument(
+        "--runtime",
+        choices=("openvino", "onnxruntime"),
+        help="what runs a checkpoint of `actline export` (.onnx; default: openvino)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument(
         "--threshold",
@@ -77,7 +82,13 @@ def run(arguments: argparse.Namespace) -> int:
     from actline.train.checkpoint import ChainCard, read_card
 
     formats = parse_formats(arguments.formats)
-    if isinstance(read_card(arguments.checkpoint), ChainCard):
+    exported = arguments.checkpoint.suffix == ".onnx"
+    if arguments.runtime is not None and not exported:
+        raise CheckpointError(
+            f"--runtime is for a checkpoint of `actline export`, not for {arguments.checkpoint}; "
+            "export it first"
+        )
+    if not exported and isinstance(read_card(arguments.checkpoint), ChainCard):
         from actline.cli.detect_segments import by_segments, stored_videos
 
         videos = expand_videos(arguments.videos) if arguments.videos else stored_videos(arguments)
@@ -136,7 +147,8 @@ def _by_frames(arguments: argparse.Namespace) -> Callable[[Path, Callable[..., N
     from actline.detection.model import load_model
     from actline.detection.results import claim_folder
 
-    model = load_model(arguments.checkpoint, device=arguments.device)
+    runtime = arguments.runtime or "openvino"
+    model = load_model(arguments.checkpoint, device=arguments.device, runtime=runtime)
     if arguments.threshold is not None:
         thresholds = (arguments.threshold,) * len(model.classes)
         model = replace(model, card=replace(model.card, thresholds=thresholds))

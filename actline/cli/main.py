@@ -11,6 +11,7 @@ COMMANDS = (
     "data",
     "train",
     "convert",
+    "export",
     "extract",
     "chain",
     "detect",

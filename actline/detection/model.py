@@ -2,19 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from actline.detection.exported import ExportedNetwork
 from actline.errors import CheckpointError, DeviceError
 from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
+from actline.models.folding import folded
 from actline.train.checkpoint import ModelCard, load_checkpoint
 from actline.video.transforms import TestTransform
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network, on its device and in evaluation mode, and its card."""
+    """A trained network, on its device and folded for inference, and its card."""
 
     network: nn.Module
     card: ModelCard
@@ -50,17 +53,26 @@ class Model:
         return output[0].T.float().cpu(), positions
 
 
-def load_model(path: str | Path, *, device: str = "auto") -> Model:
+def load_model(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    runtime: Literal["openvino", "onnxruntime"] = "openvino",
+) -> Model:
     """Load a checkpoint for `actline.detect`.
 
     Args:
-        path: a checkpoint of `actline train` or `actline convert`.
+        path: a checkpoint of `actline train` or `actline convert`; or of `actline export`.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+        runtime: what runs an exported network, on the CPU.
 
     Raises:
         CheckpointError: the file cannot be used.
-        DeviceError: the device is not on this machine.
+        DeviceError: the device is not on this machine, or the runtime is not installed.
     """
+    if Path(path).suffix == ".onnx":
+        exported = ExportedNetwork(Path(path), runtime=runtime)
+        return Model(exported, exported.card, torch.device("cpu"))
     network, card = load_checkpoint(path)
     return prepare(network, card, device=device, where=str(path))
 
@@ -68,7 +80,7 @@ def load_model(path: str | Path, *, device: str = "auto") -> Model:
 def prepare(
     network: nn.Module, card: ModelCard, *, device: str = "auto", where: str = "the network"
 ) -> Model:
-    """Put a network on its device, in evaluation mode, ready for `detect`.
+    """Put a network on its device, folded for inference, ready for `detect`.
 
     Raises:
         CheckpointError: it cannot detect: it gives one result a clip, or lacks its Fine stream.
@@ -86,7 +98,7 @@ def prepare(
         )
     chosen = find_device(device)
     network = network.to(chosen, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return Model(network.eval(), card, chosen)
+    return Model(folded(network.eval()), card, chosen)
 
 
 def load_frame_model(path: str | Path, *, device: str = "auto") -> Model:
@@ -98,7 +110,7 @@ def load_frame_model(path: str | Path, *, device: str = "auto") -> Model:
     network, card = load_checkpoint(path)
     chosen = find_device(device)
     network = network.to(chosen, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return Model(network.eval(), card, chosen)
+    return Model(folded(network.eval()), card, chosen)
 
 
 def find_device(name: str) -> torch.device:

@@ -27,8 +27,9 @@ PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
 }
 
 # The widened features of so many bytes are made at a time. It keeps them near the processor, and
-# below the 32 MiB from which glibc takes memory from the system anew, page by page, at every call.
-WIDENED_BYTES = 24 * 2**20
+# well below the 32 MiB from which glibc takes memory from the system anew, page by page, at every
+# call: on X3D-M's first block that takes longer than its convolutions.
+WIDENED_BYTES = 12 * 2**20
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -60,16 +61,17 @@ def folded(network: nn.Module) -> nn.Module:
         if isinstance(module, slowfast.Bottleneck) and isinstance(module.shortcut, nn.Sequential):
             module.shortcut = _with_bias(*module.shortcut)
     fast.state_dict = network.state_dict
-    return fast
+    return fast.eval()
 
 
 def _fuse(network: X3D) -> None:
-    network.stem = FusedStem(network.stem)
+    network.add_module("stem", FusedStem(network.stem))
     for stage in (network.stage1, network.stage2, network.stage3, network.stage4):
         for index, block in enumerate(stage):
+            assert isinstance(block, Bottleneck)
             stage[index] = FusedBottleneck(block)
     conv, norm, _ = network.conv5
-    network.conv5 = FusedConvolution(conv, norm, "relu")
+    network.add_module("conv5", FusedConvolution(conv, norm, "relu"))
 
 
 class FusedStem(nn.Module):
@@ -134,10 +136,9 @@ class FusedConvolution(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(
-        self, conv: nn.Conv3d, norm: SplitBatchNorm3d | None, activation: Activation
-    ) -> None:
+    def __init__(self, conv: nn.Module, norm: nn.Module | None, activation: Activation) -> None:
         super().__init__()
+        assert isinstance(conv, nn.Conv3d)
         weight, bias = fold(conv, norm)
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last_3d))
         self.register_buffer("bias", bias)
@@ -147,16 +148,15 @@ class FusedConvolution(nn.Module):
         self.activation: Activation = activation
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        if not (x.dtype == torch.float32 and runs_on_cpu(x) and has_onednn()):
+        known = add is None or self.activation == "relu"  # behind an addition oneDNN has no other
+        if not (known and x.dtype == torch.float32 and runs_on_cpu(x) and has_onednn()):
             return self.in_steps(x, add)
         # The operators that torch.compile writes for CPUs; torch has no other name for them.
-        sizes = (self.padding, self.stride, [1, 1, 1], self.groups)
         fused = torch.ops.mkldnn._convolution_pointwise
+        what = (self.weight, self.bias, self.padding, self.stride, [1, 1, 1], self.groups)
         if add is None:
-            return fused(x, self.weight, self.bias, *sizes, self.activation, [], "")
-        return fused.binary(
-            x, add, self.weight, self.bias, *sizes, "add", 1.0, self.activation, [], ""
-        )
+            return fused(x, *what, self.activation, [], "")
+        return fused.binary(x, add, *what, "add", 1.0, self.activation, [], "")
 
     def in_steps(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """The same by torch's own operators, for every device and type."""
@@ -178,19 +178,21 @@ def has_onednn() -> bool:
 
 
 @torch.no_grad()
-def fold(conv: nn.Conv3d, norm: SplitBatchNorm3d | None) -> tuple[Tensor, Tensor]:
+def fold(conv: nn.Conv3d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution that does what both do in evaluation mode."""
     weight = conv.weight.detach()
     bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach()
     if norm is None:
         return weight, bias
+    assert isinstance(norm, SplitBatchNorm3d)
     # In double precision: the copy should differ by the rounding of its use alone.
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     shift = norm.bias.double() + (bias.double() - norm.running_mean.double()) * scale
     return (weight.double() * scale.view(-1, 1, 1, 1, 1)).to(weight), shift.to(bias)
 
 
-def _with_bias(conv: nn.Conv3d, norm: SplitBatchNorm3d) -> nn.Conv3d:
+def _with_bias(conv: nn.Module, norm: nn.Module) -> nn.Conv3d:
+    assert isinstance(conv, nn.Conv3d)
     weight, bias = fold(conv, norm)
     both = copy.deepcopy(conv)
     both.weight = nn.Parameter(weight, requires_grad=False)

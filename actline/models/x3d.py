@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight, conv3d_input
 
 from actline.models.heads import ClassHead, FrameOutput
@@ -217,32 +216,32 @@ class SpatialConv3d(nn.Conv3d):
     """A convolution in space alone; on a CPU one of images, four times as fast there.
 
     Shape:
-        x: (B, C, T, H, W); returns (B, C', T, H', W').
+        input: (B, C, T, H, W); returns (B, C', T, H', W').
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not runs_on_cpu(x):
-            return super().forward(x)
+    def forward(self, input: Tensor) -> Tensor:
+        if not runs_on_cpu(input):
+            return super().forward(input)
         frames = F.conv2d(
-            x.transpose(1, 2).flatten(0, 1),  # (B T, C, H, W)
+            input.transpose(1, 2).flatten(0, 1),  # (B T, C, H, W)
             self.weight.squeeze(2),
             stride=self.stride[1:],
             padding=self.padding[1:],
         )
-        return frames.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+        return frames.unflatten(0, (input.shape[0], input.shape[2])).transpose(1, 2)
 
 
 class DepthwiseConv3d(nn.Conv3d):
     """A convolution of every channel by itself; on a CPU with quick gradients.
 
     Shape:
-        x: (B, C, T, H, W); returns (B, C, T, H / stride, W / stride).
+        input: (B, C, T, H, W); returns (B, C, T, H / stride, W / stride).
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not runs_on_cpu(x):
-            return super().forward(x)
-        return _DepthwiseConvolution.apply(x, self.weight, self.stride, self.padding)
+    def forward(self, input: Tensor) -> Tensor:
+        if not runs_on_cpu(input):
+            return super().forward(input)
+        return _DepthwiseConvolution.apply(input, self.weight, self.stride, self.padding)
 
 
 class _DepthwiseConvolution(torch.autograd.Function):
@@ -261,11 +260,10 @@ class _DepthwiseConvolution(torch.autograd.Function):
         return F.conv3d(x, weight, stride=stride, padding=padding, groups=len(weight))
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding = ctx.stride, ctx.padding
-        gradient = gradient.contiguous(memory_format=torch.channels_last_3d)
+        gradient = grad_outputs[0].contiguous(memory_format=torch.channels_last_3d)
         of_x, of_weight = None, None
         if ctx.needs_input_grad[0] and stride == (1, 1, 1):
             mirrored = weight.flip(2, 3, 4)  # odd kernels, padded by half of them
@@ -298,8 +296,8 @@ def _kernel_gradient(
                 seen.transpose(0, 1),  # frames as a batch of images
                 (C, 1, *kernel),
                 result.transpose(0, 1),
-                stride=stride[1:],
-                padding=padding[1:],
+                stride=stride[-1],
+                padding=padding[-1],
                 groups=C,
             )
     return of_weight

@@ -1,0 +1,146 @@
+"""Networks as ONNX files, and the runtimes that run them: an X3D faster than PyTorch runs it.
+
+Everything here needs packages of its own: `pip install "actline[runtime]"`.
+"""
+
+import json
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from actline.errors import CheckpointError, DeviceError, RecipeError
+from actline.files import written_whole
+from actline.models.config import SlowFastConfig, X3DConfig
+from actline.train.checkpoint import ModelCard, weights_hash
+from actline.train.yaml_form import from_mapping, to_mapping
+
+Runtime = Literal["openvino", "onnxruntime"]
+RUNTIMES: tuple[Runtime, ...] = ("openvino", "onnxruntime")
+INSTALL = 'pip install "actline[runtime]"'
+
+
+def export(network: nn.Module, card: ModelCard, path: Path) -> None:
+    """Write a network and its card to one ONNX file, whole or not at all.
+
+    Its input is `clip` (1, 3, T, S, S), normalized, for any T; its output `logits` (1, K, T).
+
+    Raises:
+        CheckpointError: the network is not an X3D or SlowFast that gives logits for every frame.
+        DeviceError: the packages for it are not installed.
+    """
+    if not isinstance(card.network, X3DConfig | SlowFastConfig) or not card.network.per_frame:
+        raise CheckpointError(
+            "only an X3D or SlowFast with logits for every frame can be exported; use the others "
+            "as they are"
+        )
+    onnx = _module("onnx")
+    _module("onnxscript")
+    # A length that is no round number, which the exporter would take for fixed.
+    frames = 4 * getattr(card.network, "alpha", 1)
+    clip = torch.zeros(1, 3, frames, card.size, card.size)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of PyTorch's own deprecations
+        program = torch.onnx.export(
+            network.cpu().eval(),
+            (clip,),
+            dynamo=True,
+            verbose=False,
+            input_names=["clip"],
+            output_names=["logits"],
+            dynamic_shapes=({2: torch.export.Dim.DYNAMIC},),
+        )
+    assert program is not None
+    model = program.model_proto
+    for name, text in (
+        ("actline", json.dumps(to_mapping(card))),
+        ("weights", weights_hash(network)),
+    ):
+        onnx.helper.set_model_props(model, {**_properties(model), name: text})
+    with written_whole(path) as aside:
+        aside.write_bytes(model.SerializeToString())
+
+
+class ExportedNetwork(nn.Module):
+    """An ONNX file, run by OpenVINO or ONNX Runtime in place of PyTorch.
+
+    Args:
+        path: of `actline export`.
+        runtime: what runs it.
+
+    Shape:
+        clip: (1, 3, T, S, S), on the CPU; returns logits (1, K, T).
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or not one of ours.
+        DeviceError: the runtime is not installed.
+    """
+
+    def __init__(self, path: Path, *, runtime: Runtime) -> None:
+        super().__init__()
+        self.card, weights = read_exported(path)
+        # So that folders of results know whose they are, as with other networks.
+        self.register_buffer("weights", torch.tensor(list(bytes.fromhex(weights))))
+        start = {"openvino": _with_openvino, "onnxruntime": _with_onnxruntime}[runtime]
+        try:
+            self.run = start(path)
+        except DeviceError:
+            raise
+        except Exception as error:  # each runtime has errors of its own
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error)
+            raise CheckpointError(f"{runtime} cannot run {path}: {first}") from error
+
+    def forward(self, clip: Tensor) -> Tensor:
+        return torch.from_numpy(self.run(clip.contiguous().numpy()))
+
+
+def read_exported(path: Path) -> tuple[ModelCard, str]:
+    """The card of an ONNX file of ours, and the hash of its weights.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or not one of ours.
+        DeviceError: the package for it is not installed.
+    """
+    onnx = _module("onnx")
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; check the path")
+    try:
+        properties = _properties(onnx.load(str(path)))
+    except Exception as error:  # protobuf's
+        raise CheckpointError(f"{path} is not a whole ONNX file; export it again") from error
+    if "actline" not in properties:
+        raise CheckpointError(f"{path} was not written by `actline export`; give one that was")
+    try:
+        card = from_mapping(ModelCard, json.loads(properties["actline"]), where=str(path))
+    except (ValueError, RecipeError) as error:
+        raise CheckpointError(
+            f"{path} was written by another version of actline ({error}); use that version"
+        ) from error
+    return card, properties.get("weights", "")
+
+
+def _with_openvino(path: Path) -> Any:
+    openvino = _module("openvino")
+    # Full precision: some processors would take bfloat16 of themselves.
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    return lambda clip: compiled(clip)[0].copy()
+
+
+def _with_onnxruntime(path: Path) -> Any:
+    session = _module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda clip: session.run(None, {"clip": clip})[0]
+
+
+def _properties(model: Any) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise DeviceError(f"{name} is not installed; run {INSTALL}") from error

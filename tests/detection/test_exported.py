@@ -1,0 +1,87 @@
+"""Exported networks give PyTorch's results in both runtimes, for any number of frames."""
+
+import pytest
+import torch
+from tiny import write_video
+
+from actline.cli.main import main
+from actline.detection.exported import RUNTIMES, ExportedNetwork, export
+from actline.detection.model import load_model
+from actline.errors import CheckpointError
+from actline.models.config import CoarseFineConfig, X3DConfig
+from actline.models.normalization import SplitBatchNorm3d
+from actline.train.checkpoint import ModelCard, save_checkpoint
+
+pytest.importorskip("onnx")
+pytest.importorskip("openvino")
+pytest.importorskip("onnxruntime")
+
+X3D = X3DConfig(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1), head_width=16)
+SHOWN = {"size": 32, "mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225), "rate": 5.0}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A network with statistics of its own, its checkpoint and its ONNX file."""
+    folder = tmp_path_factory.mktemp("exported")
+    torch.manual_seed(0)
+    network = X3D.build(3)
+    for module in network.modules():
+        if isinstance(module, SplitBatchNorm3d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    card = ModelCard(network=X3D, classes=("a", "b", "c"), window=16, overlap=4, **SHOWN)
+    save_checkpoint(folder / "model.safetensors", network.eval(), card)
+    arguments = ["export", str(folder / "model.safetensors"), str(folder / "model.onnx")]
+    assert main(arguments) == 0
+    return network, folder
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_results_are_those_of_pytorch_whatever_the_length(exported, runtime):
+    network, folder = exported
+    run = ExportedNetwork(folder / "model.onnx", runtime=runtime)
+    for frames in (1, 5, 16, 33):
+        clip = torch.randn(1, 3, frames, 32, 32, generator=torch.Generator().manual_seed(frames))
+        with torch.inference_mode():
+            expected = network(clip)
+        assert torch.allclose(run(clip), expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_detection_takes_the_file_and_finds_the_same(exported, tmp_path, runtime):
+    _, folder = exported
+    video = tmp_path / "v.mp4"
+    write_video(video, "move", (2.0, 6.0), seconds=9, rate=10)
+    found = []
+    for name, options in (("model.onnx", ["--runtime", runtime]), ("model.safetensors", [])):
+        out = tmp_path / name
+        command = ["detect", str(video), "--checkpoint", str(folder / name), "--out", str(out)]
+        assert main([*command, "--device", "cpu", "--formats", "csv", *options]) == 0
+        found.append((out / "v.csv").read_text().split(","))
+    assert len(found[0]) == len(found[1])
+    model = load_model(folder / "model.onnx", runtime=runtime)
+    assert model.classes == ("a", "b", "c")
+
+
+def test_what_cannot_be_exported_or_run_is_told_in_one_line(exported, tmp_path, capsys):
+    _, folder = exported
+    coarse_fine = CoarseFineConfig(fine=X3D, coarse=X3D, cells=1)
+    card = ModelCard(network=coarse_fine, classes=("a",), **SHOWN)
+    with pytest.raises(CheckpointError, match="only an X3D or SlowFast"):
+        export(coarse_fine.build(1), card, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+    checkpoint = str(folder / "model.safetensors")
+    assert main(["export", checkpoint, str(tmp_path / "model.bin")]) == 1
+    assert "name a file ending in .onnx" in capsys.readouterr().err
+    detect = ["detect", "v.mp4", "--checkpoint"]
+    assert main([*detect, checkpoint, "--runtime", "openvino"]) == 1
+    assert "export it first" in capsys.readouterr().err
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes((folder / "model.onnx").read_bytes()[:1000])
+    for path, said in ((broken, "not a whole ONNX file"), (tmp_path / "no.onnx", "no checkpoint")):
+        assert main([*detect, str(path), "--out", str(tmp_path / "out")]) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
