@@ -137,9 +137,15 @@ class MixDepths(nn.Module):
         self.shift = nn.Conv3d(channels_all, channels, 1)
 
     def forward(self, coarse: Tensor, scales: Tensor, shifts: Tensor) -> Tensor:
+        scale, shift = self.scale(scales).sigmoid(), self.shift(shifts)
         height, width = coarse.shape[3:]
-        scale = spread(self.scale(scales).sigmoid(), height, width)
-        return coarse * scale + spread(self.shift(shifts), height, width)
+        G = scales.shape[3]
+        if height % G or width % G:
+            return coarse * spread(scale, height, width) + spread(shift, height, width)
+        # Every cell stands for as many pixels: nothing of the Coarse features' size is built.
+        tiles = coarse.unflatten(4, (G, -1)).unflatten(3, (G, -1))
+        scale, shift = (cells[:, :, :, :, None, :, None] for cells in (scale, shift))
+        return (tiles * scale + shift).flatten(5).flatten(3, 4)
 
 
 def spread(cells: Tensor, height: int, width: int) -> Tensor:
