@@ -39,7 +39,7 @@ def folded(network: nn.Module) -> nn.Module:
       convolution before it.
     - In X3D, activations and the addition of the shortcut become part of the convolutions too,
       where oneDNN has them (on CPUs), and happen in place elsewhere.
-    - X3D's widest features never exist for all frames at once.
+    - On CPUs, X3D's widest features never exist for all frames at once.
 
     Classes, methods and the shapes of results stay those of the network. `state_dict` stays
     the network's too, under its names and with its values: what is saved or hashed does not show
@@ -111,11 +111,11 @@ class FusedBottleneck(nn.Module):
         return self.narrow(inner, add=x if self.shortcut is None else self.shortcut(x))
 
     def widened(self, x: Tensor) -> Tensor:
-        """Widen and convolve, so many frames at a time that `WIDENED_BYTES` hold them."""
+        """Widen and convolve; on a CPU so few frames at a time that `WIDENED_BYTES` hold them."""
         B, _, T, H, W = x.shape
         frame = B * len(self.widen.weight) * H * W * x.element_size()
         at_once = max(WIDENED_BYTES // frame - 2, 4)  # with a neighbour on either side
-        if at_once + 2 >= T:
+        if at_once + 2 >= T or not runs_on_cpu(x):
             return self.depthwise(self.widen(x))
         parts = []
         for begin in range(0, T, at_once):
