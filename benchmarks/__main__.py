@@ -1,0 +1,87 @@
+"""Run the benchmarks: `python -m benchmarks --help`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+# Threads that spin while they wait take the time of whatever else the machine does, and then both
+# sides measure that. Read when torch is loaded, so it stands before any import of it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# A file of this folder each, with `rows(reference, quick)`.
+SCRIPTS = (
+    "x3d",
+    "coarse_fine",
+    "decoding",
+    "end_to_end",
+    "tcanet",
+    "evaluation",
+    "suppression",
+    "bmn",
+    "augmentation",
+    "start_up",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, and write the table to the screen and to files."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes: checks that results agree, in seconds"
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="DIR",
+        help="folder of published code to compare with, one folder a GitHub repository: "
+        "Coarse-Fine-Networks, Temporal-Context-Aggregation-Network-Pytorch, "
+        "BMN-Boundary-Matching-Network, SSDet, ActivityNet",
+    )
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS, metavar="NAME")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("benchmarks.json"),
+        help="the table as JSON; beside it the same as Markdown (default: %(default)s)",
+    )
+    parser.add_argument("--threads", type=int, default=2, help="of torch (default: %(default)s)")
+    parser.add_argument(
+        "--scaling",
+        type=Path,
+        metavar="FIG.png",
+        help="instead of the table, time and memory over sizes: a figure, and JSON beside it",
+    )
+    arguments = parser.parse_args(argv)
+
+    import torch
+
+    from benchmarks.table import as_json, as_markdown
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(arguments.threads)
+    try:
+        if arguments.scaling is not None:
+            from benchmarks.scaling import draw
+
+            draw(arguments.scaling, quick=arguments.quick)
+            return 0
+        rows = []
+        for name in arguments.only:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            script = import_module(f"benchmarks.{name}")
+            rows.extend(script.rows(arguments.reference, arguments.quick))
+        table = as_markdown(rows)
+        arguments.out.write_text(json.dumps(as_json(rows), indent=1) + "\n")
+        arguments.out.with_suffix(".md").write_text(table)
+    finally:
+        torch.set_num_threads(before)
+    print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

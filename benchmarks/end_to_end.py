@@ -1,0 +1,127 @@
+"""`actline detect` on a long video against its own parts, and loading against training."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.batches import TrainingBatches, loaded
+from actline.data.dense import ClipConfig, DenseClips, collate
+from actline.detection.dense import detect, windows
+from actline.detection.model import Model, prepare
+from actline.detection.windows import window_starts
+from actline.models.config import X3DConfig
+from actline.timeline import Activity
+from actline.train.checkpoint import ModelCard
+from actline.train.losses import detection_loss
+from actline.video.decode import ShortSide, probe, read_frames
+from actline.video.sampling import AtRate, sample_times
+from actline.video.transforms import to_clip
+from benchmarks.decoding import write_video
+from benchmarks.measure import Row
+
+SMALL = X3DConfig(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1), head_width=16)
+
+
+def rows(reference: Path | None, quick: bool) -> list[Row]:
+    """Detection end to end, and the loader beside the network."""
+    del reference
+    with tempfile.TemporaryDirectory() as folder:
+        height, seconds = (96, 6) if quick else (720, 600)
+        video = Path(folder) / "long.mp4"
+        write_video(video, height=height, seconds=seconds)
+        return [detection(video, quick=quick), loading(Path(folder), quick=quick)]
+
+
+def detection(video: Path, *, quick: bool) -> Row:
+    """The whole, against the slower of decoding alone and the network alone."""
+    card = ModelCard(
+        network=SMALL if quick else X3DConfig(),
+        classes=("a", "b"),
+        size=32 if quick else 160,
+        mean=(0.45, 0.45, 0.45),
+        std=(0.225, 0.225, 0.225),
+        rate=5.0,
+        window=16 if quick else 64,
+        overlap=4 if quick else 16,
+    )
+    torch.manual_seed(0)
+    model = prepare(card.network.build(2).eval(), card, device="cpu")
+    began = time.perf_counter()
+    timeline = detect(video, model)
+    total = time.perf_counter() - began
+    assert timeline.scores is not None, "detection per frame has scores"
+    assert len(timeline.scores.times) == round(5 * probe(video).duration)
+    decoding, network = alone(video, model)
+    slowest = max(decoding, network)
+    return Row(
+        "actline detect, end to end",
+        f"{probe(video).duration:.0f} s of {probe(video).height}p, 5 frames a second, "
+        f"{card.size} pixels",
+        total,
+        slowest,
+        f"its slowest part alone ({'decoding' if decoding > network else 'the network'})",
+        1 / 1.15,
+        note=f"decoding alone {decoding:.1f} s, the network alone {network:.1f} s",
+    )
+
+
+def alone(video: Path, model: Model) -> tuple[float, float]:
+    """Seconds of decoding without a network, and of the network without decoding."""
+    card = model.card
+    began = time.perf_counter()
+    times = sample_times(video, AtRate(5.0))
+    for _ in read_frames(video, times, size=ShortSide(card.size)):
+        pass
+    decoding = time.perf_counter() - began
+    # The network's windows are of the video's first frames, over and over.
+    first = list(read_frames(video, times[: card.window], size=ShortSide(card.size)))
+    _, frames = next(windows(iter(first), [0], card.window))
+    starts = window_starts(len(times), window=card.window, overlap=card.overlap)
+    began = time.perf_counter()
+    for _ in starts:
+        model.window_logits(model.transform()(to_clip(frames)))
+    return decoding, time.perf_counter() - began
+
+
+def loading(folder: Path, *, quick: bool) -> Row:
+    """Clips a second that two workers read, against what a training step takes."""
+    size, frames, count = (32, 8, 4) if quick else (160, 16, 8)
+    videos = []
+    for index in range(count):
+        write_video(folder / f"v{index}.mp4", height=96 if quick else 360, seconds=6)
+        activity = Activity("a", 1.0, 3.0, 1.0)
+        videos.append(AnnotatedVideo(f"v{index}", "training", 6.0, (activity,)))
+    clip = ClipConfig(frames=frames, rate=5, size=size, short_sides=(size + 16,))
+    clips = DenseClips(Annotations(("a",), tuple(videos)), folder, clip, seed=0)
+    batches = 3 if quick else 12
+    sampler = TrainingBatches(count, batch_size=2, seed=0, first=0, last=batches)
+    network = (SMALL if quick else X3DConfig()).build(1).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    loader = loaded(clips, sampler, collate, workers=2, pinned=False)
+    batch = next(loader)
+    began = time.perf_counter()
+    for following in loader:
+        batch = following
+    load = (time.perf_counter() - began) / (batches - 1)
+    times = []
+    for _ in range(2 if quick else 4):
+        began = time.perf_counter()
+        logits = network(batch.clip.contiguous(memory_format=torch.channels_last_3d))
+        loss = detection_loss(logits, batch.labels, batch.label_mask)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.perf_counter() - began)
+    step = sorted(times)[len(times) // 2]
+    return Row(
+        "loading a batch, two workers",
+        f"2 clips of {frames} x {size} x {size} pixels from {96 if quick else 360}p",
+        load,
+        step,
+        "one training step of the network",
+        1.0,
+        note="above 1, decoding never waits",
+    )

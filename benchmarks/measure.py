@@ -1,0 +1,131 @@
+"""Time and memory of two functions that do the same work, measured side by side."""
+
+import contextlib
+import ctypes
+import gc
+import os
+import pickle
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: times in seconds, memory in bytes.
+
+    Attributes:
+        what: the claim.
+        sizes: of the inputs.
+        ours, other: medians; `other` is None where nothing was compared.
+        other_name: whose code, or what form of it, the other is.
+        target: how many times faster than the other ours should be; None where there is no target.
+        ours_memory, other_memory: peaks beyond what was there before.
+        note: what a reader must know.
+    """
+
+    what: str
+    sizes: str
+    ours: float
+    other: float | None
+    other_name: str
+    target: float | None
+    ours_memory: int | None = None
+    other_memory: int | None = None
+    note: str = ""
+
+
+def alternate(
+    ours: Callable[[], object], other: Callable[[], object] | None, *, runs: int = 5
+) -> tuple[float, float | None]:
+    """Median seconds of ours and of the other, called in turn after a warm-up of each.
+
+    In turn, so that whatever else the machine does meets both: the ratio can then be trusted
+    where single times cannot.
+    """
+    functions = [ours] if other is None else [ours, other]
+    for function in functions:
+        function()
+    seconds: list[list[float]] = [[] for _ in functions]
+    for _ in range(runs):
+        for function, taken in zip(functions, seconds, strict=True):
+            began = time.perf_counter()
+            result = function()
+            taken.append(time.perf_counter() - began)
+            del result  # freed outside of the time of the next
+    medians = [median(taken) for taken in seconds]
+    return medians[0], None if other is None else medians[1]
+
+
+def peak_memory(function: Callable[[], object]) -> int:
+    """Peak resident bytes of one call beyond those before it, in a forked process of its own.
+
+    The function runs once in this process's copy, so it may close over anything, and what it
+    changes is lost. It runs on one thread: threads do not survive a fork.
+
+    Raises:
+        RuntimeError: the function failed there.
+    """
+    read_end, write_end = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads: see above
+        child = os.fork()
+    if child == 0:
+        os.close(read_end)
+        answer: int | str = "it ended early"
+        try:
+            answer = _peak_here(function)
+        except BaseException as error:
+            answer = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(write_end, pickle.dumps(answer))
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        received = pipe.read()
+    os.waitpid(child, 0)
+    answer = pickle.loads(received) if received else "it was killed"
+    if isinstance(answer, str):
+        raise RuntimeError(f"memory could not be measured: {answer}")
+    return answer
+
+
+def _peak_here(function: Callable[[], object]) -> int:
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        # What was freed before must not be handed out again, uncounted.
+        ctypes.CDLL(None).malloc_trim(0)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak restarts from here
+    before = _resident()
+    result = function()
+    after = _peak()
+    del result
+    return max(after - before, 0)
+
+
+def _resident() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return _peak()
+    return pages * resource.getpagesize()
+
+
+def _peak() -> int:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024

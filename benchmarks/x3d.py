@@ -1,0 +1,168 @@
+"""X3D-M per frame against the Coarse-Fine authors' Fine stream: inference and a training step."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from actline.models.folding import folded
+from actline.models.published import x3d_multigrid
+from actline.models.x3d import X3D, DepthwiseConv3d, SpatialConv3d, x3d_m
+from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.published import absent, load, repository, running
+
+REPOSITORY = "Coarse-Fine-Networks"
+AUTHORS = "the authors' Fine stream"
+CLASSES = 157
+
+
+def rows(reference: Path | None, quick: bool) -> list[Row]:
+    """Inference and training step."""
+    folder = repository(reference, REPOSITORY)
+    runs = 1 if quick else 5
+    with running():
+        return [
+            inference(folder, (1, 3, 3, 64, 64) if quick else (1, 3, 16, 224, 224), runs=runs),
+            training(folder, (2, 3, 4, 64, 64) if quick else (2, 3, 32, 160, 160), runs=runs),
+        ]
+
+
+def inference(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> Row:
+    """Logits of every frame, by the network as `actline.load_model` prepares it."""
+    theirs = None if folder is None else published(folder).eval()
+    plain = ours(theirs).eval()
+    prepared = folded(plain)
+    clip = torch.randn(sizes, generator=torch.Generator().manual_seed(0))
+
+    @torch.inference_mode()
+    def detect(network: nn.Module = prepared) -> Tensor:
+        return network(clip.contiguous(memory_format=torch.channels_last_3d))
+
+    agree(detect(), detect(plain))
+    other = None
+    if theirs is not None:
+        other = torch.inference_mode()(lambda: theirs([clip, None]))
+        agree(detect(), other())
+    ours_seconds, other_seconds = alternate(detect, other, runs=runs)
+    return Row(
+        what="X3D-M per frame: inference",
+        sizes=" x ".join(map(str, sizes)),
+        ours=ours_seconds,
+        other=other_seconds,
+        other_name=AUTHORS,
+        target=5.0,
+        ours_memory=peak_memory(detect),
+        other_memory=None if other is None else peak_memory(other),
+        note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
+    )
+
+
+def training(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> Row:
+    """Forward, loss, backward and a step of SGD."""
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(sizes, generator=generator)
+    labels = (torch.rand(sizes[0], CLASSES, sizes[2], generator=generator) < 0.1).float()
+    theirs = None if folder is None else published(folder)
+    network = ours(theirs)
+    check_gradients(network, clip)
+
+    def channels_last(network: nn.Module) -> Tensor:
+        return network(clip.contiguous(memory_format=torch.channels_last_3d))
+
+    step = training_step(network, channels_last, labels)
+    other = None
+    if theirs is not None:
+        other = training_step(theirs, lambda network: network([clip, None]), labels)
+    ours_seconds, other_seconds = alternate(step, other, runs=runs)
+    return Row(
+        what="X3D-M per frame: a training step",
+        sizes=" x ".join(map(str, sizes)),
+        ours=ours_seconds,
+        other=other_seconds,
+        other_name=AUTHORS,
+        target=2.0,
+        ours_memory=peak_memory(step),
+        other_memory=None if other is None else peak_memory(other),
+        note=absent(REPOSITORY) if other is None else "gradients as torch's own convolutions'",
+    )
+
+
+def training_step(
+    network: nn.Module, logits: Callable[[nn.Module], Tensor], labels: Tensor
+) -> Callable[[], None]:
+    """One step of SGD with momentum."""
+    optimizer = torch.optim.SGD(network.train().parameters(), lr=0.01, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(logits(network), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def check_gradients(network: X3D, clip: Tensor) -> None:
+    """Gradients are those of torch's own convolutions: compared in double precision.
+
+    Raises:
+        AssertionError: they differ.
+    """
+    small = clip[:, :, :4, :64, :64].double()
+    gradients: list[list[Tensor]] = []
+    for plain in (False, True):
+        copied = ours(None).double().train()
+        copied.load_state_dict(network.state_dict())
+        copied.head.dropout.p = 0.0
+        for module in copied.modules():
+            if plain and isinstance(module, SpatialConv3d | DepthwiseConv3d):
+                module.forward = partial(nn.Conv3d.forward, module)
+        copied(small.contiguous(memory_format=torch.channels_last_3d)).square().sum().backward()
+        gradients.append([p.grad for p in copied.parameters() if p.grad is not None])
+    for mine, expected in zip(*gradients, strict=True):
+        agree(mine, expected)
+
+
+def published(folder: Path) -> Any:
+    """The authors' network with drawn weights, in training mode."""
+    module = load(folder, "x3d_fine")
+    return drawn(
+        module.generate_model(x3d_version="M", n_classes=CLASSES, task="loc", base_bn_splits=1)
+    )
+
+
+def ours(theirs: nn.Module | None) -> X3D:
+    """Our network, in training mode; with the authors' weights where there are any."""
+    network = x3d_m(CLASSES, per_frame=True)
+    if theirs is None:
+        drawn(network)
+    else:
+        network, _ = x3d_multigrid.from_published(theirs.state_dict(), per_frame=True)
+    return network.to(memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
+
+
+@torch.no_grad()
+def drawn(network: nn.Module) -> nn.Module:
+    """The network with weights and statistics, drawn from a seed, that keep results in range."""
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in network.state_dict().items():
+        if "running_var" in name or (tensor.dim() == 1 and name.endswith("weight")):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        elif tensor.dim() == 1:
+            tensor.uniform_(-0.1, 0.1, generator=generator)
+        elif tensor.dim() > 1:
+            tensor.normal_(std=tensor[0].numel() ** -0.5, generator=generator)
+    return network
+
+
+def agree(mine: Tensor, expected: Tensor) -> None:
+    """Check that two results are the same to 1e-4 of the largest.
+
+    Raises:
+        AssertionError: they are not.
+    """
+    difference = (mine - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
+    assert difference < 1e-4, f"results differ by {difference:.1e} of the largest"
