@@ -4,6 +4,7 @@ Everything here needs packages of its own: `pip install "actline[runtime]"`.
 """
 
 import json
+import logging
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -39,6 +40,8 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
         )
     onnx = _module("onnx")
     _module("onnxscript")
+    # What the exporter looks for and does not need is no matter of the user's.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     # A length that is no round number, which the exporter would take for fixed.
     frames = 4 * getattr(card.network, "alpha", 1)
     clip = torch.zeros(1, 3, frames, card.size, card.size)
