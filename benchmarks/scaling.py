@@ -1,6 +1,7 @@
 """How time and memory grow with proposals, video length, videos and classes."""
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,11 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from actline.detection.dense import detect
 from actline.evaluate.proposals import average_recall
 from actline.evaluate.segments import detection_average_precision
 from actline.models.config import TCANetConfig
 from actline.models.suppression import SuppressionConfig, suppress
-from benchmarks import evaluation, suppression, tcanet
+from benchmarks import end_to_end, evaluation, suppression, tcanet
+from benchmarks.decoding import write_video
 from benchmarks.measure import alternate, peak_memory
 from benchmarks.table import machine
 
@@ -97,11 +100,19 @@ def curves(*, quick: bool) -> list[Curve]:
         data = evaluation.seeded(videos, detections=detections, classes=classes)
         return lambda: average_recall(*data)
 
+    model, folder = end_to_end.small_model(), tempfile.TemporaryDirectory()
+
+    def find(seconds: int) -> Callable[[], object]:
+        video = Path(folder.name) / f"{seconds}.mp4"
+        write_video(video, height=96, seconds=seconds)
+        return lambda: detect(video, model)
+
     many = "proposals"
     return [
         Curve("TCANet", many, steps(125, 4000), lambda n: refine(n, short)),
         Curve("Soft-NMS to 101", many, steps(125, 16_000), soft_nms),
         Curve("TCANet", "snippets of the video", steps(125, 4000), lambda n: refine(few, n)),
+        Curve("detect", "seconds of video", steps(20, 640), find),
         Curve("mAP", "videos", steps(125, 4000), lambda n: precision(n, classes)),
         Curve("AR@AN", "videos", steps(125, 4000), lambda n: recall(n, classes)),
         Curve("mAP", "classes", steps(25, 800), lambda n: precision(videos, n)),
