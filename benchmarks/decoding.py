@@ -171,3 +171,24 @@ def write_video(path: Path, *, height: int, seconds: int) -> None:
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+
+
+def repeat_video(source: Path, path: Path, *, times: int) -> None:
+    """The same video so many times over, without encoding it anew."""
+    with av.open(str(path), "w") as out:
+        shift = 0
+        stream = None
+        for _ in range(times):
+            with av.open(str(source)) as container:
+                given = container.streams.video[0]
+                if stream is None:
+                    stream = out.add_stream_from_template(given)
+                last = 0
+                for packet in container.demux(given):
+                    if packet.pts is None or packet.dts is None:
+                        continue
+                    last = max(last, packet.pts + (packet.duration or 0))
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    out.mux(packet)
+                shift += last

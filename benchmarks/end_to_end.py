@@ -19,7 +19,7 @@ from actline.train.losses import detection_loss
 from actline.video.decode import ShortSide, probe, read_frames
 from actline.video.sampling import AtRate, sample_times
 from actline.video.transforms import to_clip
-from benchmarks.decoding import write_video
+from benchmarks.decoding import repeat_video, write_video
 from benchmarks.measure import Row
 
 SMALL = X3DConfig(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1), head_width=16)
@@ -29,9 +29,10 @@ def rows(reference: Path | None, quick: bool) -> list[Row]:
     """Detection end to end, and the loader beside the network."""
     del reference
     with tempfile.TemporaryDirectory() as folder:
-        height, seconds = (96, 6) if quick else (720, 600)
-        video = Path(folder) / "long.mp4"
-        write_video(video, height=height, seconds=seconds)
+        height, seconds, times = (96, 3, 2) if quick else (720, 20, 30)
+        short, video = Path(folder) / "short.mp4", Path(folder) / "long.mp4"
+        write_video(short, height=height, seconds=seconds)
+        repeat_video(short, video, times=times)
         return [detection(video, quick=quick), loading(Path(folder), quick=quick)]
 
 
