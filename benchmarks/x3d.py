@@ -1,5 +1,7 @@
 """X3D-M per frame against the Coarse-Fine authors' Fine stream: inference and a training step."""
 
+import importlib.util
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,9 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from actline.detection.exported import RUNTIMES, ExportedNetwork, Runtime, export
+from actline.models.config import X3DConfig
 from actline.models.folding import folded
 from actline.models.published import x3d_multigrid
 from actline.models.x3d import X3D, DepthwiseConv3d, SpatialConv3d, x3d_m
+from actline.train.checkpoint import ModelCard
 from benchmarks.measure import Row, alternate, peak_memory
 from benchmarks.published import absent, load, repository, running
 
@@ -27,6 +32,7 @@ def rows(reference: Path | None, quick: bool) -> list[Row]:
     with running():
         return [
             inference(folder, (1, 3, 3, 64, 64) if quick else (1, 3, 16, 224, 224), runs=runs),
+            *by_runtime(folder, (1, 3, 3, 64, 64) if quick else (1, 3, 16, 224, 224), runs=runs),
             training(folder, (2, 3, 4, 64, 64) if quick else (2, 3, 32, 160, 160), runs=runs),
         ]
 
@@ -59,6 +65,50 @@ def inference(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> Row:
         other_memory=None if other is None else peak_memory(other),
         note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
     )
+
+
+def by_runtime(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> list[Row]:
+    """The same by the runtimes that are installed, from the file that `actline export` writes."""
+    installed: list[Runtime] = [
+        name for name in RUNTIMES if importlib.util.find_spec(name) is not None
+    ]
+    if not installed or importlib.util.find_spec("onnxscript") is None:
+        return []
+    theirs = None if folder is None else published(folder).eval()
+    plain = ours(theirs).eval()
+    card = ModelCard(
+        network=X3DConfig(),
+        classes=tuple(map(str, range(CLASSES))),
+        size=sizes[-1],
+        mean=(0.45, 0.45, 0.45),
+        std=(0.225, 0.225, 0.225),
+        rate=5.0,
+    )
+    clip = torch.randn(sizes, generator=torch.Generator().manual_seed(0))
+    other = None
+    if theirs is not None:
+        other = torch.inference_mode()(lambda: theirs([clip, None]))
+    found = []
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "x3d.onnx"
+        export(plain, card, path)
+        for name in installed:
+            network = ExportedNetwork(path, runtime=name)
+            with torch.inference_mode():
+                agree(network(clip), plain(clip))
+            ours_seconds, other_seconds = alternate(partial(network, clip), other, runs=runs)
+            found.append(
+                Row(
+                    what=f"X3D-M per frame: inference by {name}",
+                    sizes=" x ".join(map(str, sizes)),
+                    ours=ours_seconds,
+                    other=other_seconds,
+                    other_name=AUTHORS,
+                    target=9.0 if name == "openvino" else None,
+                    note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
+                )
+            )
+    return found
 
 
 def training(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> Row:

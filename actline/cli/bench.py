@@ -147,6 +147,7 @@ PRETRAININGS: Mapping[str, Sequence[Sequence[str]]] = {
     "classification": (CLASSIFICATION,),
     **{name: ((f"augmentation.augmentations=[{name}]",),) for name in AUGMENTATIONS},
     "all": (ALL,),
+    "single": ((*ALL, "augmentation.combination=single"),),
     # As in the published script, which goes on from a classifier.
     "continued": (CLASSIFICATION, ALL),
 }
@@ -157,6 +158,7 @@ TITLES = {
     "mixup": "SSDet, Volume MixUp alone",
     "cutmix": "SSDet, Volume CutMix alone",
     "all": "SSDet, all three",
+    "single": "SSDet, one of the three for each batch",
     "continued": "half classification, then half SSDet with all three",
 }
 
