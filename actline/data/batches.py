@@ -1,6 +1,7 @@
 """Batches of training items: in an order that follows from the seed, loaded by workers, padded."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -62,10 +63,30 @@ def batches_per_epoch(length: int, batch_size: int, processes: int) -> int:
     return max(1, length // processes // batch_size)
 
 
+class _Guarded(Dataset[Any]):
+    """A data set whose batches may be the error that one of their items raised.
+
+    Worker processes garble errors that are raised; one that is returned arrives whole.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, keys: list[Any]) -> list[Any] | ActlineError:
+        try:
+            return [self.dataset[key] for key in keys]
+        except ActlineError as error:
+            return error
+
+
+def _collated(collate: Callable[[list[Any]], Any], samples: list[Any] | ActlineError) -> Any:
+    return samples if isinstance(samples, ActlineError) else collate(samples)
+
+
 def loaded(
     dataset: Dataset[Any],
     sampler: Sampler[Any],
-    collate: Callable[[Any], BatchType | ActlineError],
+    collate: Callable[[Any], BatchType],
     *,
     workers: int,
     pinned: bool,
@@ -73,12 +94,12 @@ def loaded(
     """The sampler's batches, read by `workers` processes.
 
     Raises:
-        ActlineError: what `collate` returned in place of a batch.
+        ActlineError: an item of the data set did.
     """
     loader = DataLoader(
-        dataset,
+        _Guarded(dataset),
         batch_sampler=sampler,
-        collate_fn=collate,
+        collate_fn=partial(_collated, collate),
         num_workers=workers,
         pin_memory=pinned,
         # A generator of its own: the loader must not draw from the one that dropout draws from.

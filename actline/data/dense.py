@@ -14,7 +14,6 @@ from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.data.batches import derived_seed, pad_in_time
 from actline.data.decoded import read_decoded_clip
 from actline.data.features import FeatureOrigin, feature_count, feature_path, load_features
-from actline.errors import ActlineError
 from actline.video.decode import ShortSide, read_clip
 from actline.video.sampling import AtRate, EveryNth, Sampling, find_video, sample_times
 from actline.video.transforms import TrainTransform, to_clip
@@ -174,13 +173,6 @@ class DenseClips(Dataset[DenseSample]):
             fine_start,
         )
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> "list[DenseSample] | ActlineError":
-        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
-        try:
-            return [self[key] for key in keys]
-        except ActlineError as error:
-            return error
-
     def labels(
         self, video: AnnotatedVideo, times: NDArray[np.float64], following: float | None
     ) -> Tensor:
@@ -209,10 +201,8 @@ class DenseClips(Dataset[DenseSample]):
         return stages, first - begin
 
 
-def collate(samples: Sequence[DenseSample] | ActlineError) -> DenseBatch | ActlineError:
-    """Put samples together, padding with zeros where lengths differ; pass an error on."""
-    if isinstance(samples, ActlineError):
-        return samples
+def collate(samples: Sequence[DenseSample]) -> DenseBatch:
+    """Put samples together, padding with zeros where lengths differ."""
     clip, frame_mask = pad_in_time([sample.clip for sample in samples])
     labels, label_mask = pad_in_time([sample.labels for sample in samples])
     videos = tuple(sample.video for sample in samples)

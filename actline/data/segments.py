@@ -13,7 +13,7 @@ from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import pad_in_time
 from actline.data.feature_folder import FeatureFolder
 from actline.data.snippets import rescaled
-from actline.errors import ActlineError, AnnotationError
+from actline.errors import AnnotationError
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +56,11 @@ class RescaledVideos(Dataset[RescaledSample]):
         features = rescaled(snippets, self.length).features
         return RescaledSample(video.id, features, segments.clamp(0, 1))
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> "list[RescaledSample] | ActlineError":
-        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
-        try:
-            return [self[key] for key in keys]
-        except ActlineError as error:
-            return error
-
 
 def collate_rescaled(
-    samples: Sequence[RescaledSample] | ActlineError,
-) -> RescaledBatch | ActlineError:
-    """Stack features; pass an error on."""
-    if isinstance(samples, ActlineError):
-        return samples
+    samples: Sequence[RescaledSample],
+) -> RescaledBatch:
+    """Stack features."""
     return RescaledBatch(
         tuple(sample.video for sample in samples),
         torch.stack([sample.features for sample in samples]),
@@ -143,20 +134,11 @@ class ProposedVideos(Dataset[ProposalSample]):
             torch.from_numpy(best_matches(proposals, segments_of(video))).float(),
         )
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> "list[ProposalSample] | ActlineError":
-        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
-        try:
-            return [self[key] for key in keys]
-        except ActlineError as error:
-            return error
-
 
 def collate_proposals(
-    samples: Sequence[ProposalSample] | ActlineError,
-) -> ProposalBatch | ActlineError:
-    """Pad features with zeros and proposals with nothing; pass an error on."""
-    if isinstance(samples, ActlineError):
-        return samples
+    samples: Sequence[ProposalSample],
+) -> ProposalBatch:
+    """Pad features with zeros and proposals with nothing."""
     features, mask = pad_in_time([sample.features for sample in samples])
     proposals, valid = pad_in_time([sample.proposals.T for sample in samples])
     matched, _ = pad_in_time([sample.matched.T for sample in samples])

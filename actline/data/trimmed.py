@@ -14,7 +14,7 @@ from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import derived_seed
 from actline.data.decoded import read_decoded_clip
 from actline.data.dense import ClipConfig, folder_rate
-from actline.errors import ActlineError, AnnotationError, VideoError
+from actline.errors import AnnotationError, VideoError
 from actline.video.decode import ShortSide, read_clip
 from actline.video.sampling import find_video, sample_times
 from actline.video.transforms import TestTransform, TrainTransform, to_clip
@@ -107,13 +107,6 @@ class TrimmedClips(Dataset[TrimmedSample]):
             video.id, transform(to_clip(pixels), generator), self.labels[request.index]
         )
 
-    def __getitems__(self, keys: list[ClipRequest]) -> "list[TrimmedSample] | ActlineError":
-        """Samples of one batch; an error is returned, as worker processes garble raised ones."""
-        try:
-            return [self[key] for key in keys]
-        except ActlineError as error:
-            return error
-
     def central(self, index: int) -> Tensor:
         """The full clip in the middle of a video, centrally cropped: (3, T, H, W)."""
         video = self.annotations.videos[index]
@@ -165,10 +158,8 @@ class TrimmedClips(Dataset[TrimmedSample]):
         return frames[places]
 
 
-def collate_trimmed(samples: Sequence[TrimmedSample] | ActlineError) -> TrimmedBatch | ActlineError:
-    """Stack clips; pass an error on."""
-    if isinstance(samples, ActlineError):
-        return samples
+def collate_trimmed(samples: Sequence[TrimmedSample]) -> TrimmedBatch:
+    """Stack clips."""
     return TrimmedBatch(
         tuple(sample.video for sample in samples),
         torch.stack([sample.clip for sample in samples]),

@@ -1,6 +1,5 @@
 """What a recipe for per-frame detection trains: an X3D, SlowFast or Coarse-Fine on clips."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from actline.data.annotations import Annotations
-from actline.data.batches import TrainingBatches, loaded
+from actline.data.batches import loaded
 from actline.data.dense import DenseBatch, DenseClips, collate
 from actline.errors import CheckpointError
 from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
@@ -20,7 +19,7 @@ from actline.models.x3d import StageFeatures
 from actline.train.checkpoint import ModelCard, load_checkpoint, start_from, weights_hash
 from actline.train.losses import at_label_times, detection_loss
 from actline.train.recipe import Recipe
-from actline.train.yaml_form import to_mapping
+from actline.train.setup import batches_for, model_card
 
 
 class DenseJob:
@@ -48,14 +47,8 @@ class DenseJob:
         Raises:
             VideoError, FeatureError: while iterating, a video or its features cannot be used.
         """
-        sampler = TrainingBatches(
-            self.items,
-            batch_size=self.recipe.batch_size,
-            seed=self.recipe.seed,
-            first=first_step * self.recipe.accumulate,
-            last=last_step * self.recipe.accumulate,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
+        sampler = batches_for(
+            self.recipe, self.items, accelerator, first_step=first_step, last_step=last_step
         )
         pinned = accelerator.device.type == "cuda"
         return loaded(self.clips, sampler, collate, workers=self.recipe.data.workers, pinned=pinned)
@@ -94,18 +87,7 @@ def new_network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module, Mo
                 "make network.fine agree with it"
             ) from error
         network.fine.requires_grad_(False)
-    card = ModelCard(
-        network=recipe.network,
-        classes=classes,
-        size=recipe.clip.size,
-        mean=recipe.clip.mean,
-        std=recipe.clip.std,
-        rate=recipe.clip.rate,
-        stride=recipe.clip.stride,
-        window=recipe.window,
-        overlap=recipe.overlap,
-        recipe=json.dumps(to_mapping(recipe)),
-    )
+    card = model_card(recipe, classes)
     return network, card
 
 

@@ -1,6 +1,5 @@
 """What a recipe for pretraining trains: a network on trimmed clips, as they are or by SSDet."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +19,9 @@ from actline.pretrain.augmentation import augment
 from actline.pretrain.losses import soft_label_loss
 from actline.pretrain.multigrid import MultigridBatches, MultigridConfig, Schedule
 from actline.pretrain.volume_freeze import label_frames
-from actline.train.checkpoint import ModelCard, start_from
+from actline.train.checkpoint import start_from
 from actline.train.recipe import PretrainingRecipe
-from actline.train.yaml_form import to_mapping
+from actline.train.setup import model_card
 
 BACKGROUND = "background"  # the class that SSDet adds, before all others
 
@@ -49,18 +48,7 @@ class PretrainingJob:
         if recipe.init:
             start_from(network, recipe.init, classes=classes if recipe.init_head else ())
         self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.card = ModelCard(
-            network=recipe.network,
-            classes=classes,
-            size=recipe.clip.size,
-            mean=recipe.clip.mean,
-            std=recipe.clip.std,
-            rate=recipe.clip.rate,
-            stride=recipe.clip.stride,
-            window=recipe.window,
-            overlap=recipe.overlap,
-            recipe=json.dumps(to_mapping(recipe)),
-        )
+        self.card = model_card(recipe, classes)
 
     def schedule(self, processes: int) -> Schedule:
         """The shape of every step; without Multigrid always the full one."""

@@ -1,6 +1,5 @@
 """What a recipe for proposals trains: BMN on snippet features."""
 
-import json
 from collections.abc import Iterator
 from typing import overload
 
@@ -9,7 +8,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from actline.data.annotations import Annotations
-from actline.data.batches import TrainingBatches, loaded
+from actline.data.batches import loaded
 from actline.data.feature_folder import FeatureFolder
 from actline.data.segments import RescaledBatch, RescaledVideos, collate_rescaled, trainable
 from actline.errors import RecipeError
@@ -17,9 +16,9 @@ from actline.models.bmn import BMN
 from actline.models.config import BMNConfig, TCANetConfig
 from actline.models.tcanet import TCANet
 from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
-from actline.train.checkpoint import SegmentCard, start_from
+from actline.train.checkpoint import start_from
 from actline.train.recipe import ProposalRecipe
-from actline.train.yaml_form import to_mapping
+from actline.train.setup import batches_for, segment_card
 
 
 class ProposalJob:
@@ -42,13 +41,7 @@ class ProposalJob:
         self.network = built(recipe.network)
         if recipe.init:
             start_from(self.network, recipe.init)
-        self.card = SegmentCard(
-            network=recipe.network,
-            classes=annotations.classes,
-            origin=origin,
-            suppression=recipe.suppression,
-            recipe=json.dumps(to_mapping(recipe)),
-        )
+        self.card = segment_card(recipe, annotations.classes, origin)
         self.videos = RescaledVideos(chosen, self.features, length=recipe.network.temporal_scale)
         self.items = len(self.videos)
 
@@ -60,14 +53,8 @@ class ProposalJob:
         Raises:
             FeatureError: while iterating, a video's features cannot be used.
         """
-        sampler = TrainingBatches(
-            self.items,
-            batch_size=self.recipe.batch_size,
-            seed=self.recipe.seed,
-            first=first_step * self.recipe.accumulate,
-            last=last_step * self.recipe.accumulate,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
+        sampler = batches_for(
+            self.recipe, self.items, accelerator, first_step=first_step, last_step=last_step
         )
         workers = self.recipe.data.workers
         return loaded(self.videos, sampler, collate_rescaled, workers=workers, pinned=False)

@@ -1,6 +1,5 @@
 """What a recipe for refinement trains: TCANet on snippet features and proposals."""
 
-import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actline.data.annotations import Annotations
-from actline.data.batches import TrainingBatches, loaded
+from actline.data.batches import loaded
 from actline.data.feature_folder import FeatureFolder
 from actline.data.proposals import Proposals, proposals_of, read_proposals
 from actline.data.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
@@ -18,12 +17,12 @@ from actline.data.snippets import SnippetOrigin
 from actline.errors import CheckpointError, RecipeError
 from actline.models.bmn import BMN
 from actline.progress import progress
-from actline.train.checkpoint import SegmentCard, load_segment_checkpoint, start_from
+from actline.train.checkpoint import load_segment_checkpoint, start_from
 from actline.train.proposals import built, check_width
 from actline.train.propose import propose
 from actline.train.recipe import RefinementRecipe
+from actline.train.setup import batches_for, segment_card
 from actline.train.tcanet_losses import THRESHOLDS, refinement_loss
-from actline.train.yaml_form import to_mapping
 
 
 class RefinementJob:
@@ -59,13 +58,7 @@ class RefinementJob:
         self.network = built(recipe.network)
         if recipe.init:
             start_from(self.network, recipe.init)
-        self.card = SegmentCard(
-            network=recipe.network,
-            classes=annotations.classes,
-            origin=origin,
-            suppression=recipe.suppression,
-            recipe=json.dumps(to_mapping(recipe)),
-        )
+        self.card = segment_card(recipe, annotations.classes, origin)
         found = self.proposals(chosen, most=recipe.proposals_per_video)
         pairs = {video: as_pairs(proposals) for video, proposals in found.items()}
         self.videos = ProposedVideos(chosen, self.features, pairs)
@@ -100,14 +93,8 @@ class RefinementJob:
         Raises:
             FeatureError: while iterating, a video's features cannot be used.
         """
-        sampler = TrainingBatches(
-            self.items,
-            batch_size=self.recipe.batch_size,
-            seed=self.recipe.seed,
-            first=first_step * self.recipe.accumulate,
-            last=last_step * self.recipe.accumulate,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
+        sampler = batches_for(
+            self.recipe, self.items, accelerator, first_step=first_step, last_step=last_step
         )
         workers = self.recipe.data.workers
         return loaded(self.videos, sampler, collate_proposals, workers=workers, pinned=False)

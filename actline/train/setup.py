@@ -1,5 +1,6 @@
-"""What every run needs besides its network and data: devices, optimizer, averaged weights."""
+"""What every run needs besides network and data: devices, batches, card, optimizer, averages."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,18 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from actline.train.recipe import OptimizerConfig, Run
+from actline.data.batches import TrainingBatches
+from actline.data.snippets import SnippetOrigin
+from actline.train.checkpoint import ModelCard, SegmentCard
+from actline.train.recipe import (
+    OptimizerConfig,
+    PretrainingRecipe,
+    ProposalRecipe,
+    Recipe,
+    RefinementRecipe,
+    Run,
+)
+from actline.train.yaml_form import to_mapping
 
 
 def accelerator_for(recipe: Run, *, cpu: bool, unused_parameters: bool) -> Accelerator:
@@ -25,6 +37,52 @@ def accelerator_for(recipe: Run, *, cpu: bool, unused_parameters: bool) -> Accel
             # One process validates while the others wait.
             InitProcessGroupKwargs(timeout=timedelta(hours=12)),
         ],
+    )
+
+
+def batches_for(
+    recipe: Run, items: int, accelerator: Accelerator, *, first_step: int, last_step: int
+) -> TrainingBatches:
+    """This process's batches of `items`, of optimizer steps `first_step` to before `last_step`."""
+    return TrainingBatches(
+        items,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        first=first_step * recipe.accumulate,
+        last=last_step * recipe.accumulate,
+        process=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+
+
+def model_card(recipe: Recipe | PretrainingRecipe, classes: tuple[str, ...]) -> ModelCard:
+    """The card of a network on frames that is trained by this recipe."""
+    return ModelCard(
+        network=recipe.network,
+        classes=classes,
+        size=recipe.clip.size,
+        mean=recipe.clip.mean,
+        std=recipe.clip.std,
+        rate=recipe.clip.rate,
+        stride=recipe.clip.stride,
+        window=recipe.window,
+        overlap=recipe.overlap,
+        recipe=json.dumps(to_mapping(recipe)),
+    )
+
+
+def segment_card(
+    recipe: ProposalRecipe | RefinementRecipe,
+    classes: tuple[str, ...],
+    origin: SnippetOrigin | None,
+) -> SegmentCard:
+    """The card of a network on snippet features that is trained by this recipe."""
+    return SegmentCard(
+        network=recipe.network,
+        classes=classes,
+        origin=origin,
+        suppression=recipe.suppression,
+        recipe=json.dumps(to_mapping(recipe)),
     )
 
 
