@@ -2,15 +2,12 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-# Threads that spin while they wait take the time of whatever else the machine does, and then both
-# sides measure that. Read when torch is loaded, so it stands before any import of it.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from actline.process import prepare
 
 # A file of this folder each, with `rows(reference, quick)`.
 SCRIPTS = (
@@ -56,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="instead of the table, time and memory over sizes: a figure, and JSON beside it",
     )
     arguments = parser.parse_args(argv)
+    prepare()  # as the command line does
 
     import torch
 

@@ -1,11 +1,11 @@
 """The command `actline`: parses, runs one command, turns users' errors into one line."""
 
 import argparse
-import os
 import sys
 from importlib import import_module
 
 from actline.errors import ActlineError
+from actline.process import prepare
 
 # Name of the command and of its file in this folder, in the order of the work.
 COMMANDS = (
@@ -26,9 +26,7 @@ COMMANDS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 for an error, 130 when interrupted."""
-    # Threads that spin while they wait take time from decoding, and from whatever else runs. Read
-    # when torch is loaded, by the command that needs it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    prepare()
     parser = argparse.ArgumentParser(
         prog="actline",
         description="From an untrimmed video to a timeline of activities.",

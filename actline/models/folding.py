@@ -29,7 +29,7 @@ PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
 # The widened features of so many bytes are made at a time. It keeps them near the processor, and
 # well below the 32 MiB from which glibc takes memory from the system anew, page by page, at every
 # call: on X3D-M's first block that takes longer than its convolutions.
-WIDENED_BYTES = 12 * 2**20
+WIDENED_BYTES = 28 * 2**20
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -107,7 +107,7 @@ class FusedBottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = self.widened(x)
         if self.gate is not None:
-            inner = F.silu(inner.mul_(self.gate.scale(inner)), inplace=True)
+            inner = F.silu(inner.mul_(self.gate.scale_by(average(inner))), inplace=True)
         return self.narrow(inner, add=x if self.shortcut is None else self.shortcut(x))
 
     def widened(self, x: Tensor) -> Tensor:
@@ -168,6 +168,16 @@ class FusedConvolution(nn.Module):
         if self.activation == "relu":
             return result.relu_()
         return F.silu(result, inplace=True) if self.activation == "swish" else result
+
+
+def average(x: Tensor) -> Tensor:
+    """Every channel's mean, (B, C, 1, 1, 1), as a matrix product.
+
+    For features with channels last that is up to six times as quick on a CPU as `mean`.
+    """
+    B, C = x.shape[:2]
+    flat = x.permute(0, 2, 3, 4, 1).flatten(1, 3)  # (B, T H W, C)
+    return (flat.new_full((1, 1, flat.shape[1]), 1 / flat.shape[1]) @ flat).view(B, C, 1, 1, 1)
 
 
 def has_onednn() -> bool:

@@ -208,8 +208,14 @@ class SqueezeExcitation(nn.Module):
 
     def scale(self, x: Tensor) -> Tensor:
         """The gate itself, in [0, 1]: (B, C, 1, 1, 1)."""
-        average = x.mean(dim=(2, 3, 4), keepdim=True)
-        return self.excite(self.squeeze(average).relu()).sigmoid()
+        return self.scale_by(x.mean(dim=(2, 3, 4), keepdim=True))
+
+    def scale_by(self, average: Tensor) -> Tensor:
+        """The gate of features with this average: (B, C, 1, 1, 1) each."""
+        squeeze, excite = self.squeeze, self.excite
+        # Products of matrices: convolutions of one point take several times as long.
+        narrow = F.linear(average.flatten(1), squeeze.weight.flatten(1), squeeze.bias).relu()
+        return F.linear(narrow, excite.weight.flatten(1), excite.bias).sigmoid().view_as(average)
 
 
 class SpatialConv3d(nn.Conv3d):
@@ -220,7 +226,8 @@ class SpatialConv3d(nn.Conv3d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if not runs_on_cpu(input):
+        # Runtimes have convolutions of their own, and would reorder the images twice.
+        if not runs_on_cpu(input) or torch.compiler.is_exporting():
             return super().forward(input)
         frames = F.conv2d(
             input.transpose(1, 2).flatten(0, 1),  # (B T, C, H, W)
