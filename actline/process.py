@@ -12,7 +12,7 @@ _NEVER_TRIM = 2**31 - 1
 
 
 def prepare() -> None:
-    """Make this process, and those it starts, quick at work on CPUs; to be called before torch loads.
+    """Make this process quick at work on CPUs, and those it starts; called before torch loads.
 
     - Threads that wait for others sleep: spinning, they take time from decoding and from whatever
       else the machine does.

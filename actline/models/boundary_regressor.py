@@ -150,8 +150,8 @@ def on_samples(head: nn.Sequential, features: Tensor, places: Tensor) -> Tensor:
     at_once = max(1, AT_ONCE // len(places)) if few else max(1, places.shape[1])
     parts = []
     for part in places.split(at_once, dim=1):
-        hidden = summed_features(rows, part).relu_()
-        hidden = channels_last_convolution(second, hidden).relu_()
+        hidden = F.relu(summed_features(rows, part))
+        hidden = F.relu(channels_last_convolution(second, hidden))
         parts.append(full_convolution(matrix, hidden).unflatten(0, part.shape[:2]))
     hidden = torch.cat(parts, dim=1)
     if third.bias is not None:
@@ -184,8 +184,10 @@ def weighted_features(convolution: nn.Conv1d, features: Tensor) -> Tensor:
         return rows
     # The middle tap is of a sample in every output, and the parts of its two features add up to
     # 1, so that the bias counts once; the zeros at the ends take part in that.
-    middle = rows.new_tensor([0.0, 1.0, 0.0]).view(3, 1, 1)
-    return rows + middle * convolution.bias
+    middle = rows.new_tensor([0.0, 1.0, 0.0]).view(3, 1, 1) * convolution.bias
+    # Spread over the videos first: its gradient is then added up along one dimension at a time,
+    # which takes a fortieth of the time of two at once.
+    return rows + middle.expand(len(rows), 3, 1, -1)
 
 
 def summed_features(rows: Tensor, places: Tensor) -> Tensor:

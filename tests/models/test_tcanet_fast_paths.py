@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from actline.models import boundary_regressor
 from actline.models.boundary_regressor import (
@@ -11,7 +10,6 @@ from actline.models.boundary_regressor import (
     sample_features,
     segment_head,
 )
-from actline.models.lgte import window_attention, within
 
 
 def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -48,24 +46,3 @@ def test_proposals_refined_in_parts_are_the_same(monkeypatch):
     with torch.no_grad():
         torch.testing.assert_close(on_samples(head, features, places), whole)
         assert on_samples(head, features, places[:, :0]).shape == (2, 0, 3)
-
-
-@pytest.mark.parametrize("window", [1, 4, 5, 30])
-@pytest.mark.parametrize("padded", [False, True])
-def test_attention_to_a_window_is_attention_under_a_mask(window, padded):
-    length = 12
-    queries, keys, values = (seeded(2, 3, length, 4, seed=i).requires_grad_() for i in range(3))
-    seen = within(window, length, device=queries.device)
-    mask = None
-    if padded:
-        mask = torch.arange(length) < torch.tensor([[12], [7]])
-        seen = seen & (mask.view(2, 1, 1, length) | torch.eye(length, dtype=torch.bool))
-    ours = window_attention(queries, keys, values, window=window, mask=mask)
-    plain = F.scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
-    torch.testing.assert_close(ours, plain)
-    direction = seeded(*plain.shape, seed=3)
-    inputs = (queries, keys, values)
-    gradients = torch.autograd.grad((ours * direction).sum(), inputs)
-    expected = torch.autograd.grad((plain * direction).sum(), inputs)
-    for gradient, other in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(gradient, other)
