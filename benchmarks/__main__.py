@@ -3,13 +3,15 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from actline.process import prepare
+from benchmarks.measure import Row
 
-# A file of this folder each, with `rows(reference, quick)`.
+# A file of this folder each, with `rows(reference, quick)` …
 SCRIPTS = (
     "x3d",
     "coarse_fine",
@@ -22,6 +24,8 @@ SCRIPTS = (
     "augmentation",
     "start_up",
 )
+# … of which those that mean something on a GPU take the device as well.
+ON_GPU = ("x3d", "coarse_fine", "tcanet", "bmn", "augmentation")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folder of published code to compare with, one folder a GitHub repository: "
         "Coarse-Fine-Networks, Temporal-Context-Aggregation-Network-Pytorch, "
         "BMN-Boundary-Matching-Network, SSDet, ActivityNet",
+    )
+    parser.add_argument(
+        "--devices",
+        nargs="+",
+        choices=("cpu", "cuda"),
+        help="a table each (default: cpu, and cuda where there is a GPU)",
     )
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS, metavar="NAME")
     parser.add_argument(
@@ -57,8 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
+    from benchmarks.devices import found
     from benchmarks.table import as_json, as_markdown
 
+    devices = found() if arguments.devices is None else sorted(set(arguments.devices))
+    if not set(devices) <= set(found()):
+        print(f"{parser.prog}: --devices cuda: torch finds no GPU here", file=sys.stderr)
+        return 2
     before = torch.get_num_threads()
     torch.set_num_threads(arguments.threads)
     try:
@@ -67,11 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             draw(arguments.scaling, quick=arguments.quick)
             return 0
-        rows = []
-        for name in arguments.only:
-            print(f"{name} …", file=sys.stderr, flush=True)
-            script = import_module(f"benchmarks.{name}")
-            rows.extend(script.rows(arguments.reference, arguments.quick))
+        rows: list[Row] = []
+        for device in devices:
+            rows.extend(measured(arguments.only, device, arguments.reference, arguments.quick))
         table = as_markdown(rows)
         arguments.out.write_text(json.dumps(as_json(rows), indent=1) + "\n")
         arguments.out.with_suffix(".md").write_text(table)
@@ -79,6 +92,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(before)
     print(table)
     return 0
+
+
+def measured(
+    names: Sequence[str], device: str, reference: Path | None, quick: bool
+) -> Iterator[Row]:
+    """The rows of scripts on a device; on a GPU, of those that mean something there."""
+    import torch
+
+    from benchmarks.devices import full_float32
+
+    for name in names:
+        if device != "cpu" and name not in ON_GPU:
+            continue
+        print(f"{name} on {device} …", file=sys.stderr, flush=True)
+        script = import_module(f"benchmarks.{name}")
+        on = torch.device(device)
+        with full_float32(on):
+            rows = script.rows(reference, quick, *([on] if name in ON_GPU else []))
+        for row in rows:
+            # Targets are stated for two cores of a CPU.
+            yield row if device == "cpu" else replace(row, device=device, target=None)
 
 
 if __name__ == "__main__":

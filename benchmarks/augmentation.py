@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from actline.models.x3d import x3d_s
 from actline.pretrain.augmentation import VolumeAugmentation, augment
 from actline.pretrain.volume_freeze import LabelledClip, label_frames
+from benchmarks.apart import apart
 from benchmarks.measure import Row, alternate, peak_memory
 from benchmarks.published import absent, load, repository, running
 
@@ -18,59 +18,66 @@ REPOSITORY = "SSDet"
 CLASSES = 400
 
 
-def rows(reference: Path | None, quick: bool) -> list[Row]:
+def rows(reference: Path | None, quick: bool, device: torch.device) -> list[Row]:
     """All three augmentations on one batch, and what they add to a step."""
     folder = repository(reference, REPOSITORY)
-    shape = (2, 3, 8, 32, 32) if quick else (8, 3, 32, 160, 160)
-    torch.manual_seed(0)
-    clip = torch.randn(shape)
-    labels = torch.randint(1, CLASSES + 1, shape[:1])
-    with running():
-        return [
-            against_authors(folder, clip, labels),
-            against_step(clip, labels),
-        ]
+    sizes = (2, 3, 8, 32, 32) if quick else (8, 3, 32, 160, 160)
+    with running(device):
+        return [against_authors(folder, sizes, device), against_step(sizes, device)]
 
 
-def against_authors(folder: Path | None, clip: Tensor, labels: Tensor) -> Row:
+def against_authors(folder: Path | None, sizes: tuple[int, ...], device: torch.device) -> Row:
     """Volume Freeze, MixUp and CutMix, drawn at random as in training."""
     everything = VolumeAugmentation(probability=1.0)
-    batch = label_frames(clip, labels=labels)
+    batch = seeded(sizes, device)
     generator = torch.Generator().manual_seed(0)
 
     def ours() -> LabelledClip:
         return augment(batch, settings=everything, generator=generator)
 
-    other: Callable[[], Any] | None = None
     if folder is not None:
-        network = load(folder, "x3d").generate_model(
-            x3d_version="S", n_classes=CLASSES, n_input_channels=3, base_bn_splits=1, task="loc"
+        check(batch, published(folder).eval())
+    with apart(their_augmentations, folder, sizes, device) as other:
+        seconds, other_seconds = alternate(ours, other, device=device)
+        return Row(
+            what="SSDet's augmentations, all three",
+            sizes="x".join(map(str, sizes)),
+            ours=seconds,
+            other=other_seconds,
+            other_name="the authors' code",
+            target=3.0,
+            ours_memory=peak_memory(ours, device),
+            other_memory=None if other is None else peak_memory(other),
+            note=absent(REPOSITORY)
+            if other is None
+            else "pixels, labels and weights of the form for evaluation to 1e-5",
         )
-        network.AUG_SWITCH = torch.zeros(3)  # all three
-        per_frame = batch.labels[0]
 
-        def perform() -> Any:
-            return network.perform_aug(scratch, scratch_labels)
 
-        # Theirs writes into what it is given: its own copies, and fresh ones for the comparison.
-        scratch, scratch_labels = clip.clone(), per_frame.clone()
-        check(batch, network.eval())
-        network.train()
-        other = perform
-    seconds, other_seconds = alternate(ours, other)
-    return Row(
-        what="SSDet's augmentations, all three",
-        sizes="x".join(map(str, clip.shape)),
-        ours=seconds,
-        other=other_seconds,
-        other_name="the authors' code",
-        target=3.0,
-        ours_memory=peak_memory(ours),
-        other_memory=None if other is None else peak_memory(other),
-        note=absent(REPOSITORY)
-        if other is None
-        else "pixels, labels and weights of the form for evaluation to 1e-5",
+def their_augmentations(
+    folder: Path, sizes: tuple[int, ...], device: torch.device
+) -> Callable[[], Any]:
+    """The same by the authors' network, which writes into what it is given."""
+    batch = seeded(sizes, device)
+    network, per_frame = published(folder), batch.labels[0]
+    return lambda: network.perform_aug(batch.clip, per_frame)
+
+
+def published(folder: Path) -> Any:
+    """The authors' network, all three augmentations on, in training mode; they use no weights."""
+    network = load(folder, "x3d").generate_model(
+        x3d_version="S", n_classes=CLASSES, n_input_channels=3, base_bn_splits=1, task="loc"
     )
+    network.AUG_SWITCH = torch.zeros(3)
+    return network
+
+
+def seeded(sizes: tuple[int, ...], device: torch.device) -> LabelledClip:
+    """Clips with a class each; drawn on the CPU, so that every device sees the same."""
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(sizes, generator=generator)
+    labels = torch.randint(1, CLASSES + 1, sizes[:1], generator=generator)
+    return label_frames(clip.to(device), labels=labels)
 
 
 def check(batch: LabelledClip, network: Any) -> None:
@@ -83,11 +90,11 @@ def check(batch: LabelledClip, network: Any) -> None:
     torch.testing.assert_close(ours.support, expected[3], check_dtype=False)
 
 
-def against_step(clip: Tensor, labels: Tensor) -> Row:
+def against_step(sizes: tuple[int, ...], device: torch.device) -> Row:
     """The published probabilities beside an X3D-S training step on the same batch."""
-    network = x3d_s(CLASSES + 1, per_frame=True).train()
+    network = x3d_s(CLASSES + 1, per_frame=True).train().to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    batch = label_frames(clip, labels=labels)
+    batch = seeded(sizes, device)
     generator = torch.Generator().manual_seed(0)
 
     def ours() -> LabelledClip:
@@ -95,16 +102,16 @@ def against_step(clip: Tensor, labels: Tensor) -> Row:
 
     def step() -> None:
         optimizer.zero_grad()
-        logits = network(clip)
+        logits = network(batch.clip)
         F.cross_entropy(logits, batch.labels[0]).backward()
         optimizer.step()
 
     # A step takes half a minute on two cores: one is enough for a ratio in the hundreds.
-    seconds, _ = alternate(ours, None)
-    other_seconds, _ = alternate(step, None, runs=1)
+    seconds, _ = alternate(ours, None, device=device)
+    other_seconds, _ = alternate(step, None, runs=1, device=device)
     return Row(
         what="SSDet's augmentations within a training step",
-        sizes="x".join(map(str, clip.shape)),
+        sizes="x".join(map(str, sizes)),
         ours=seconds,
         other=other_seconds,
         other_name="an X3D-S step without them",

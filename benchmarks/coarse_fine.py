@@ -1,7 +1,8 @@
 """Coarse-Fine Networks against their authors' code: the Coarse stream with its fusion."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from actline.models.folding import folded
 from actline.models.fusion import FineFeatures
 from actline.models.published import coarse_fine
 from actline.models.x3d import StageFeatures
+from benchmarks.apart import apart
 from benchmarks.measure import Row, alternate, peak_memory
 from benchmarks.published import absent, load, repository, running
 from benchmarks.x3d import agree, drawn
@@ -22,27 +24,36 @@ CELLS = 7  # the Fine features' height and width; published code asks for clips 
 WIDTHS = {"layer1": 24, "layer2": 48, "layer3": 96, "layer4": 192, "conv5": 432}
 
 
-def rows(reference: Path | None, quick: bool) -> list[Row]:
+class Sizes(NamedTuple):
+    """Frames of the clip, and positions of the stored Fine features."""
+
+    frames: int
+    positions: int
+
+
+class Stored(NamedTuple):
+    """Seeded inputs: a clip (1, 3, T, H, W), Fine features by layer and their mask (1, N)."""
+
+    clip: Tensor
+    fine: dict[str, Tensor]
+    mask: Tensor
+
+
+def rows(reference: Path | None, quick: bool, device: torch.device) -> list[Row]:
     """The Coarse stream on stored Fine features."""
     folder = repository(reference, REPOSITORY)
-    frames, positions = (8, 12) if quick else (64, 64)
-    with running():
-        return [coarse_stream(folder, frames, positions, runs=1 if quick else 5)]
+    sizes = Sizes(8, 12) if quick else Sizes(64, 64)
+    with running(device):
+        return [coarse_stream(folder, sizes, device, runs=1 if quick else 5)]
 
 
-def coarse_stream(folder: Path | None, frames: int, positions: int, *, runs: int) -> Row:
+def coarse_stream(folder: Path | None, sizes: Sizes, device: torch.device, *, runs: int) -> Row:
     """A clip with stored Fine features: logits of every frame."""
-    theirs = None if folder is None else published(folder)
-    plain = ours(theirs)
+    plain = ours(None if folder is None else published(folder), device)
     prepared = folded(plain)
-    generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(1, 3, frames, 224, 224, generator=generator)
-    fine = {
-        name: torch.randn(1, width, positions, CELLS, CELLS, generator=generator).abs()
-        for name, width in WIDTHS.items()
-    }
-    mask = torch.ones(1, positions)
-    features = FineFeatures(StageFeatures(*fine.values()), mask, torch.zeros(1))
+    clip, fine, mask = seeded(sizes, device)
+    start = torch.zeros(1, device=device)
+    features = FineFeatures(StageFeatures(*fine.values()), mask, start)
 
     @torch.inference_mode()
     def detect(network: nn.Module = prepared) -> Tensor:
@@ -50,23 +61,44 @@ def coarse_stream(folder: Path | None, frames: int, positions: int, *, runs: int
         return network(batch, features).logits
 
     agree(detect(), detect(plain))
-    other = None
-    if theirs is not None:
-        # The clip's start, its frames, the Fine positions and the step between clips.
-        place = torch.tensor([[0.0, frames, positions, 1.0]])
-        other = torch.inference_mode()(lambda: theirs([clip, fine, mask, 0, place]))
-        agree(detect(), other())
-    ours_seconds, other_seconds = alternate(detect, other, runs=runs)
-    return Row(
-        what="Coarse stream with Multi-stage Fusion: one clip",
-        sizes=f"1 x {frames} x 224 x 224, {positions} Fine positions",
-        ours=ours_seconds,
-        other=other_seconds,
-        other_name=AUTHORS,
-        target=6.0,
-        ours_memory=peak_memory(detect),
-        other_memory=None if other is None else peak_memory(other),
-        note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
+    if folder is not None:
+        agree(detect(), their_inference(folder, sizes, device)())
+    with apart(their_inference, folder, sizes, device) as other:
+        ours_seconds, other_seconds = alternate(detect, other, runs=runs, device=device)
+        return Row(
+            what="Coarse stream with Multi-stage Fusion: one clip",
+            sizes=f"1 x {sizes.frames} x 224 x 224, {sizes.positions} Fine positions",
+            ours=ours_seconds,
+            other=other_seconds,
+            other_name=AUTHORS,
+            target=6.0,
+            ours_memory=peak_memory(detect, device),
+            other_memory=None if other is None else peak_memory(other),
+            note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
+        )
+
+
+def their_inference(folder: Path, sizes: Sizes, device: torch.device) -> Callable[[], Tensor]:
+    """The same by the authors' network."""
+    network = published(folder).to(device)
+    clip, fine, mask = seeded(sizes, device)
+    # The clip's start, its frames, the Fine positions and the step between clips.
+    place = torch.tensor([[0.0, sizes.frames, sizes.positions, 1.0]], device=device)
+    return torch.inference_mode()(lambda: network([clip, fine, mask, 0, place]))
+
+
+def seeded(sizes: Sizes, device: torch.device) -> Stored:
+    """A clip and its Fine features; drawn on the CPU, so that every device sees the same."""
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(1, 3, sizes.frames, 224, 224, generator=generator)
+    fine = {
+        name: torch.randn(1, width, sizes.positions, CELLS, CELLS, generator=generator).abs()
+        for name, width in WIDTHS.items()
+    }
+    return Stored(
+        clip.to(device),
+        {name: features.to(device) for name, features in fine.items()},
+        torch.ones(1, sizes.positions, device=device),
     )
 
 
@@ -86,10 +118,11 @@ def published(folder: Path) -> Any:
     return drawn(network).eval()
 
 
-def ours(theirs: nn.Module | None) -> CoarseFine:
+def ours(theirs: nn.Module | None, device: torch.device) -> CoarseFine:
     """Our network; with the authors' weights where there are any."""
     if theirs is not None:
         network, _ = coarse_fine.from_published(theirs.state_dict())
     else:
         network = CoarseFineConfig(fine_stream=False).build(157)
-    return network.to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+    network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network.eval()

@@ -11,8 +11,15 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.apart import Apart
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Row:
         target: how many times faster than the other ours should be; None where there is no target.
         ours_memory, other_memory: peaks beyond what was there before.
         note: what a reader must know.
+        device: what both were measured on, "cpu" or "cuda".
     """
 
     what: str
@@ -38,39 +46,76 @@ class Row:
     ours_memory: int | None = None
     other_memory: int | None = None
     note: str = ""
+    device: str = "cpu"
 
 
 def alternate(
-    ours: Callable[[], object], other: Callable[[], object] | None, *, runs: int = 5
+    ours: Callable[[], object],
+    other: Callable[[], object] | Apart | None,
+    *,
+    runs: int = 5,
+    device: "torch.device | None" = None,
 ) -> tuple[float, float | None]:
     """Median seconds of ours and of the other, called in turn after a warm-up of each.
 
     In turn, so that whatever else the machine does meets both: the ratio can then be trusted
     where single times cannot.
+
+    Args:
+        other: in this process or in one of its own; None where nothing is compared.
+        device: where both compute; None is the CPU.
     """
-    functions = [ours] if other is None else [ours, other]
-    for function in functions:
-        function()
-    seconds: list[list[float]] = [[] for _ in functions]
+    calls: list[Callable[[], float]] = [partial(seconds, ours, device)]
+    if isinstance(other, Apart):
+        calls.append(other.seconds)
+    elif other is not None:
+        calls.append(partial(seconds, other, device))
+    for call in calls:
+        call()
+    taken: list[list[float]] = [[] for _ in calls]
     for _ in range(runs):
-        for function, taken in zip(functions, seconds, strict=True):
-            began = time.perf_counter()
-            result = function()
-            taken.append(time.perf_counter() - began)
-            del result  # freed outside of the time of the next
-    medians = [median(taken) for taken in seconds]
+        for call, times in zip(calls, taken, strict=True):
+            times.append(call())
+    medians = [median(times) for times in taken]
     return medians[0], None if other is None else medians[1]
 
 
-def peak_memory(function: Callable[[], object]) -> int:
-    """Peak resident bytes of one call beyond those before it, in a forked process of its own.
+def seconds(function: Callable[[], object], device: "torch.device | None" = None) -> float:
+    """What one call takes, until a GPU has done all that it was told to."""
+    finish(device)
+    began = time.perf_counter()
+    result = function()
+    finish(device)
+    taken = time.perf_counter() - began
+    del result  # freed outside of the time of the next
+    return taken
 
-    The function runs once in this process's copy, so it may close over anything, and what it
-    changes is lost. It runs on one thread: threads do not survive a fork.
+
+def finish(device: "torch.device | None") -> None:
+    """Wait for a GPU, which computes while Python goes on; a CPU is done when a call is."""
+    if device is not None and device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(
+    function: Callable[[], object] | Apart, device: "torch.device | None" = None
+) -> int:
+    """Bytes that one call needs at most, beyond those before it.
+
+    On a CPU they are resident ones, of a forked process of its own: the function runs once in
+    this process's copy, so it may close over anything, and what it changes is lost. It runs on
+    one thread: threads do not survive a fork. On a GPU, which does not survive one either, they
+    are those of tensors there, and the function runs here.
 
     Raises:
-        RuntimeError: the function failed there.
+        RuntimeError: the function failed in a process of its own.
     """
+    if isinstance(function, Apart):
+        return function.peak_memory()
+    if device is not None and device.type == "cuda":
+        return _peak_on_gpu(function, device)
     read_end, write_end = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads: see above
@@ -93,6 +138,20 @@ def peak_memory(function: Callable[[], object]) -> int:
     if isinstance(answer, str):
         raise RuntimeError(f"memory could not be measured: {answer}")
     return answer
+
+
+def _peak_on_gpu(function: Callable[[], object], device: "torch.device") -> int:
+    import torch
+
+    gc.collect()
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    result = function()
+    torch.cuda.synchronize(device)
+    peak = torch.cuda.max_memory_allocated(device)
+    del result
+    return peak - before
 
 
 def _peak_here(function: Callable[[], object]) -> int:

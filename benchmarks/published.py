@@ -17,6 +17,8 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from benchmarks.devices import CPU
+
 NOT_COMPARED = "nothing compared: "
 
 
@@ -41,10 +43,11 @@ def has_pandas() -> bool:
 
 
 @contextmanager
-def running() -> Iterator[None]:
-    """Let code written for a GPU and for an old NumPy run on a CPU with a new one."""
+def running(device: torch.device = CPU) -> Iterator[None]:
+    """Let code written for a GPU and for an old NumPy run with a new one, on a CPU as well."""
     with ExitStack() as stack:
-        stack.enter_context(patch.object(torch.Tensor, "cuda", _on_the_cpu))
+        if device.type == "cpu":
+            stack.enter_context(patch.object(torch.Tensor, "cuda", _on_the_cpu))
         for name, kind in (("float", float), ("int", int)):  # NumPy 1.24 took these names away
             stack.enter_context(patch.object(np, name, kind, create=True))
         stack.enter_context(warnings.catch_warnings())

@@ -16,6 +16,7 @@ from actline.models.config import TCANetConfig
 from actline.models.suppression import SuppressionConfig, suppress
 from benchmarks import end_to_end, evaluation, suppression, tcanet
 from benchmarks.decoding import write_video
+from benchmarks.devices import CPU
 from benchmarks.measure import alternate, peak_memory
 from benchmarks.table import machine
 
@@ -83,7 +84,7 @@ def curves(*, quick: bool) -> list[Curve]:
 
     def refine(proposals: int, snippets: int) -> Callable[[], object]:
         sizes = tcanet.Sizes(1, proposals, snippets, channels)
-        batch = tcanet.seeded(sizes)
+        batch = tcanet.seeded(sizes, CPU)
         torch.manual_seed(0)
         network = TCANetConfig(channels=channels).build().eval()
         return torch.inference_mode()(lambda: network(batch.features, batch.proposals))

@@ -16,6 +16,7 @@ from actline.models.published import tcanet
 from actline.models.published.naming import rename
 from actline.models.tcanet import TCANet
 from actline.train.tcanet_losses import refinement_loss
+from benchmarks.apart import apart
 from benchmarks.measure import Row, alternate, peak_memory
 from benchmarks.published import absent, load, repository, running
 
@@ -47,32 +48,31 @@ class Batch(NamedTuple):
     targets: Tensor
 
 
-def rows(reference: Path | None, quick: bool) -> list[Row]:
+def rows(reference: Path | None, quick: bool, device: torch.device) -> list[Row]:
     """Inference and training step."""
     folder = repository(reference, REPOSITORY)
     runs = 1 if quick else 5
     one = Sizes(1, 12, 40, 64) if quick else Sizes(1, 1000, 1000, 2304)
     step = Sizes(2, 6, 40, 64) if quick else Sizes(4, 64, 1000, 2304)
-    with running():
-        return [inference(folder, one, runs=runs), training(folder, step, runs=runs)]
+    with running(device):
+        return [
+            inference(folder, one, device, runs=runs),
+            training(folder, step, device, runs=runs),
+        ]
 
 
-def inference(folder: Path | None, sizes: Sizes, *, runs: int) -> Row:
+def inference(folder: Path | None, sizes: Sizes, device: torch.device, *, runs: int) -> Row:
     """Encode one video and refine its proposals."""
-    batch = seeded(sizes)
-    ours, theirs = networks(folder, sizes)
-    ours.eval()
+    batch = seeded(sizes, device)
+    ours = network_for(None if folder is None else published(folder, sizes), sizes)
+    ours.eval().to(device)
 
     def refine() -> tuple[Refinement, ...]:
         with torch.inference_mode():
             return ours(batch.features, batch.proposals)
 
-    other: Callable[[], Any] | None = None
-    if theirs is not None:
-        theirs.eval()
-        theirs.mode = "inference"
-        other = torch.inference_mode()(lambda: theirs(published_input(batch, sizes)))
-        expected = other()
+    if folder is not None:
+        expected = their_inference(folder, sizes, device)()
         for number, stage in enumerate(refine(), start=1):
             segments = expected[f"proposals{number}"].view_as(stage.refined)
             torch.testing.assert_close(
@@ -80,29 +80,40 @@ def inference(folder: Path | None, sizes: Sizes, *, runs: int) -> Row:
             )
             overlaps = expected[f"iou{number}"].view_as(stage.iou)
             torch.testing.assert_close(stage.iou, overlaps, rtol=1e-4, atol=1e-4)
-    ours_seconds, other_seconds = alternate(refine, other, runs=runs)
-    return Row(
-        what="TCANet: refining one video's proposals",
-        sizes=str(sizes),
-        ours=ours_seconds,
-        other=other_seconds,
-        other_name=AUTHORS,
-        target=6.0,
-        ours_memory=peak_memory(refine),
-        other_memory=None if other is None else peak_memory(other),
-        note=absent(REPOSITORY)
-        if other is None
-        else "segments to 1e-5 of the video, overlaps to 1e-4",
-    )
+    with apart(their_inference, folder, sizes, device) as other:
+        ours_seconds, other_seconds = alternate(refine, other, runs=runs, device=device)
+        return Row(
+            what="TCANet: refining one video's proposals",
+            sizes=str(sizes),
+            ours=ours_seconds,
+            other=other_seconds,
+            other_name=AUTHORS,
+            target=6.0,
+            ours_memory=peak_memory(refine, device),
+            other_memory=None if other is None else peak_memory(other),
+            note=absent(REPOSITORY)
+            if other is None
+            else "segments to 1e-5 of the video, overlaps to 1e-4",
+        )
 
 
-def training(folder: Path | None, sizes: Sizes, *, runs: int) -> Row:
+def their_inference(
+    folder: Path, sizes: Sizes, device: torch.device
+) -> Callable[[], dict[str, Tensor]]:
+    """The same by the authors' network."""
+    batch = seeded(sizes, device)
+    network = published(folder, sizes).eval().to(device)
+    network.mode = "inference"
+    return torch.inference_mode()(lambda: network(published_input(batch, sizes)))
+
+
+def training(folder: Path | None, sizes: Sizes, device: torch.device, *, runs: int) -> Row:
     """Forward, losses, backward and AdamW."""
-    batch = seeded(sizes)
-    ours, theirs = networks(folder, sizes)
+    batch = seeded(sizes, device)
+    theirs = None if folder is None else published(folder, sizes)
+    ours = network_for(theirs, sizes).to(device)
     if theirs is not None:
-        theirs.mode = "training"
-        check_gradients(ours, theirs, batch, sizes)
+        check_gradients(ours, theirs.to(device), batch, sizes)
     optimizer = torch.optim.AdamW(ours.parameters(), lr=4e-4)
     ours.train()
 
@@ -111,36 +122,44 @@ def training(folder: Path | None, sizes: Sizes, *, runs: int) -> Row:
         refinement_loss(ours(batch.features, batch.proposals), batch.targets).total.backward()
         optimizer.step()
 
-    other: Callable[[], None] | None = None
-    if theirs is not None:
-        trained = [p for p in theirs.parameters() if p.requires_grad]
-        their_optimizer = torch.optim.AdamW(trained, lr=4e-4)
-        theirs.train()
-
-        def their_step() -> None:
-            their_optimizer.zero_grad()
-            theirs(published_input(batch, sizes))["total_loss"].backward()
-            their_optimizer.step()
-
-        other = their_step
-    ours_seconds, other_seconds = alternate(step, other, runs=runs)
-    return Row(
-        what="TCANet: a training step",
-        sizes=str(sizes),
-        ours=ours_seconds,
-        other=other_seconds,
-        other_name=AUTHORS,
-        target=8.0,
-        ours_memory=peak_memory(step),
-        other_memory=None if other is None else peak_memory(other),
-        note=absent(REPOSITORY)
-        if other is None
-        else "loss and all gradients to 1e-4; a quarter of the memory is the target",
-    )
+    note = "loss and all gradients to 1e-4"
+    if device.type == "cpu":
+        note += "; a quarter of the memory is the target"
+    with apart(their_training, folder, sizes, device) as other:
+        ours_seconds, other_seconds = alternate(step, other, runs=runs, device=device)
+        return Row(
+            what="TCANet: a training step",
+            sizes=str(sizes),
+            ours=ours_seconds,
+            other=other_seconds,
+            other_name=AUTHORS,
+            target=8.0,
+            ours_memory=peak_memory(step, device),
+            other_memory=None if other is None else peak_memory(other),
+            note=absent(REPOSITORY) if other is None else note,
+        )
 
 
-def seeded(sizes: Sizes) -> Batch:
-    """Proposals all over the video, each with a target that it overlaps more or less."""
+def their_training(folder: Path, sizes: Sizes, device: torch.device) -> Callable[[], None]:
+    """The same step of the authors' network."""
+    batch = seeded(sizes, device)
+    network = published(folder, sizes).train().to(device)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=4e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        network(published_input(batch, sizes))["total_loss"].backward()
+        optimizer.step()
+
+    return step
+
+
+def seeded(sizes: Sizes, device: torch.device) -> Batch:
+    """Proposals all over the video, each with a target that it overlaps more or less.
+
+    They are drawn on the CPU, so that every device sees the same.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -153,16 +172,14 @@ def seeded(sizes: Sizes) -> Batch:
     proposals = torch.stack((start, start + width), dim=2)
     moved = torch.stack((start + uniform(-0.3, 0.3) * width, start + uniform(0.7, 1.3) * width), 2)
     features = torch.randn(sizes.videos, sizes.channels, sizes.snippets, generator=generator)
-    return Batch(features, proposals, moved.clamp(min=0))
+    return Batch(features.to(device), proposals.to(device), moved.clamp(min=0).to(device))
 
 
-def networks(folder: Path | None, sizes: Sizes) -> tuple[TCANet, Any]:
-    """Ours, and theirs with the same weights where there is a folder."""
+def published(folder: Path, sizes: Sizes) -> Any:
+    """The authors' network with drawn weights, in training mode."""
     torch.manual_seed(0)
     config = TCANetConfig(channels=sizes.channels)
-    if folder is None:
-        return config.build(), None
-    theirs = load(folder, "tcanet").TCANet(
+    return load(folder, "tcanet").TCANet(
         "training",
         {
             "feat_dim": sizes.channels,
@@ -176,15 +193,23 @@ def networks(folder: Path | None, sizes: Sizes) -> tuple[TCANet, Any]:
             "temporal_interval": config.snippet_interval,
         },
     )
-    ours, _ = tcanet.from_published(theirs.state_dict())
-    return ours, theirs
+
+
+def network_for(theirs: nn.Module | None, sizes: Sizes) -> TCANet:
+    """Ours; with the authors' weights where there are any."""
+    if theirs is None:
+        torch.manual_seed(0)
+        return TCANetConfig(channels=sizes.channels).build()
+    network, _ = tcanet.from_published(theirs.state_dict())
+    return network
 
 
 def published_input(batch: Batch, sizes: Sizes) -> tuple[Tensor | None, ...]:
     """What their `forward` takes; it writes into the proposals, so these are copied."""
     numbered = batch.proposals.new_zeros(sizes.videos, sizes.proposals, 3)
     numbered[..., :2] = batch.proposals
-    duration = torch.full((sizes.videos,), sizes.snippets * INTERVAL)
+    device = batch.features.device
+    duration = torch.full((sizes.videos,), sizes.snippets * INTERVAL, device=device)
     return batch.features, duration, numbered, batch.targets, None
 
 

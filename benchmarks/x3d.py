@@ -17,6 +17,7 @@ from actline.models.folding import folded
 from actline.models.published import x3d_multigrid
 from actline.models.x3d import X3D, DepthwiseConv3d, SpatialConv3d, x3d_m
 from actline.train.checkpoint import ModelCard
+from benchmarks.apart import apart
 from benchmarks.measure import Row, alternate, peak_memory
 from benchmarks.published import absent, load, repository, running
 
@@ -25,57 +26,69 @@ AUTHORS = "the authors' Fine stream"
 CLASSES = 157
 
 
-def rows(reference: Path | None, quick: bool) -> list[Row]:
-    """Inference and training step."""
+def rows(reference: Path | None, quick: bool, device: torch.device) -> list[Row]:
+    """Inference, by runtimes as well where they run, and training step."""
     folder = repository(reference, REPOSITORY)
     runs = 1 if quick else 5
-    with running():
+    clip = (1, 3, 3, 64, 64) if quick else (1, 3, 16, 224, 224)
+    batch = (2, 3, 4, 64, 64) if quick else (2, 3, 32, 160, 160)
+    with running(device):
         return [
-            inference(folder, (1, 3, 3, 64, 64) if quick else (1, 3, 16, 224, 224), runs=runs),
-            *by_runtime(folder, (1, 3, 3, 64, 64) if quick else (1, 3, 16, 224, 224), runs=runs),
-            training(folder, (2, 3, 4, 64, 64) if quick else (2, 3, 32, 160, 160), runs=runs),
+            inference(folder, clip, device, runs=runs),
+            *(by_runtime(folder, clip, device, runs=runs) if device.type == "cpu" else []),
+            training(folder, batch, device, runs=runs),
         ]
 
 
-def inference(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> Row:
+def inference(
+    folder: Path | None, sizes: tuple[int, ...], device: torch.device, *, runs: int
+) -> Row:
     """Logits of every frame, by the network as `actline.load_model` prepares it."""
-    theirs = None if folder is None else published(folder).eval()
-    plain = ours(theirs).eval()
+    plain = ours(None if folder is None else published(folder), device).eval()
     prepared = folded(plain)
-    clip = torch.randn(sizes, generator=torch.Generator().manual_seed(0))
+    clip = seeded(sizes, device)
 
     @torch.inference_mode()
     def detect(network: nn.Module = prepared) -> Tensor:
         return network(clip.contiguous(memory_format=torch.channels_last_3d))
 
     agree(detect(), detect(plain))
-    other = None
-    if theirs is not None:
-        other = torch.inference_mode()(lambda: theirs([clip, None]))
-        agree(detect(), other())
-    ours_seconds, other_seconds = alternate(detect, other, runs=runs)
-    return Row(
-        what="X3D-M per frame: inference",
-        sizes=" x ".join(map(str, sizes)),
-        ours=ours_seconds,
-        other=other_seconds,
-        other_name=AUTHORS,
-        target=5.0,
-        ours_memory=peak_memory(detect),
-        other_memory=None if other is None else peak_memory(other),
-        note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
-    )
+    if folder is not None:
+        agree(detect(), their_inference(folder, sizes, device)())
+    with apart(their_inference, folder, sizes, device) as other:
+        ours_seconds, other_seconds = alternate(detect, other, runs=runs, device=device)
+        return Row(
+            what="X3D-M per frame: inference",
+            sizes=" x ".join(map(str, sizes)),
+            ours=ours_seconds,
+            other=other_seconds,
+            other_name=AUTHORS,
+            target=5.0,
+            ours_memory=peak_memory(detect, device),
+            other_memory=None if other is None else peak_memory(other),
+            note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
+        )
 
 
-def by_runtime(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> list[Row]:
+def their_inference(
+    folder: Path, sizes: tuple[int, ...], device: torch.device
+) -> Callable[[], Tensor]:
+    """The same by the authors' network."""
+    network = published(folder).eval().to(device)
+    clip = seeded(sizes, device)
+    return torch.inference_mode()(lambda: network([clip, None]))
+
+
+def by_runtime(
+    folder: Path | None, sizes: tuple[int, ...], device: torch.device, *, runs: int
+) -> list[Row]:
     """The same by the runtimes that are installed, from the file that `actline export` writes."""
     installed: list[Runtime] = [
         name for name in RUNTIMES if importlib.util.find_spec(name) is not None
     ]
     if not installed or importlib.util.find_spec("onnxscript") is None:
         return []
-    theirs = None if folder is None else published(folder).eval()
-    plain = ours(theirs).eval()
+    plain = ours(None if folder is None else published(folder), device).eval()
     card = ModelCard(
         network=X3DConfig(),
         classes=tuple(map(str, range(CLASSES))),
@@ -84,12 +97,12 @@ def by_runtime(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> lis
         std=(0.225, 0.225, 0.225),
         rate=5.0,
     )
-    clip = torch.randn(sizes, generator=torch.Generator().manual_seed(0))
-    other = None
-    if theirs is not None:
-        other = torch.inference_mode()(lambda: theirs([clip, None]))
+    clip = seeded(sizes, device)
     found = []
-    with tempfile.TemporaryDirectory() as temporary:
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        apart(their_inference, folder, sizes, device) as other,
+    ):
         path = Path(temporary) / "x3d.onnx"
         export(plain, card, path)
         for name in installed:
@@ -111,34 +124,40 @@ def by_runtime(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> lis
     return found
 
 
-def training(folder: Path | None, sizes: tuple[int, ...], *, runs: int) -> Row:
+def training(
+    folder: Path | None, sizes: tuple[int, ...], device: torch.device, *, runs: int
+) -> Row:
     """Forward, loss, backward and a step of SGD."""
-    generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(sizes, generator=generator)
-    labels = (torch.rand(sizes[0], CLASSES, sizes[2], generator=generator) < 0.1).float()
-    theirs = None if folder is None else published(folder)
-    network = ours(theirs)
+    clip, labels = seeded(sizes, device), seeded_labels(sizes, device)
+    network = ours(None if folder is None else published(folder), device)
     check_gradients(network, clip)
 
     def channels_last(network: nn.Module) -> Tensor:
         return network(clip.contiguous(memory_format=torch.channels_last_3d))
 
     step = training_step(network, channels_last, labels)
-    other = None
-    if theirs is not None:
-        other = training_step(theirs, lambda network: network([clip, None]), labels)
-    ours_seconds, other_seconds = alternate(step, other, runs=runs)
-    return Row(
-        what="X3D-M per frame: a training step",
-        sizes=" x ".join(map(str, sizes)),
-        ours=ours_seconds,
-        other=other_seconds,
-        other_name=AUTHORS,
-        target=2.0,
-        ours_memory=peak_memory(step),
-        other_memory=None if other is None else peak_memory(other),
-        note=absent(REPOSITORY) if other is None else "gradients as torch's own convolutions'",
-    )
+    with apart(their_training, folder, sizes, device) as other:
+        ours_seconds, other_seconds = alternate(step, other, runs=runs, device=device)
+        return Row(
+            what="X3D-M per frame: a training step",
+            sizes=" x ".join(map(str, sizes)),
+            ours=ours_seconds,
+            other=other_seconds,
+            other_name=AUTHORS,
+            target=2.0,
+            ours_memory=peak_memory(step, device),
+            other_memory=None if other is None else peak_memory(other),
+            note=absent(REPOSITORY) if other is None else "gradients as torch's own convolutions'",
+        )
+
+
+def their_training(
+    folder: Path, sizes: tuple[int, ...], device: torch.device
+) -> Callable[[], None]:
+    """The same step of the authors' network."""
+    clip, labels = seeded(sizes, device), seeded_labels(sizes, device)
+    network = published(folder).to(device)
+    return training_step(network, lambda network: network([clip, None]), labels)
 
 
 def training_step(
@@ -164,7 +183,7 @@ def check_gradients(network: X3D, clip: Tensor) -> None:
     small = clip[:, :, :4, :64, :64].double()
     gradients: list[list[Tensor]] = []
     for plain in (False, True):
-        copied = ours(None).double().train()
+        copied = ours(None, clip.device).double().train()
         copied.load_state_dict(network.state_dict())
         copied.head.dropout.p = 0.0
         for module in copied.modules():
@@ -184,14 +203,27 @@ def published(folder: Path) -> Any:
     )
 
 
-def ours(theirs: nn.Module | None) -> X3D:
+def ours(theirs: nn.Module | None, device: torch.device) -> X3D:
     """Our network, in training mode; with the authors' weights where there are any."""
     network = x3d_m(CLASSES, per_frame=True)
     if theirs is None:
         drawn(network)
     else:
         network, _ = x3d_multigrid.from_published(theirs.state_dict(), per_frame=True)
-    return network.to(memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
+    network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network.train()
+
+
+def seeded(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """A clip (B, 3, T, H, W); drawn on the CPU, so that every device sees the same."""
+    return torch.randn(sizes, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def seeded_labels(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """Which classes its frames show: (B, K, T), a tenth of them 1."""
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.rand(sizes[0], CLASSES, sizes[2], generator=generator)
+    return (drawn < 0.1).float().to(device)
 
 
 @torch.no_grad()
