@@ -9,7 +9,8 @@ display. A video that ends at most a second before its header says is taken as i
 frame being held; one that lacks more is a VideoError that says how much is there.
 """
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def probe(path: str | Path, *, frame_rate: float = 24.0) -> VideoInfo:
         width, height = picture_size(files[0])
         return VideoInfo(path, len(files) / frame_rate, width, height, frame_rate, 0, "frames")
     header = read_header(path)
-    for _, frame in timed_frames(path, header, 0.0, seek=False):
+    for _, frame in timed_frames(path, header, [0.0], seek=False):
         width, height = _upright(header, frame)
         duration = header.duration or shown(path).duration
         rotation = frame.rotation % 360
@@ -125,9 +126,9 @@ def read_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frame on display at each of `times`, resized while decoding.
 
-    Frames that nobody asks for are decoded where the codec needs them, but not converted. Memory
-    does not grow with the video's length. A frame's pixels do not depend on which times were
-    asked for before it.
+    Frames that nobody asks for are decoded where others are made from them, but not converted. Of
+    memory, a video's length takes that of its times alone. A frame's pixels do not depend on
+    which times were asked for before it.
 
     Args:
         times: seconds, in increasing order.
@@ -144,10 +145,9 @@ def read_frames(
     if is_folder(path):
         yield from read_folder(path, times, size=size, frame_rate=frame_rate)
         return
-    wanted = iter(times)
-    first = next(wanted, None)
-    if first is not None:
-        yield from _frames_at(path, first, wanted, size)
+    wanted = array("d", times)
+    if wanted:
+        yield from _frames_at(path, wanted, size)
 
 
 def read_clip(
@@ -161,11 +161,9 @@ def read_clip(
     return np.stack(list(read_frames(path, times, size=size, frame_rate=frame_rate)))
 
 
-def _frames_at(
-    path: Path, first: float, rest: Iterator[float], size: Size
-) -> Iterator[NDArray[np.uint8]]:
+def _frames_at(path: Path, times: Sequence[float], size: Size) -> Iterator[NDArray[np.uint8]]:
     header = read_header(path)
-    frames = timed_frames(path, header, first, seek=first > SEEK_SECONDS)
+    frames = timed_frames(path, header, times, seek=times[0] > SEEK_SECONDS)
     shown_at, frame = next(frames, (0.0, None))
     if frame is None:
         raise undecodable(path)
@@ -173,8 +171,7 @@ def _frames_at(
     upcoming = next(frames, None)
     picture: NDArray[np.uint8] | None = None
     held_until: float | None = None
-    time: float | None = first
-    while time is not None:
+    for time in times:
         while upcoming is not None and upcoming[0] <= time + EARLY_SECONDS:
             shown_at, frame = upcoming
             picture = None
@@ -184,7 +181,6 @@ def _frames_at(
         if picture is None:
             picture = convert(frame)
         yield picture
-        time = next(rest, None)
 
 
 def _held_until(path: Path, last: float, time: float) -> float:

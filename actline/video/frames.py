@@ -1,7 +1,7 @@
 """Decoded frames of a video file with the times they are shown at, from any place on."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av.error
@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from actline.errors import VideoError
 from actline.video.container import demuxed, opened
+from actline.video.skipping import spared
 from actline.video.timestamps import Header, shown
 
 # A seek that landed too late is repeated so many seconds earlier.
@@ -19,23 +20,25 @@ _SEEK_EARLIER = (0.0, 1.0, 4.0, 16.0, 64.0)
 
 
 def timed_frames(
-    path: Path, header: Header, time: float, *, seek: bool
+    path: Path, header: Header, times: Sequence[float], *, seek: bool
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Decoded frames with their times, from one shown at `time` or before, on to the end.
+    """Decoded frames with their times, those on display at `times` among them, on to the end.
 
-    What cannot be decoded is passed over. Frames have the same pixels whether sought or not: a
-    sought reading starts at a key frame, or at the file's start where none is found.
+    What cannot be decoded is passed over, and so may be what nobody asks for. Frames have the
+    same pixels whether sought or not: a sought reading starts at a key frame, or at the file's
+    start where none is found.
 
     Args:
-        time: seconds from the first frame.
-        seek: jump there, rather than decode all that is before.
+        times: seconds from the first frame, increasing, at least one.
+        seek: jump to the first of them, rather than decode all that is before.
     """
+    time = times[0]
     if seek and header.ordered:
         with opened(path) as (container, stream):
             for earlier in _SEEK_EARLIER:
                 if time < earlier:
                     break
-                sought = _timed(_sought(container, stream, header, time - earlier), header)
+                sought = _timed(_sought(container, stream, header, times, earlier), header)
                 landed = next(sought, None)
                 if landed is not None and landed[0] <= time:
                     yield landed
@@ -43,7 +46,8 @@ def timed_frames(
                     return
     # Opened anew rather than sought back: not every container can be sought in.
     with opened(path) as (container, stream):
-        frames = attempted(demuxed(container, stream))
+        packets = demuxed(container, stream)
+        frames = attempted(spared(packets, stream.codec_context, header, times))
         if header.ordered:
             yield from _timed(frames, header)
         else:
@@ -84,18 +88,23 @@ def ends_early(path: Path, last: float, time: float) -> VideoError:
 
 
 def _sought(
-    container: InputContainer, stream: VideoStream, header: Header, time: float
+    container: InputContainer,
+    stream: VideoStream,
+    header: Header,
+    times: Sequence[float],
+    earlier: float,
 ) -> Iterator[tuple[int | None, VideoFrame | None]]:
-    """Frames from a key frame before `time`; none where the container cannot be sought in."""
-    stamp = header.start + int(time / header.base)
+    """Frames from a key frame so much before the first time; none where that cannot be sought."""
+    stamp = header.start + int((times[0] - earlier) / header.base)
     try:
         container.seek(stamp, stream=stream, backward=True, any_frame=False)
     except (av.error.FFmpegError, OSError):
         return
+    packets = demuxed(container, stream)
     # Frames before the first key frame lean on what was not decoded.
     yield from itertools.dropwhile(
         lambda found: found[1] is None or not found[1].key_frame,
-        attempted(demuxed(container, stream)),
+        attempted(spared(packets, stream.codec_context, header, times)),
     )
 
 

@@ -203,7 +203,7 @@ def test_a_late_time_is_sought_not_decoded_up_to(tmp_path):
     path = make_video(tmp_path / "v.mp4", seconds=60, rate=10, options={"g": "50", "bf": "3"})
     header = read_header(path)
     for time in np.arange(6.0, 59.0, 0.37):
-        landed, _ = next(timed_frames(path, header, time, seek=True))
+        landed, _ = next(timed_frames(path, header, [time], seek=True))
         assert time - 11 < landed <= time  # two distances of key frames, and what is reordered
 
 
