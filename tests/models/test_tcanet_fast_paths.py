@@ -5,6 +5,7 @@ import torch
 
 from actline.models import boundary_regressor
 from actline.models.boundary_regressor import (
+    grouped_features,
     offset_head,
     on_samples,
     sample_features,
@@ -27,7 +28,7 @@ def test_a_head_on_samples_is_the_head_on_sampled_features(head):
     places.requires_grad_()
     inputs = (features, places, *head.parameters())
 
-    ours = on_samples(head, features, places)
+    ours = on_samples(head, grouped_features(features), places)
     sampled = sample_features(features, places.flatten(1)).view(10, 16, 8).transpose(1, 2)
     plain = head(sampled).view(2, 5, -1)
     torch.testing.assert_close(ours, plain)
@@ -41,8 +42,8 @@ def test_a_head_on_samples_is_the_head_on_sampled_features(head):
 def test_proposals_refined_in_parts_are_the_same(monkeypatch):
     head = segment_head(8, 16, samples=16).double()
     features, places = seeded(2, 8, 10), seeded(2, 7, 16, seed=1).clamp(-1, 10)
-    whole = on_samples(head, features, places)
+    whole = on_samples(head, grouped_features(features), places)
     monkeypatch.setattr(boundary_regressor, "AT_ONCE", 6)  # three of each video
     with torch.no_grad():
-        torch.testing.assert_close(on_samples(head, features, places), whole)
-        assert on_samples(head, features, places[:, :0]).shape == (2, 0, 3)
+        torch.testing.assert_close(on_samples(head, grouped_features(features), places), whole)
+        assert on_samples(head, grouped_features(features), places[:, :0]).shape == (2, 0, 3)
