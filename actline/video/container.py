@@ -14,6 +14,11 @@ from av.video.stream import VideoStream
 
 from actline.errors import VideoError
 
+# FFmpeg takes one more than there are cores. Threads of frames wait for those they lean on, and
+# all of them for the next packet: with more of them, cores are busy in between.
+_THREADS_PER_CORE = 6
+_MOST_THREADS = 16  # each holds a frame; FFmpeg's own limit
+
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -91,4 +96,5 @@ def _best_stream(path: Path, container: InputContainer) -> VideoStream:
 
     best = max(known, key=preference)
     best.thread_type = "AUTO"
+    best.codec_context.thread_count = min(_THREADS_PER_CORE * (os.cpu_count() or 1), _MOST_THREADS)
     return best

@@ -52,6 +52,8 @@ def find_damage(path: str | Path) -> Damage:
         return None if stamp is None else (stamp - header.start) * header.base
 
     with opened(path) as (container, stream):
+        # Threads of frames tell of an error only some packets later.
+        stream.thread_type = "SLICE"
 
         def watched() -> Iterator[Packet]:
             for packet in demuxed(container, stream):
