@@ -3,29 +3,12 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 
 from actline.process import prepare
 from benchmarks.measure import Row
-
-# A file of this folder each, with `rows(reference, quick)` …
-SCRIPTS = (
-    "x3d",
-    "coarse_fine",
-    "decoding",
-    "end_to_end",
-    "tcanet",
-    "evaluation",
-    "suppression",
-    "bmn",
-    "augmentation",
-    "start_up",
-)
-# … of which those that mean something on a GPU take the device as well.
-ON_GPU = ("x3d", "coarse_fine", "tcanet", "bmn", "augmentation")
+from benchmarks.scripts import SCRIPTS, measured
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         rows: list[Row] = []
         for device in devices:
-            rows.extend(measured(arguments.only, device, arguments.reference, arguments.quick))
+            rows.extend(measured(arguments.only, device, arguments))
         table = as_markdown(rows)
         arguments.out.write_text(json.dumps(as_json(rows), indent=1) + "\n")
         arguments.out.with_suffix(".md").write_text(table)
@@ -92,27 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(before)
     print(table)
     return 0
-
-
-def measured(
-    names: Sequence[str], device: str, reference: Path | None, quick: bool
-) -> Iterator[Row]:
-    """The rows of scripts on a device; on a GPU, of those that mean something there."""
-    import torch
-
-    from benchmarks.devices import full_float32
-
-    for name in names:
-        if device != "cpu" and name not in ON_GPU:
-            continue
-        print(f"{name} on {device} …", file=sys.stderr, flush=True)
-        script = import_module(f"benchmarks.{name}")
-        on = torch.device(device)
-        with full_float32(on):
-            rows = script.rows(reference, quick, *([on] if name in ON_GPU else []))
-        for row in rows:
-            # Targets are stated for two cores of a CPU.
-            yield row if device == "cpu" else replace(row, device=device, target=None)
 
 
 if __name__ == "__main__":
