@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 
 from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.data.batches import derived_seed, pad_in_time
-from actline.data.decoded import read_decoded_clip
 from actline.data.features import FeatureOrigin, feature_count, feature_path, load_features
-from actline.video.decode import ShortSide, read_clip
-from actline.video.sampling import AtRate, EveryNth, Sampling, find_video, sample_times
+from actline.data.footage import Footage
+from actline.video.decode import ShortSide
+from actline.video.sampling import AtRate, EveryNth, Sampling
 from actline.video.transforms import TrainTransform, to_clip
 
 # The published code keeps at most this many Fine positions of a video.
@@ -123,13 +123,11 @@ class DenseClips(Dataset[DenseSample]):
         decoded: Path | None = None,
     ) -> None:
         self.annotations = annotations
-        self.videos = videos
+        self.footage = Footage(videos, clip.sampling, frame_rate=frame_rate, decoded=decoded)
         self.clip = clip
         self.seed = seed
-        self.frame_rate = frame_rate
         self.features = features
         self.origin = origin
-        self.decoded = decoded
         self.transform = TrainTransform(
             size=clip.size,
             short_sides=clip.short_sides,
@@ -137,7 +135,6 @@ class DenseClips(Dataset[DenseSample]):
             mean=clip.mean,
             std=clip.std,
         )
-        self._times: dict[str, NDArray[np.float64]] = {}
 
     def __len__(self) -> int:
         return len(self.annotations.videos)
@@ -146,23 +143,16 @@ class DenseClips(Dataset[DenseSample]):
         epoch, index = key
         video = self.annotations.videos[index]
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index))
-        path = find_video(self.videos, video.id)
-        rate = folder_rate(video, path, self.frame_rate)
         # As published, a clip may start at any source frame, not at every sampled one alone.
         phase = float(torch.rand((), generator=generator))
-        times = shifted(self._sample_times(video.id, path, rate), phase)
+        times = shifted(self.footage.times(video), phase)
 
         first = int(
             torch.randint(max(1, len(times) - self.clip.frames + 1), (), generator=generator)
         )
         chosen = times[first : first + self.clip.frames]
         size = ShortSide(self.transform.short_side(generator))
-        if self.decoded is None:
-            pixels = read_clip(path, chosen, size=size, frame_rate=rate)
-        else:
-            pixels = read_decoded_clip(
-                self.decoded, video.id, path, chosen, size=size, frame_rate=rate
-            )
+        pixels = self.footage.read(video, chosen, size=size)
         fine, fine_start = self._fine_features(video.id, first, len(chosen))
         following = times[first + len(chosen)] if first + len(chosen) < len(times) else None
         return DenseSample(
@@ -180,11 +170,6 @@ class DenseClips(Dataset[DenseSample]):
         label_times = subdivide(times, self.clip.labels_per_frame, following=following)
         labels = frame_labels(video.activities, self.annotations.classes, label_times)
         return torch.from_numpy(labels.T.copy())
-
-    def _sample_times(self, video_id: str, path: Path, rate: float) -> NDArray[np.float64]:
-        if video_id not in self._times:
-            self._times[video_id] = sample_times(path, self.clip.sampling, frame_rate=rate)
-        return self._times[video_id]
 
     def _fine_features(
         self, video_id: str, first: int, frames: int
@@ -240,10 +225,3 @@ def shifted(times: NDArray[np.float64], phase: float) -> NDArray[np.float64]:
     """Each time moved by `phase` (0 to 1) of the gap to the next; the last gap is repeated."""
     gaps = np.diff(times)
     return times + phase * np.append(gaps, gaps[-1] if len(gaps) else 0.0)
-
-
-def folder_rate(video: AnnotatedVideo, path: Path, frame_rate: float) -> float:
-    """The rate of a frame folder; 0 means its count over the annotated duration."""
-    if frame_rate > 0 or not path.is_dir() or not video.duration:
-        return frame_rate or 24.0
-    return sum(1 for _ in path.glob("*.jpg")) / video.duration

@@ -12,11 +12,11 @@ from torch.utils.data import Dataset
 
 from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import derived_seed
-from actline.data.decoded import read_decoded_clip
-from actline.data.dense import ClipConfig, folder_rate
+from actline.data.dense import ClipConfig
+from actline.data.footage import Footage
 from actline.errors import AnnotationError, VideoError
-from actline.video.decode import ShortSide, read_clip
-from actline.video.sampling import find_video, sample_times
+from actline.video.decode import ShortSide
+from actline.video.sampling import find_video
 from actline.video.transforms import TestTransform, TrainTransform, to_clip
 
 
@@ -75,13 +75,10 @@ class TrimmedClips(Dataset[TrimmedSample]):
         decoded: Path | None = None,
     ) -> None:
         self.annotations = annotations
-        self.videos = videos
+        self.footage = Footage(videos, clip.sampling, frame_rate=frame_rate, decoded=decoded)
         self.clip = clip
         self.seed = seed
-        self.frame_rate = frame_rate
-        self.decoded = decoded
         self.labels = [class_of(video, annotations) for video in annotations.videos]
-        self._times: dict[str, NDArray[np.float64]] = {}
 
     def __len__(self) -> int:
         return len(self.annotations.videos)
@@ -91,9 +88,7 @@ class TrimmedClips(Dataset[TrimmedSample]):
         generator = torch.Generator().manual_seed(
             derived_seed(self.seed, request.epoch, request.index)
         )
-        path = find_video(self.videos, video.id)
-        rate = folder_rate(video, path, self.frame_rate)
-        times = self._sample_times(video.id, path, rate)
+        times = self.footage.times(video)
         stride = int(torch.randint(1, request.max_stride + 1, (), generator=generator))
         # A stride that the video has room for, at least 1.
         stride = max(1, min(stride, len(times) // request.frames))
@@ -102,7 +97,7 @@ class TrimmedClips(Dataset[TrimmedSample]):
         chosen = (first + stride * np.arange(request.frames)) % len(times)
         transform = self.transform(request.size)
         size = ShortSide(transform.short_side(generator))
-        pixels = self._pixels(video.id, path, times, chosen, size=size, rate=rate)
+        pixels = self._pixels(video, chosen, size=size)
         return TrimmedSample(
             video.id, transform(to_clip(pixels), generator), self.labels[request.index]
         )
@@ -110,14 +105,12 @@ class TrimmedClips(Dataset[TrimmedSample]):
     def central(self, index: int) -> Tensor:
         """The full clip in the middle of a video, centrally cropped: (3, T, H, W)."""
         video = self.annotations.videos[index]
-        path = find_video(self.videos, video.id)
-        rate = folder_rate(video, path, self.frame_rate)
-        times = self._sample_times(video.id, path, rate)
+        times = self.footage.times(video)
         first = max(0, (len(times) - self.clip.frames) // 2)
         chosen = (first + np.arange(self.clip.frames)) % len(times)
         # Training clips are cut from frames a little larger than they are; so is this one.
         size = ShortSide(self.clip.short_sides[0])
-        pixels = self._pixels(video.id, path, times, chosen, size=size, rate=rate)
+        pixels = self._pixels(video, chosen, size=size)
         transform = TestTransform(size=self.clip.size, mean=self.clip.mean, std=self.clip.std)
         return transform(to_clip(pixels))
 
@@ -132,30 +125,12 @@ class TrimmedClips(Dataset[TrimmedSample]):
             std=self.clip.std,
         )
 
-    def _sample_times(self, video_id: str, path: Path, rate: float) -> NDArray[np.float64]:
-        if video_id not in self._times:
-            self._times[video_id] = sample_times(path, self.clip.sampling, frame_rate=rate)
-        return self._times[video_id]
-
     def _pixels(
-        self,
-        video_id: str,
-        path: Path,
-        times: NDArray[np.float64],
-        chosen: NDArray[np.intp],
-        *,
-        size: ShortSide,
-        rate: float,
+        self, video: AnnotatedVideo, chosen: NDArray[np.intp], *, size: ShortSide
     ) -> NDArray[np.uint8]:
-        """Frames at `times[chosen]`, each decoded once however often it is chosen."""
+        """Chosen of a video's sampled frames, each decoded once however often it is chosen."""
         wanted, places = np.unique(chosen, return_inverse=True)
-        if self.decoded is None:
-            frames = read_clip(path, times[wanted], size=size, frame_rate=rate)
-        else:
-            frames = read_decoded_clip(
-                self.decoded, video_id, path, times[wanted], size=size, frame_rate=rate
-            )
-        return frames[places]
+        return self.footage.read(video, self.footage.times(video)[wanted], size=size)[places]
 
 
 def collate_trimmed(samples: Sequence[TrimmedSample]) -> TrimmedBatch:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from actline.data.annotations import Annotations, frame_labels
-from actline.data.dense import folder_rate
+from actline.data.footage import folder_rate
 from actline.data.read import read_annotations, without_videos
 from actline.data.trimmed import labelled, present
 from actline.detection.dense import score_video
