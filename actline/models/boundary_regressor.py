@@ -162,8 +162,8 @@ def on_samples(head: nn.Sequential, grouped: Tensor, places: Tensor) -> Tensor:
     parts = []
     for part in places.split(at_once, dim=1):
         hidden = F.relu(summed_features(rows, part))
-        hidden = F.relu(channels_last_convolution(second, hidden))
-        parts.append(full_convolution(matrix, hidden).unflatten(0, part.shape[:2]))
+        hidden = channels_last_convolution(second, hidden)
+        parts.append(rectified_convolution(matrix, hidden).unflatten(0, part.shape[:2]))
     hidden = torch.cat(parts, dim=1)
     if third.bias is not None:
         hidden = hidden + third.bias
@@ -235,18 +235,19 @@ def channels_last_convolution(convolution: nn.Conv1d, x: Tensor) -> Tensor:
 
 
 def kernel_matrix(convolution: nn.Conv1d) -> Tensor:
-    """A convolution's weights as `full_convolution` takes them: (G, L * C / G, W / G)."""
+    """A convolution's weights as `rectified_convolution` takes them: (G, L * C / G, W / G)."""
     weight = convolution.weight.unflatten(0, (convolution.groups, -1))  # (G, W / G, C / G, L)
     return weight.permute(0, 3, 2, 1).flatten(1, 2)
 
 
-def full_convolution(matrix: Tensor, x: Tensor) -> Tensor:
-    """A convolution whose kernel is as long as its input, without bias: (N, L, C) to (N, W).
+def rectified_convolution(matrix: Tensor, x: Tensor) -> Tensor:
+    """A ReLU, then a convolution whose kernel is as long as its input: (N, L, C) to (N, W).
 
-    As a product of matrices, which is ten times as fast on processors.
+    Without bias; as a product of matrices, which is ten times as fast on processors. The ReLU
+    comes once the features are in its order, so that gradients keep them in that order alone.
     """
     by_group = x.unflatten(2, (len(matrix), -1)).permute(2, 0, 1, 3).flatten(2)
-    return torch.bmm(by_group, matrix).transpose(0, 1).flatten(1)
+    return torch.bmm(F.relu(by_group), matrix).transpose(0, 1).flatten(1)
 
 
 def sample_features(features: Tensor, places: Tensor) -> Tensor:
