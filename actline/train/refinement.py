@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from actline.data.annotations import Annotations
+from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import loaded
 from actline.data.feature_folder import FeatureFolder
 from actline.data.proposals import Proposals, proposals_of, read_proposals
@@ -54,6 +54,7 @@ class RefinementJob:
                 f"network.stages is {recipe.network.stages}; give 1 to {len(THRESHOLDS)}"
             )
         self.given = _source(recipe.proposals, origin, recipe)
+        self._proposed: dict[tuple[str, int], Proposals] = {}
         torch.manual_seed(recipe.seed)
         self.network = built(recipe.network)
         if recipe.init:
@@ -67,6 +68,8 @@ class RefinementJob:
     def proposals(self, annotations: Annotations, *, most: int) -> dict[str, Proposals]:
         """The best proposals for videos, by their ids, not yet suppressed.
 
+        They are kept: every validation asks for the same ones.
+
         Raises:
             FeatureError: a video's features cannot be used.
         """
@@ -76,14 +79,18 @@ class RefinementJob:
             self.given.to(device)
         with progress("proposing", total=len(annotations.videos), unit="videos") as advance:
             for video in annotations.videos:
-                features = self.features.load(video)
-                if isinstance(self.given, BMN):
-                    found[video.id] = propose(self.given, features, device=device, most=most)
-                else:
-                    own = proposals_of(video.id, self.given, duration=features.duration)
-                    found[video.id] = own.best(most)
+                key = video.id, most
+                if key not in self._proposed:
+                    self._proposed[key] = self._propose(video, most, device)
+                found[video.id] = self._proposed[key]
                 advance()
         return found
+
+    def _propose(self, video: AnnotatedVideo, most: int, device: torch.device) -> Proposals:
+        features = self.features.load(video)
+        if isinstance(self.given, BMN):
+            return propose(self.given, features, device=device, most=most)
+        return proposals_of(video.id, self.given, duration=features.duration).best(most)
 
     def batches(
         self, accelerator: Accelerator, *, first_step: int, last_step: int
