@@ -12,8 +12,9 @@ from torch.utils.data import Dataset
 from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import pad_in_time
 from actline.data.feature_folder import FeatureFolder
-from actline.data.snippets import rescaled
+from actline.data.snippets import SnippetFeatures, rescaled, sliding_windows
 from actline.errors import AnnotationError
+from actline.progress import progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,56 @@ class RescaledVideos(Dataset[RescaledSample]):
         segments = torch.from_numpy(segments_of(video) / snippets.duration).float()
         features = rescaled(snippets, self.length).features
         return RescaledSample(video.id, features, segments.clamp(0, 1))
+
+
+# How much of an activity must lie within a window for the window to learn it.
+MOSTLY = 0.9
+
+
+class SlidWindows(Dataset[RescaledSample]):
+    """Windows of videos that show most of an activity, as BMN takes them where it slides.
+
+    Raises:
+        FeatureError: a video's features are missing, damaged or of another origin.
+        AnnotationError: no window shows most of an activity.
+    """
+
+    def __init__(self, annotations: Annotations, features: FeatureFolder, *, length: int) -> None:
+        self.features = features
+        self.length = length
+        self.windows: list[tuple[AnnotatedVideo, int, NDArray[np.float64]]] = []
+        with progress("windows", total=len(annotations.videos), unit="videos") as advance:
+            for video in annotations.videos:
+                for number, window in enumerate(self._windows(video)):
+                    within = segments_within(segments_of(video), window.offset, window.duration)
+                    if len(within):
+                        self.windows.append((video, number, within))
+                advance()
+        if not self.windows:
+            raise AnnotationError(
+                f"no window of {length} snippets shows {MOSTLY:.0%} of an activity; give a larger "
+                "network.temporal_scale"
+            )
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int]) -> RescaledSample:
+        video, number, within = self.windows[key[1]]
+        window = self._windows(video)[number]
+        return RescaledSample(video.id, window.features, torch.from_numpy(within).float())
+
+    def _windows(self, video: AnnotatedVideo) -> list[SnippetFeatures]:
+        return sliding_windows(self.features.load(video), self.length)
+
+
+def segments_within(
+    segments: NDArray[np.float64], start: float, duration: float
+) -> NDArray[np.float64]:
+    """Segments of which a window shows most, as parts of it: (M, 2) seconds to (N, 2)."""
+    clipped = np.clip(segments, start, start + duration)
+    lengths, shown = (ends[:, 1] - ends[:, 0] for ends in (segments, clipped))
+    return (clipped[(shown > 0) & (shown >= MOSTLY * lengths)] - start) / duration
 
 
 def collate_rescaled(

@@ -221,6 +221,32 @@ def rescaled(snippets: SnippetFeatures, length: int) -> SnippetFeatures:
     return SnippetFeatures(features, snippets.duration / length, snippets.duration)
 
 
+def sliding_windows(snippets: SnippetFeatures, length: int) -> list[SnippetFeatures]:
+    """Windows of `length` snippets, each half of it after the one before, the last at the end.
+
+    A video shorter than a window is filled up with zeros.
+
+    Shape:
+        each has features (C, length), `offset` in the video, and the window's own duration.
+
+    Source: BMN's experiments on THUMOS-14 (Section 4.1), as in OpenTAD's configuration.
+    """
+    features, seconds = snippets.features, length * snippets.interval
+    count = features.shape[1]
+    last = max(count - length, 0)
+    starts = [*range(0, last, max(length // 2, 1)), last]
+    padded = F.pad(features, (0, max(length - count, 0)))
+    return [
+        SnippetFeatures(
+            padded[:, start : start + length],
+            snippets.interval,
+            seconds,
+            snippets.offset + start * snippets.interval,
+        )
+        for start in starts
+    ]
+
+
 def _same(given: object, wanted: object) -> bool:
     if isinstance(given, float) and isinstance(wanted, float):
         return math.isclose(given, wanted, rel_tol=1e-6)

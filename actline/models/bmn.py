@@ -33,13 +33,15 @@ class BMN(nn.Module):
 
     Args:
         channels: of the snippet features.
-        temporal_scale: T, how many snippets every video is rescaled to.
+        temporal_scale: T, how many snippets it sees at once.
         width: channels of the base.
         pair_width: channels of a pair's features, over all its samples.
         map_width: channels of the confidence map's convolutions.
         samples: N, places that a pair is sampled at, from before its start to after its end.
         bins: points averaged per sample.
         boundary_ratio: context on either side, as a part of the pair's length.
+        sliding: whether it is slid over videos at the features' own rate, T snippets at a time,
+            rather than shown whole videos, rescaled. The layers are the same.
 
     Shape:
         features: (B, C, T).
@@ -59,10 +61,12 @@ class BMN(nn.Module):
         samples: int = 32,
         bins: int = 3,
         boundary_ratio: float = 0.5,
+        sliding: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.temporal_scale = temporal_scale
+        self.sliding = sliding
         self.base = nn.Sequential(
             nn.Conv1d(channels, width, 3, padding=1, groups=GROUPS),
             nn.ReLU(inplace=True),

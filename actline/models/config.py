@@ -107,6 +107,7 @@ class BMNConfig:
     samples: int = 32
     bins: int = 3
     boundary_ratio: float = 0.5
+    sliding: bool = False
 
     def build(self) -> BMN:
         """A new network with random weights."""
@@ -119,6 +120,7 @@ class BMNConfig:
             samples=self.samples,
             bins=self.bins,
             boundary_ratio=self.boundary_ratio,
+            sliding=self.sliding,
         )
 
 

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from actline.data.annotations import Annotations
 from actline.data.batches import loaded
 from actline.data.feature_folder import FeatureFolder
-from actline.data.segments import RescaledBatch, RescaledVideos, collate_rescaled, trainable
+from actline.data.segments import (
+    RescaledBatch,
+    RescaledVideos,
+    SlidWindows,
+    collate_rescaled,
+    trainable,
+)
 from actline.errors import RecipeError
 from actline.models.bmn import BMN
 from actline.models.config import BMNConfig, TCANetConfig
@@ -22,7 +28,7 @@ from actline.train.setup import batches_for, segment_card
 
 
 class ProposalJob:
-    """Training videos of a recipe at BMN's fixed length, and its loss.
+    """Training videos of a recipe, or windows of them, at BMN's fixed length, and its loss.
 
     Raises:
         FeatureError: the first video's features cannot be used.
@@ -33,6 +39,11 @@ class ProposalJob:
 
     def __init__(self, recipe: ProposalRecipe, annotations: Annotations) -> None:
         self.recipe = recipe
+        if recipe.network.sliding and recipe.data.interval == 0:
+            raise RecipeError(
+                "features rescaled to a fixed number have no rate to slide at; give features at "
+                "their own rate with data.interval, or network.sliding=false"
+            )
         chosen = trainable(annotations, min_seconds=recipe.data.min_seconds)
         self.features = FeatureFolder(recipe.data.features, interval=recipe.data.interval)
         origin = self.features.agree_on(chosen.videos[0])
@@ -42,7 +53,8 @@ class ProposalJob:
         if recipe.init:
             start_from(self.network, recipe.init)
         self.card = segment_card(recipe, annotations.classes, origin)
-        self.videos = RescaledVideos(chosen, self.features, length=recipe.network.temporal_scale)
+        form = SlidWindows if recipe.network.sliding else RescaledVideos
+        self.videos = form(chosen, self.features, length=recipe.network.temporal_scale)
         self.items = len(self.videos)
 
     def batches(

@@ -1,10 +1,12 @@
 """Running BMN and TCANet on one video's features: seconds in, seconds out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from actline.data.proposals import Proposals
-from actline.data.snippets import SnippetFeatures, rescaled
+from actline.data.snippets import SnippetFeatures, rescaled, sliding_windows
 from actline.errors import FeatureError
 from actline.models.bmn import BMN
 from actline.models.proposals import proposals_from_maps
@@ -28,11 +30,33 @@ def propose(
             f"the features have {features.features.shape[0]} values a snippet; this BMN takes "
             f"{bmn.channels}; give the features that it was trained on"
         )
-    snippets = rescaled(features, bmn.temporal_scale).features
+    if bmn.sliding:
+        seen = sliding_windows(features, bmn.temporal_scale)
+    else:
+        seen = [rescaled(features, bmn.temporal_scale)]
+    found = [_of_one(bmn, part, device=device, most=most) for part in seen]
+    return joined(found, duration=features.duration).best(most)
+
+
+def _of_one(bmn: BMN, features: SnippetFeatures, *, device: torch.device, most: int) -> Proposals:
+    """Proposals for what BMN sees at once, at their place in the video."""
     start, end, confidence = (
-        part[0].float().cpu().numpy() for part in bmn(snippets[None].to(device))
+        part[0].float().cpu().numpy() for part in bmn(features.features[None].to(device))
     )
-    return proposals_from_maps(start, end, confidence, duration=features.duration, most=most)
+    found = proposals_from_maps(start, end, confidence, duration=features.duration, most=most)
+    return Proposals(found.start + features.offset, found.end + features.offset, found.score)
+
+
+def joined(parts: Sequence[Proposals], *, duration: float) -> Proposals:
+    """All proposals of a video's windows, by falling score, cut off where the video ends."""
+    start, end, score = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("start", "end", "score")
+    )
+    start, end = np.maximum(start, 0.0), np.minimum(end, duration)
+    order = np.argsort(-score, kind="stable")
+    order = order[(end > start)[order]]
+    return Proposals(start[order], end[order], score[order])
 
 
 @torch.inference_mode()
