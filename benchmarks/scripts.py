@@ -32,22 +32,22 @@ ON_GPU = ("x3d", "coarse_fine", "tcanet", "bmn", "augmentation")
 
 
 def measured(names: Sequence[str], device: str, arguments: argparse.Namespace) -> Iterator[Row]:
-    """The rows of scripts on a device; on a GPU, of those that mean something there.
+    """The rows of scripts on a device.
 
     Each script has a process of its own, whose memory nothing before has used.
     """
-    for name in names:
-        if device != "cpu" and name not in ON_GPU:
-            continue
+    for name in meant_for(names, device):
         print(f"{name} on {device} …", file=sys.stderr, flush=True)
         with (
             patch.dict(os.environ, ENVIRONMENT, clear=True),
             ProcessPoolExecutor(1, get_context("spawn"), initializer=prepare) as process,
         ):
-            rows = process.submit(rows_of, name, device, arguments).result()
-        for row in rows:
-            # Targets are stated for two cores of a CPU.
-            yield row if device == "cpu" else replace(row, device=device, target=None)
+            yield from process.submit(rows_of, name, device, arguments).result()
+
+
+def meant_for(names: Sequence[str], device: str) -> list[str]:
+    """Of the scripts, those that mean something on a device."""
+    return [name for name in names if device == "cpu" or name in ON_GPU]
 
 
 def rows_of(name: str, device: str, arguments: argparse.Namespace) -> list[Row]:
@@ -60,4 +60,8 @@ def rows_of(name: str, device: str, arguments: argparse.Namespace) -> list[Row]:
     script = import_module(f"benchmarks.{name}")
     on = torch.device(device)
     with full_float32(on):
-        return script.rows(arguments.reference, arguments.quick, *([on] if name in ON_GPU else []))
+        rows = script.rows(arguments.reference, arguments.quick, *([on] if name in ON_GPU else []))
+    if device == "cpu":
+        return rows
+    # Targets are stated for two cores of a CPU.
+    return [replace(row, device=device, target=None) for row in rows]

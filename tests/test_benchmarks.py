@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_quick_run_has_a_row_for_every_claim_and_says_that_nothing_was_compared(
         "import actline",
     } <= set(rows)
     # As many rows as scripts at the least: every one of them has something to say.
-    assert len(rows) >= len(benchmarks("__main__").SCRIPTS)
+    assert len(rows) >= len(benchmarks("scripts").SCRIPTS)
     assert all(row["ours"] > 0 for row in rows.values())
     for row in rows.values():
         if row["other"] is None:
@@ -250,13 +251,15 @@ def test_on_a_gpu_run_the_scripts_that_mean_something_there_without_targets(
         return [benchmarks("measure").Row("a", "1", 1.0, 2.0, "theirs", 3.0)]
 
     monkeypatch.setattr(benchmarks("bmn"), "rows", rows)
-    monkeypatch.setattr(benchmarks("start_up"), "rows", None)
-    names, before = ["bmn", "start_up"], torch.backends.cudnn.allow_tf32
-    (row,) = benchmarks("__main__").measured(names, "cuda", None, True)
+    scripts, before = benchmarks("scripts"), torch.backends.cudnn.allow_tf32
+    assert scripts.meant_for(["bmn", "start_up"], "cuda") == ["bmn"]
+    assert scripts.meant_for(["bmn", "start_up"], "cpu") == ["bmn", "start_up"]
+    arguments = Namespace(reference=None, quick=True, threads=torch.get_num_threads())
+    (row,) = scripts.rows_of("bmn", "cuda", arguments)
     assert given == [(None, True, "cuda", False)]
     assert torch.backends.cudnn.allow_tf32 == before
     assert (row.device, row.target, row.other) == ("cuda", None, 2.0)
-    (row,) = benchmarks("__main__").measured(names[:1], "cpu", None, True)
+    (row,) = scripts.rows_of("bmn", "cpu", arguments)
     assert (row.device, row.target) == ("cpu", 3.0)
 
 
