@@ -20,8 +20,8 @@ sources:
   x3d-multigrid   the X3D-Multigrid authors' files; --per-frame for their localization files
   pytorchvideo    PyTorchVideo's X3D_S.pyth, X3D_M.pyth, X3D_L.pyth
   pytorchvideo-slowfast
-                  its SLOWFAST_8x8_R50.pyth, SLOWFAST_4x16_R50, SLOWFAST_8x8_R101; with --alpha 4
-                  for 8x8, 8 for 4x16
+                  its SLOWFAST_8x8_R50.pyth, SLOWFAST_4x16_R50, SLOWFAST_8x8_R101 and
+                  SLOWFAST_16x8_R101_50_50; with --alpha 8 for 4x16, 4 for the others
   tcanet          the TCANet authors' file; its snippets are 8 / 15 s apart
 
 examples:

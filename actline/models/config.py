@@ -66,7 +66,8 @@ class CoarseFineConfig:
 class SlowFastConfig:
     """A SlowFast; the defaults are SlowFast 8 x 8, R50.
 
-    R101 has depths (3, 4, 23, 3); 4 x 16 has alpha 8. Both have a `fusion_kernel` of 5.
+    R101 has depths (3, 4, 23, 3); 4 x 16 has alpha 8. Both have a `fusion_kernel` of 5. The
+    published 16 x 8, R101 has 6 `temporal_blocks`.
     """
 
     width: int = 64
@@ -75,6 +76,7 @@ class SlowFastConfig:
     beta: float = 1 / 8
     fusion_kernel: int = 7
     fusion_ratio: int = 2
+    temporal_blocks: int | None = None
     dropout: float = 0.5
     splits: int = 1
     per_frame: bool = True
@@ -90,6 +92,7 @@ class SlowFastConfig:
             beta=self.beta,
             fusion_kernel=self.fusion_kernel,
             fusion_ratio=self.fusion_ratio,
+            temporal_blocks=self.temporal_blocks,
             dropout=self.dropout,
             splits=self.splits,
         )

@@ -42,6 +42,7 @@ class SlowFast(nn.Module):
         beta: channels of the Fast pathway relative to the Slow pathway's.
         fusion_kernel: frames that a lateral connection sees.
         fusion_ratio: channels of a lateral connection relative to the Fast pathway's.
+        temporal_blocks: how many blocks of a stage see along time, where it does; None is all.
         dropout: before the classifier.
         splits: parts of the batch that are normalized apart while training.
 
@@ -64,6 +65,7 @@ class SlowFast(nn.Module):
         beta: float = 1 / 8,
         fusion_kernel: int = 7,
         fusion_ratio: int = 2,
+        temporal_blocks: int | None = None,
         dropout: float = 0.5,
         splits: int = 1,
     ) -> None:
@@ -83,10 +85,16 @@ class SlowFast(nn.Module):
             depths,
             kernels=SLOW_KERNELS,
             received=[fusion_ratio * channels for channels in sent],
+            temporal_blocks=temporal_blocks,
             splits=splits,
         )
         self.fast = Pathway(
-            fast_width, depths, kernels=FAST_KERNELS, received=(0, 0, 0, 0), splits=splits
+            fast_width,
+            depths,
+            kernels=FAST_KERNELS,
+            received=(0, 0, 0, 0),
+            temporal_blocks=temporal_blocks,
+            splits=splits,
         )
         self.laterals = nn.ModuleList(
             Lateral(channels, alpha=alpha, kernel=fusion_kernel, ratio=fusion_ratio, splits=splits)
@@ -204,12 +212,28 @@ def slowfast_r101_8x8(
     )
 
 
+def slowfast_r101_16x8(
+    classes: int, *, per_frame: bool, dropout: float = 0.5, splits: int = 1
+) -> SlowFast:
+    """SlowFast 16 x 8, R101: 64 frames, one in 2; time is seen in as many blocks as in R50."""
+    return SlowFast(
+        classes,
+        per_frame=per_frame,
+        dropout=dropout,
+        splits=splits,
+        depths=(3, 4, 23, 3),
+        fusion_kernel=5,
+        temporal_blocks=6,
+    )
+
+
 class Pathway(nn.Module):
     """Stem and four residual stages of one pathway, which the lateral connections join.
 
     Args:
         kernels: frames that the stem's and each stage's temporal convolutions see.
         received: channels that join this pathway's own before each stage.
+        temporal_blocks: how many blocks of a stage have its kernel, the others 1; None is all.
     """
 
     def __init__(
@@ -219,6 +243,7 @@ class Pathway(nn.Module):
         *,
         kernels: tuple[int, int, int, int, int],
         received: Sequence[int],
+        temporal_blocks: int | None,
         splits: int,
     ) -> None:
         super().__init__()
@@ -228,8 +253,7 @@ class Pathway(nn.Module):
             residual_stage(
                 own + joined,
                 channels_out,
-                depth,
-                kernel=kernel,
+                kernels=block_kernels(depth, kernel, temporal_blocks),
                 stride=1 if index == 0 else 2,  # the stem has pooled for the first stage
                 splits=splits,
             )
@@ -364,15 +388,23 @@ def average_over_frames(features: PathwayFeatures) -> Tensor:
 
 
 def residual_stage(
-    channels_in: int, channels_out: int, depth: int, *, kernel: int, stride: int, splits: int
+    channels_in: int, channels_out: int, *, kernels: Sequence[int], stride: int, splits: int
 ) -> nn.Sequential:
-    """`depth` bottlenecks, the first of spatial stride `stride`."""
-    first = Bottleneck(channels_in, channels_out, kernel=kernel, stride=stride, splits=splits)
-    rest = (
-        Bottleneck(channels_out, channels_out, kernel=kernel, stride=1, splits=splits)
-        for _ in range(depth - 1)
+    """A bottleneck for each temporal kernel, the first of spatial stride `stride`."""
+    first, *others = kernels
+    return nn.Sequential(
+        Bottleneck(channels_in, channels_out, kernel=first, stride=stride, splits=splits),
+        *(
+            Bottleneck(channels_out, channels_out, kernel=kernel, stride=1, splits=splits)
+            for kernel in others
+        ),
     )
-    return nn.Sequential(first, *rest)
+
+
+def block_kernels(depth: int, kernel: int, temporal_blocks: int | None) -> list[int]:
+    """Temporal kernels of a stage's blocks: `kernel` in the first ones, then 1."""
+    seeing = depth if temporal_blocks is None else min(depth, temporal_blocks)
+    return [kernel] * seeing + [1] * (depth - seeing)
 
 
 def level_widths(width: int) -> tuple[int, int, int, int, int]:

@@ -1,5 +1,7 @@
 """SlowFast: the published numbers, its two pathways, its heads, and its sizes."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -15,6 +17,7 @@ from actline.models.slowfast import (
     slowfast_r50_8x8,
     slowfast_r101_4x16,
     slowfast_r101_8x8,
+    slowfast_r101_16x8,
 )
 
 R50 = "pytorchvideo_slowfast_r50"
@@ -66,6 +69,28 @@ def test_the_configuration_is_read_off_the_tensors(r50_state):
     assert torch.equal(ours, small["blocks.2.multipathway_fusion.norm.running_mean"])
 
 
+@torch.inference_mode()
+def test_blocks_that_do_not_see_along_time_are_read_off_too(r50_state):
+    """As in SLOWFAST_16x8_R101_50_50.pyth, whose third stage does so in 6 of 23 blocks."""
+    narrow = re.compile(r"blocks\.3\..*res_blocks\.[2-5]\.branch2\.conv_a\.weight")
+    cut = {n: t[:, :, 1:2] if narrow.fullmatch(n) else t for n, t in r50_state.items()}
+    # The stages of other depths have no more than so many blocks that see along time either.
+    config = pytorchvideo_slowfast.config_of(cut, alpha=4)
+    assert config.temporal_blocks == 2
+    network = config.build(400)
+    assert [block.narrow.kernel_size[0] for block in network.slow.stage3] == [3, 3, 1, 1, 1, 1]
+    assert [block.narrow.kernel_size[0] for block in network.fast.stage4] == [3, 3, 1]
+    with pytest.raises(CheckpointError):  # whose last stage does see along time throughout
+        pytorchvideo_slowfast.from_published(cut, alpha=4)
+    last = re.compile(r"blocks\.[1-4]\..*res_blocks\.[2-5]\.branch2\.conv_a\.weight")
+    all_cut = {
+        n: t[:, :, 1:2] if last.fullmatch(n) and t.shape[2] == 3 else t
+        for n, t in r50_state.items()
+    }
+    network, _ = pytorchvideo_slowfast.from_published(all_cut, alpha=4)
+    assert network.eval()(torch.randn(1, 3, 8, 32, 32)).isfinite().all()
+
+
 def test_other_checkpoints_are_refused_in_one_line(goldens, r50_state):
     with pytest.raises(CheckpointError, match="--from"):
         pytorchvideo_slowfast.from_published(goldens.state("pytorchvideo_x3d_m"), alpha=4)
@@ -83,6 +108,7 @@ def test_other_checkpoints_are_refused_in_one_line(goldens, r50_state):
         (slowfast_r50_8x8, 34.57),
         (slowfast_r101_4x16, 62.83),
         (slowfast_r101_8x8, 62.83),
+        (slowfast_r101_16x8, 53.77),
     ],
 )
 def test_parameter_counts_are_the_published_ones(build, millions):

@@ -1,4 +1,6 @@
-"""PyTorchVideo's SlowFast: `SLOWFAST_4x16_R50.pyth`, `SLOWFAST_8x8_R50.pyth`, `…_8x8_R101.pyth`."""
+"""PyTorchVideo's SlowFast: `SLOWFAST_4x16_R50.pyth`, `SLOWFAST_8x8_R50.pyth`, `…_8x8_R101.pyth`,
+`SLOWFAST_16x8_R101_50_50.pyth`.
+"""
 
 from collections.abc import Mapping
 
@@ -48,7 +50,7 @@ RULES: Rules = [
 def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> tuple[SlowFast, SlowFastConfig]:
     """The clip-level network of a file's "model_state".
 
-    `alpha` cannot be read off the tensors: 4 for the 8x8 files, 8 for the 4x16 ones.
+    `alpha` cannot be read off the tensors: 4 for the 8x8 and 16x8 files, 8 for the 4x16 ones.
 
     Raises:
         CheckpointError: the tensors are not this model's.
@@ -74,6 +76,11 @@ def config_of(tensors: Mapping[str, Tensor], *, alpha: int) -> SlowFastConfig:
         count_blocks(tensors, rf"blocks\.{stage}\.multipathway_blocks\.0\.res_blocks\.(\d+)\.")
         for stage in range(1, 5)
     ]
+    # The third stage sees along time in both pathways, in its first blocks or in all.
+    seeing = 0
+    for block in range(depths[2]):
+        narrow = f"blocks.3.multipathway_blocks.1.res_blocks.{block}.branch2.conv_a.weight"
+        seeing += shape_of(tensors, narrow, source=SOURCE)[2] > 1
     lateral = "blocks.0.multipathway_fusion.conv_fast_to_slow.weight"
     lateral_width, _, fusion_kernel, *_ = shape_of(tensors, lateral, source=SOURCE)
     return SlowFastConfig(
@@ -83,5 +90,6 @@ def config_of(tensors: Mapping[str, Tensor], *, alpha: int) -> SlowFastConfig:
         beta=fast_width / width,
         fusion_kernel=fusion_kernel,
         fusion_ratio=lateral_width // fast_width,
+        temporal_blocks=None if seeing == depths[2] else seeing,
         per_frame=False,
     )
