@@ -11,7 +11,7 @@ from actline.models.x3d import x3d_s
 from actline.pretrain.augmentation import VolumeAugmentation, augment
 from actline.pretrain.volume_freeze import LabelledClip, label_frames
 from benchmarks.apart import apart
-from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.measure import Row, alternate, compared
 from benchmarks.published import absent, load, repository, running
 
 REPOSITORY = "SSDet"
@@ -38,19 +38,17 @@ def against_authors(folder: Path | None, sizes: tuple[int, ...], device: torch.d
     if folder is not None:
         check(batch, published(folder).eval())
     with apart(their_augmentations, folder, sizes, device) as other:
-        seconds, other_seconds = alternate(ours, other, device=device)
-        return Row(
+        return compared(
+            ours,
+            other,
             what="SSDet's augmentations, all three",
             sizes="x".join(map(str, sizes)),
-            ours=seconds,
-            other=other_seconds,
             other_name="the authors' code",
             target=3.0,
-            ours_memory=peak_memory(ours, device),
-            other_memory=None if other is None else peak_memory(other),
             note=absent(REPOSITORY)
             if other is None
             else "pixels, labels and weights of the form for evaluation to 1e-5",
+            device=device,
         )
 
 

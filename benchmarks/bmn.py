@@ -12,7 +12,7 @@ from torch import Tensor
 from actline.models.bmn import BMN, BMNOutput
 from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
 from benchmarks.apart import apart
-from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.measure import Row, compared
 from benchmarks.published import absent, load, repository, running
 
 REPOSITORY = "BMN-Boundary-Matching-Network"
@@ -55,17 +55,16 @@ def training(folder: Path | None, sizes: Sizes, device: torch.device, *, runs: i
     if device.type == "cpu":
         note += "; a fifth of the memory is the target"
     with apart(their_training, folder, sizes, device) as other:
-        ours_seconds, other_seconds = alternate(step, other, runs=runs, device=device)
-        return Row(
+        return compared(
+            step,
+            other,
             what="BMN: forward, loss and backward",
             sizes=f"{sizes.videos} videos, temporal scale {sizes.scale}, {CHANNELS} features",
-            ours=ours_seconds,
-            other=other_seconds,
             other_name="the PyTorch code, dense matrix",
             target=4.0,
-            ours_memory=peak_memory(step, device),
-            other_memory=None if other is None else peak_memory(other),
             note=absent(REPOSITORY) if other is None else note,
+            runs=runs,
+            device=device,
         )
 
 

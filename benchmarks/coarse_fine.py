@@ -14,7 +14,7 @@ from actline.models.fusion import FineFeatures
 from actline.models.published import coarse_fine
 from actline.models.x3d import StageFeatures
 from benchmarks.apart import apart
-from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.measure import Row, compared
 from benchmarks.published import absent, load, repository, running
 from benchmarks.x3d import agree, drawn
 
@@ -64,17 +64,16 @@ def coarse_stream(folder: Path | None, sizes: Sizes, device: torch.device, *, ru
     if folder is not None:
         agree(detect(), their_inference(folder, sizes, device)())
     with apart(their_inference, folder, sizes, device) as other:
-        ours_seconds, other_seconds = alternate(detect, other, runs=runs, device=device)
-        return Row(
+        return compared(
+            detect,
+            other,
             what="Coarse stream with Multi-stage Fusion: one clip",
             sizes=f"1 x {sizes.frames} x 224 x 224, {sizes.positions} Fine positions",
-            ours=ours_seconds,
-            other=other_seconds,
             other_name=AUTHORS,
             target=6.0,
-            ours_memory=peak_memory(detect, device),
-            other_memory=None if other is None else peak_memory(other),
             note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
+            runs=runs,
+            device=device,
         )
 
 

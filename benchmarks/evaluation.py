@@ -13,7 +13,7 @@ from actline.evaluate.proposals import ACTIVITYNET as PROPOSALS
 from actline.evaluate.proposals import ProposalScore, average_recall
 from actline.evaluate.segments import SegmentScore, detection_average_precision
 from actline.timeline import Activity
-from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.measure import Row, alternate, compared, peak_memory
 from benchmarks.published import NOT_COMPARED, absent, functions, has_pandas, repository, running
 
 REPOSITORY = "ActivityNet"
@@ -97,17 +97,15 @@ def recall(
         np.testing.assert_allclose(ours.recall, found, rtol=0, atol=1e-12)
         np.testing.assert_allclose(ours.average_numbers, numbers, rtol=1e-12)
         note = "recall at every tIoU and AN to 1e-12"
-    seconds, other_seconds = alternate(score, other, runs=1 if quick else 5)
-    return Row(
+    return compared(
+        score,
+        other,
         what="AR@AN and AUC",
         sizes=sizes,
-        ours=seconds,
-        other=other_seconds,
         other_name=EVALUATOR,
         target=15.0,
-        ours_memory=peak_memory(score),
-        other_memory=None if other is None else peak_memory(other),
         note=note,
+        runs=1 if quick else 5,
     )
 
 

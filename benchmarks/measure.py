@@ -85,6 +85,33 @@ def alternate(
     return medians[0], None if other is None else medians[1]
 
 
+def compared(
+    ours: Callable[[], object],
+    other: Callable[[], object] | Apart | None,
+    *,
+    what: str,
+    sizes: str,
+    other_name: str,
+    target: float | None,
+    note: str,
+    runs: int = 5,
+    device: "torch.device | None" = None,
+) -> Row:
+    """A row with the times that `alternate` takes, and then the memory of each."""
+    ours_seconds, other_seconds = alternate(ours, other, runs=runs, device=device)
+    return Row(
+        what=what,
+        sizes=sizes,
+        ours=ours_seconds,
+        other=other_seconds,
+        other_name=other_name,
+        target=target,
+        ours_memory=peak_memory(ours, device),
+        other_memory=None if other is None else peak_memory(other),
+        note=note,
+    )
+
+
 def seconds(function: Callable[[], object], device: "torch.device | None" = None) -> float:
     """What one call takes, until a GPU has done all that it was told to."""
     finish(device)

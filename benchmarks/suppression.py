@@ -13,7 +13,7 @@ from actline.models.suppression import (
     suppress,
     temporal_iou,
 )
-from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.measure import Row, compared
 from benchmarks.published import NOT_COMPARED, absent, has_pandas, load, repository, running
 
 REPOSITORY = "Temporal-Context-Aggregation-Network-Pytorch"
@@ -53,16 +53,13 @@ def tcanet_form(folder: Path | None, *, count: int) -> Row:
         np.testing.assert_array_equal(kept.end, expected["xmax"])
         np.testing.assert_allclose(kept.score, expected["score"], rtol=1e-9)
         note = "the same segments, scores to 1e-9"
-    seconds, other_seconds = alternate(ours, other)
-    return Row(
+    return compared(
+        ours,
+        other,
         what="Soft-NMS, TCANet's form",
         sizes=f"{count} proposals to {min(count - 1, 101)}",
-        ours=seconds,
-        other=other_seconds,
         other_name="the authors' code",
         target=25.0,
-        ours_memory=peak_memory(ours),
-        other_memory=None if other is None else peak_memory(other),
         note=note,
     )
 
@@ -87,17 +84,15 @@ def general_form(*, count: int, quick: bool) -> Row:
     if extension is not None:
         name, other, target = "ActionFormer's C++ extension", extension(start, end, score), 2.0
         note = "the same segments as a NumPy loop, scores to 1e-9"
-    seconds, other_seconds = alternate(ours, other, runs=1 if quick else 5)
-    return Row(
+    return compared(
+        ours,
+        other,
         what="Soft-NMS, general form",
         sizes=f"{count} segments, {len(index)} left",
-        ours=seconds,
-        other=other_seconds,
         other_name=name,
         target=target,
-        ours_memory=peak_memory(ours),
-        other_memory=peak_memory(other),
         note=note,
+        runs=1 if quick else 5,
     )
 
 

@@ -17,7 +17,7 @@ from actline.models.published.naming import rename
 from actline.models.tcanet import TCANet
 from actline.train.tcanet_losses import refinement_loss
 from benchmarks.apart import apart
-from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.measure import Row, compared
 from benchmarks.published import absent, load, repository, running
 
 REPOSITORY = "Temporal-Context-Aggregation-Network-Pytorch"
@@ -81,19 +81,18 @@ def inference(folder: Path | None, sizes: Sizes, device: torch.device, *, runs: 
             overlaps = expected[f"iou{number}"].view_as(stage.iou)
             torch.testing.assert_close(stage.iou, overlaps, rtol=1e-4, atol=1e-4)
     with apart(their_inference, folder, sizes, device) as other:
-        ours_seconds, other_seconds = alternate(refine, other, runs=runs, device=device)
-        return Row(
+        return compared(
+            refine,
+            other,
             what="TCANet: refining one video's proposals",
             sizes=str(sizes),
-            ours=ours_seconds,
-            other=other_seconds,
             other_name=AUTHORS,
             target=6.0,
-            ours_memory=peak_memory(refine, device),
-            other_memory=None if other is None else peak_memory(other),
             note=absent(REPOSITORY)
             if other is None
             else "segments to 1e-5 of the video, overlaps to 1e-4",
+            runs=runs,
+            device=device,
         )
 
 
@@ -126,17 +125,16 @@ def training(folder: Path | None, sizes: Sizes, device: torch.device, *, runs: i
     if device.type == "cpu":
         note += "; a quarter of the memory is the target"
     with apart(their_training, folder, sizes, device) as other:
-        ours_seconds, other_seconds = alternate(step, other, runs=runs, device=device)
-        return Row(
+        return compared(
+            step,
+            other,
             what="TCANet: a training step",
             sizes=str(sizes),
-            ours=ours_seconds,
-            other=other_seconds,
             other_name=AUTHORS,
             target=8.0,
-            ours_memory=peak_memory(step, device),
-            other_memory=None if other is None else peak_memory(other),
             note=absent(REPOSITORY) if other is None else note,
+            runs=runs,
+            device=device,
         )
 
 

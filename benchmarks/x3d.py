@@ -18,7 +18,7 @@ from actline.models.published import x3d_multigrid
 from actline.models.x3d import X3D, DepthwiseConv3d, SpatialConv3d, x3d_m
 from actline.train.checkpoint import ModelCard
 from benchmarks.apart import apart
-from benchmarks.measure import Row, alternate, peak_memory
+from benchmarks.measure import Row, alternate, compared
 from benchmarks.published import absent, load, repository, running
 
 REPOSITORY = "Coarse-Fine-Networks"
@@ -56,17 +56,16 @@ def inference(
     if folder is not None:
         agree(detect(), their_inference(folder, sizes, device)())
     with apart(their_inference, folder, sizes, device) as other:
-        ours_seconds, other_seconds = alternate(detect, other, runs=runs, device=device)
-        return Row(
+        return compared(
+            detect,
+            other,
             what="X3D-M per frame: inference",
             sizes=" x ".join(map(str, sizes)),
-            ours=ours_seconds,
-            other=other_seconds,
             other_name=AUTHORS,
             target=5.0,
-            ours_memory=peak_memory(detect, device),
-            other_memory=None if other is None else peak_memory(other),
             note=absent(REPOSITORY) if other is None else "logits equal to 1e-4",
+            runs=runs,
+            device=device,
         )
 
 
@@ -137,17 +136,16 @@ def training(
 
     step = training_step(network, channels_last, labels)
     with apart(their_training, folder, sizes, device) as other:
-        ours_seconds, other_seconds = alternate(step, other, runs=runs, device=device)
-        return Row(
+        return compared(
+            step,
+            other,
             what="X3D-M per frame: a training step",
             sizes=" x ".join(map(str, sizes)),
-            ours=ours_seconds,
-            other=other_seconds,
             other_name=AUTHORS,
             target=2.0,
-            ours_memory=peak_memory(step, device),
-            other_memory=None if other is None else peak_memory(other),
             note=absent(REPOSITORY) if other is None else "gradients as torch's own convolutions'",
+            runs=runs,
+            device=device,
         )
 
 

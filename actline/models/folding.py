@@ -27,7 +27,7 @@ PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
 }
 
 # The widened features of so many bytes are made at a time. It keeps them near the processor, and
-# well below the 32 MiB from which glibc takes memory from the system anew, page by page, at every
+# below the 32 MiB from which glibc takes memory from the system anew, page by page, at every
 # call: on X3D-M's first block that takes longer than its convolutions.
 WIDENED_BYTES = 28 * 2**20
 
