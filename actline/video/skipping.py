@@ -33,7 +33,8 @@ def spared(
     if header.codec not in CODECS or not header.ordered:
         yield from packets
         return
-    near: deque[Packet] = deque()  # in the order of decoding, as far as frames are reordered
+    # Packets and seconds in the order of decoding, as far as frames are reordered.
+    near: deque[tuple[Packet, float | None]] = deque()
     current = 0  # which of them is next for the decoder
     incoming = iter(packets)
     while True:
@@ -41,14 +42,13 @@ def spared(
             packet = next(incoming, None)
             if packet is None:
                 break
-            near.append(packet)
+            near.append((packet, _seconds(packet, header)))
         if current == len(near):
             context.skip_frame = "DEFAULT"
             return
-        packet = near[current]
-        seconds = _seconds(packet, header)
+        packet, seconds = near[current]
         needless = seconds is not None and not _on_display(
-            seconds, (_seconds(other, header) for other in near), wanted
+            seconds, (other for _, other in near), wanted
         )
         context.skip_frame = "NONREF" if needless else "DEFAULT"
         yield packet
