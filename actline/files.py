@@ -1,20 +1,37 @@
-"""Files appear whole or not at all: written aside, then renamed."""
+"""Files appear whole or not at all: written aside, then renamed.
+
+What is written aside lies in a folder of its own, `.actline-XXXXXXXX.part`, beside its target, with
+a lock that its writer holds. The system releases the lock when the writer dies, however it dies, so
+that a later command can tell what a dead one left (and removes it) from what a living one writes.
+"""
 
 import contextlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from actline.errors import OutputError
+
+_PREFIX, _SUFFIX = ".actline-", ".part"
+_LOCK = "lock"
+# A folder without its lock was being made when its writer died; making one takes milliseconds.
+_STILL_MADE_SECONDS = 600
+# Folders in which this process has removed what others left; once each is enough.
+_swept: set[Path] = set()
 
 
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; on success it is renamed onto `path`.
+    """Yield a path to write to; on success it is renamed onto `path`.
 
-    The temporary file keeps `path`'s suffix, for writers that choose a format by it, and is
-    removed when the block fails, so that an interrupted or failed write leaves what was there.
+    It has `path`'s name, in a folder of its own, for writers that choose a format by the ending.
+    When the block fails it is removed, so that an interrupted or failed write leaves what was
+    there; what a killed process left is removed by the next that writes into the folder.
 
     Raises:
         OutputError: the folder cannot be made or written to, or the disk is full.
@@ -22,23 +39,27 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{target.stem}.", suffix=f".part{target.suffix}", dir=target.parent
-        )
-        os.close(handle)
+        if target.is_dir():
+            raise IsADirectoryError(0, "a folder has that name")
+        if target.parent not in _swept:
+            sweep(target.parent)
+            _swept.add(target.parent)
+        folder, lock = _own_folder(target.parent)
     except OSError as error:
-        raise OutputError(_unwritable(target, error)) from error
-    aside = Path(name)
+        raise OutputError(unwritable(target, error)) from error
     try:
+        aside = folder / target.name
+        # Made here, so that it has the permissions of any new file, whatever writes it.
+        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield aside
         with aside.open("rb") as written:
             os.fsync(written.fileno())
-        aside.chmod(0o666 & ~_umask())
         aside.replace(target)
     except OSError as error:
-        raise OutputError(_unwritable(target, error)) from error
+        raise OutputError(unwritable(target, error)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -47,12 +68,55 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
-def _unwritable(target: Path, error: OSError) -> str:
+def reserve(path: Path, size: int) -> None:
+    """Claim `size` bytes of disk for a file that is to be mapped into memory.
+
+    Writing to a mapped file on a full disk kills the process (SIGBUS); claiming the bytes first
+    raises an error instead.
+
+    Raises:
+        OSError: the disk has no room for them.
+    """
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(path.parent).free < size:
+            raise OSError(28, "No space left on device")
+        else:
+            file.truncate(size)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what dead processes were writing in a folder; what living ones write stays."""
+    with contextlib.suppress(OSError):
+        for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            if not left.is_dir() or left.is_symlink():
+                continue
+            if not (left / _LOCK).exists():
+                if time.time() - left.stat().st_mtime > _STILL_MADE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+                continue
+            lock = FileLock(left / _LOCK)
+            with contextlib.suppress(Timeout, OSError):
+                lock.acquire(timeout=0)
+                shutil.rmtree(left, ignore_errors=True)
+            lock.release()
+
+
+def unwritable(target: str | os.PathLike[str], error: OSError) -> str:
+    """What to tell of a file that cannot be written."""
     reason = error.strerror or str(error)
     return f"cannot write {target}: {reason}; free some space or choose another folder"
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _own_folder(parent: Path) -> tuple[Path, FileLock]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=parent))
+        lock = FileLock(folder / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # another process took it for a dead one's, in the instant before the lock
+            continue
+        if folder.is_dir():
+            return folder, lock
+        lock.release()

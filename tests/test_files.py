@@ -1,0 +1,107 @@
+"""Files appear whole or not at all, whatever happens to their writer."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from actline.errors import OutputError
+from actline.files import reserve, sweep, write_text, written_whole
+
+HOLDS = """
+    import sys, time
+    from actline.files import written_whole
+    with written_whole(sys.argv[1]) as aside:
+        aside.write_text("half")
+        print("writing", flush=True)
+        time.sleep(600)
+"""
+
+
+def start_writer(target: Path) -> subprocess.Popen[str]:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLDS), str(target)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
+    return writer
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, end: int) -> None:
+    target = tmp_path / "a.json"
+    target.write_text("before")
+    writer = start_writer(target)
+    writer.send_signal(end)
+    writer.wait()
+
+    assert target.read_text() == "before"
+    assert not list(tmp_path.glob("*.json")) or list(tmp_path.glob("*.json")) == [target]
+    assert len(list(tmp_path.iterdir())) == 2  # the file, and the dead writer's folder
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_living_writer_writes_stays(tmp_path: Path) -> None:
+    writer = start_writer(tmp_path / "a.json")
+    try:
+        sweep(tmp_path)
+        write_text(tmp_path / "b.json", "b")
+        (left,) = (child for child in tmp_path.iterdir() if child.name != "b.json")
+        assert (left / "a.json").read_text() == "half"
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    write_text(target, "before")
+
+    class BrokenError(Exception):
+        pass
+
+    with pytest.raises(BrokenError), written_whole(target) as aside:
+        aside.write_text("half")
+        raise BrokenError
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_longest_name_that_the_disk_takes_can_be_written(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 250 + ".json")
+    write_text(target, "whole")
+    assert target.read_text() == "whole"
+
+
+def test_a_name_too_long_for_the_disk_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="File name too long"):
+        write_text(tmp_path / ("n" * 300), "never")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_the_files_name_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(OutputError, match=r"a\.json: a folder has that name"):
+        write_text(tmp_path / "a.json", "never")
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+    plain, whole = tmp_path / "plain", tmp_path / "whole"
+    plain.write_text("x")
+    write_text(whole, "x")
+    assert plain.stat().st_mode == whole.stat().st_mode
+
+
+def test_reserved_bytes_are_the_files_own(tmp_path: Path) -> None:
+    path = tmp_path / "mapped"
+    path.touch()
+    reserve(path, 1 << 16)
+    assert path.stat().st_size == 1 << 16
+    assert path.stat().st_blocks * 512 >= 1 << 16 or os.name == "nt"
