@@ -16,7 +16,8 @@ features needs no videos: it takes those that the annotations name.
 
 For every video ID the folder gets ID.json (ActivityNet style), ID.csv, ID.vtt (subtitles that any
 player shows), ID.txt (Audacity labels), ID.eaf (ELAN) and ID.npz (per-frame scores). Videos that
-are done are skipped; one that cannot be read is reported and the rest go on.
+are done are skipped; one that cannot be read is reported and the rest go on. With --share 0/4, 1/4,
+… several processes or machines each take their part, into one folder.
 
 examples:
   actline detect video.mp4 --checkpoint model.safetensors
@@ -60,6 +61,9 @@ def add_parser(subparsers) -> None:
         "--max-gap", type=float, default=0.0, help="join activities with a shorter gap (seconds)"
     )
     parser.add_argument("--frame-rate", type=float, default=24.0, help="of frame folders")
+    parser.add_argument(
+        "--share", metavar="PART/PARTS", default="0/1", help="do this part alone (default: 0/1)"
+    )
     chain = parser.add_argument_group("for a chain")
     chain.add_argument("--features", type=Path, help="folder of stored snippet features")
     chain.add_argument(
@@ -76,7 +80,7 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Detect; 1 when a video failed."""
-    from actline.cli.inputs import expand_videos
+    from actline.cli.inputs import expand_videos, share_of
     from actline.errors import CheckpointError, OutputError, VideoError
     from actline.timeline_formats import parse_formats
     from actline.train.checkpoint import ChainCard, read_card
@@ -92,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         from actline.cli.detect_segments import by_segments, stored_videos
 
         videos = expand_videos(arguments.videos) if arguments.videos else stored_videos(arguments)
+        videos = share_of(videos, arguments.share)
         formats = tuple(ending for ending in formats if ending != "npz")
         if not formats:
             raise OutputError("a chain has no per-frame scores; choose other --formats than npz")
@@ -106,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if not arguments.videos:
         raise VideoError("no video is named; name files or folders")
-    videos = expand_videos(arguments.videos)
+    videos = share_of(expand_videos(arguments.videos), arguments.share)
     return _for_all(arguments, videos, formats, _by_frames(arguments))
 
 

@@ -147,6 +147,7 @@ class TCANetConfig:
     stages: int = 3
     snippet_interval: float = 8 / 15
     padded_length: int | None = None
+    scored_by: int | None = None
 
     def build(self) -> TCANet:
         """A new network with random weights."""
@@ -167,6 +168,7 @@ class TCANetConfig:
             stages=self.stages,
             snippet_interval=self.snippet_interval,
             padded_length=self.padded_length,
+            scored_by=self.scored_by,
         )
 
 

@@ -39,6 +39,11 @@ class TCANet(nn.Module):
         padded_length: None leaves what pads a batch out of everything. The published code fills
             every shorter video up with zeros to a fixed length (200 or 1000), and those take part
             in convolutions and attention: give that length to get its numbers.
+        scored_by: whose overlap scores a refined proposal, counted from 1; None takes the last
+            regressor's. The published code takes the second's (its column `preds_iou3`).
+
+    Raises:
+        ValueError: there is no such regressor.
 
     Shape:
         features: (B, C, T); proposals: (B, P, 2), (start, end) in seconds; mask: (B, T), true
@@ -65,11 +70,15 @@ class TCANet(nn.Module):
         stages: int = 3,
         snippet_interval: float = 8 / 15,
         padded_length: int | None = None,
+        scored_by: int | None = None,
     ) -> None:
         super().__init__()
+        if scored_by is not None and not 1 <= scored_by <= stages:
+            raise ValueError(f"scored_by is {scored_by}, and there are {stages} stages")
         self.channels = channels
         self.snippet_interval = snippet_interval
         self.padded_length = padded_length
+        self.scored_by = scored_by
         self.reduce = nn.ModuleList(
             nn.Conv1d(channels_in, width, 3, padding=1, groups=GROUPS)
             for channels_in in (channels, width)

@@ -65,6 +65,8 @@ def refine(
 ) -> Proposals:
     """TCANet's form of a video's proposals: moved boundaries, and scores times predicted overlap.
 
+    The overlap is that of the regressor that `tcanet.scored_by` says.
+
     Those that are moved out of the video are left out.
 
     Raises:
@@ -80,10 +82,11 @@ def refine(
     if not len(proposals):
         return proposals
     given = torch.from_numpy(np.stack([proposals.start, proposals.end], axis=1)).float()
-    last = tcanet(features.features[None].to(device), given[None].to(device))[-1]
-    moved = last.refined[0].double().cpu().numpy()
+    stages = tcanet(features.features[None].to(device), given[None].to(device))
+    moved = stages[-1].refined[0].double().cpu().numpy()
     # The last stage's overlap is of the proposals it was given, the nearest to the refined ones.
-    score = proposals.score * last.iou[0].double().cpu().numpy()
+    judge = stages[(tcanet.scored_by or len(stages)) - 1]
+    score = proposals.score * judge.iou[0].double().cpu().numpy()
     order = np.argsort(-score, kind="stable")
     start, end = moved[order, 0], np.minimum(moved[order, 1], features.duration)
     inside = end > start

@@ -328,6 +328,31 @@ def test_detection_in_videos_and_in_their_stored_features_finds_the_same(kit, tm
     assert "2 of 2 videos are done already" in capsys.readouterr().out
 
 
+def test_shares_of_detection_fill_one_folder_with_what_one_process_finds(kit, tmp_path, capsys):
+    """As TCANet's authors go through HACS in four parts; of frames it is the same option."""
+    stored = ("--features", str(kit.features), "--annotations", str(kit.data))
+    stored = (*stored, "--formats", "json")
+    assert kit.detect(tmp_path / "whole", *stored) == 0
+    counts = []
+    for part in ("0/4", "3/4", "1/4", "2/4"):
+        before = set(tmp_path.glob("parts/*.json"))
+        assert kit.detect(tmp_path / "parts", *stored, "--share", part) == 0
+        counts.append(len(set(tmp_path.glob("parts/*.json")) - before))
+    assert counts == [2, 1, 2, 1]
+    assert segments(tmp_path / "parts") == segments(tmp_path / "whole")
+    command = ["detect", "--checkpoint", str(kit.chain), "--out", str(tmp_path / "none"), *stored]
+    said = refused([*command, "--share", "4/4", *ON_CPU], tmp_path, capsys)
+    assert '"4/4" is no share' in said
+    frames = ["detect", str(kit.videos), "--checkpoint", str(kit.backbone), *ON_CPU]
+    frames += ["--formats", "json", "--out"]
+    assert main([*frames, str(tmp_path / "frames"), "--share", "1/3"]) == 0
+    names = {path.stem for path in tmp_path.glob("frames/*.json")}
+    assert names == set(sorted(NAMES)[1::3])
+    assert '"x" is no share' in refused(
+        [*frames, str(tmp_path / "none"), "--share", "x"], tmp_path, capsys
+    )
+
+
 def test_detections_of_other_settings_are_not_mixed_into_a_folder(kit, tmp_path, capsys):
     video = str(kit.videos / "tiny4.mp4")
     assert kit.detect(tmp_path / "out", video) == 0

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actline.data.proposals import Proposals
+from actline.data.snippets import SnippetFeatures
 from actline.errors import CheckpointError
 from actline.models.boundary_regressor import (
     FRAME_SCALE,
@@ -23,6 +26,8 @@ from actline.models.boundary_regressor import (
 from actline.models.config import TCANetConfig
 from actline.models.lgte import LocalGlobalTemporalEncoder
 from actline.models.published import tcanet
+from actline.models.published.tcanet import SCORED_BY
+from actline.train.propose import refine
 
 SMALL = TCANetConfig(
     channels=8,
@@ -43,7 +48,7 @@ SMALL = TCANetConfig(
 def test_encoding_proposals_and_overlaps_equal_the_authors(goldens, assert_golden):
     network, config = tcanet.from_published(goldens.state("tcanet"))
     network.eval()
-    assert config == TCANetConfig()
+    assert config == TCANetConfig(scored_by=2)
     stored = goldens.arrays("tcanet")
     start, end = torch.from_numpy(stored["start"]), torch.from_numpy(stored["end"])
     encoded = network.encode(goldens.normal("tca_feat", 1, 2304, 200))
@@ -54,6 +59,28 @@ def test_encoding_proposals_and_overlaps_equal_the_authors(goldens, assert_golde
         assert_golden(stage.iou[0], stored[f"iou{number}"])
 
 
+def test_scores_of_a_converted_network_are_those_of_the_released_post_processing(goldens):
+    """`ori_score * preds_iou3`, where "3" is the second of three regressors; boundaries the last."""
+    network, _ = tcanet.from_published(goldens.state("tcanet"))
+    stored = goldens.arrays("tcanet")
+    start, end = (stored[name][0].astype(np.float64) for name in ("start", "end"))
+    score = np.linspace(1.0, 0.5, len(start))
+    features = SnippetFeatures(goldens.normal("tca_feat", 1, 2304, 200)[0], 8 / 15, 200 * 8 / 15)
+    given = Proposals(start, end, score)
+    moved = stored["proposals3"].clip(max=features.duration)
+    for scored_by, overlap in ((2, stored["iou2"]), (1, stored["iou1"]), (None, stored["iou3"])):
+        if scored_by != SCORED_BY:
+            network.scored_by = scored_by
+        found = refine(network.eval(), features, given, device=torch.device("cpu"))
+        wanted = score * overlap
+        kept = moved[:, 1] > moved[:, 0]
+        order = np.argsort(-wanted[kept], kind="stable")
+        np.testing.assert_allclose(found.score, wanted[kept][order], rtol=1e-3)
+        np.testing.assert_allclose(found.start, moved[kept][order, 0], rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="scored_by is 4, and there are 3 stages"):
+        TCANetConfig(scored_by=4).build()
+
+
 def test_a_file_with_attention_masks_tells_window_and_padding(goldens):
     state = {f"module.{name}": tensor for name, tensor in goldens.state("tcanet").items()}
     near = torch.ones(20, 20, dtype=torch.bool).tril(3).triu(-3)  # three on either side
@@ -62,7 +89,7 @@ def test_a_file_with_attention_masks_tells_window_and_padding(goldens):
     for layer in range(2):
         state[f"module.lgtes.{layer}.self_atten.mask_matrix"] = mask
     _, config = tcanet.from_published(state, snippet_interval=0.25)
-    assert config == TCANetConfig(window=7, padded_length=20, snippet_interval=0.25)
+    assert config == TCANetConfig(window=7, padded_length=20, snippet_interval=0.25, scored_by=2)
 
 
 def test_a_checkpoint_of_another_model_is_refused(goldens):

@@ -11,6 +11,10 @@ from actline.models.tcanet import GROUPS, TCANet
 
 SOURCE = "the authors' TCANet"
 
+# The regressor whose overlap `post_processing.py` multiplies scores by: `preds_iou3` is the second's
+# (`main_tcanet.py` counts them from 2), although there are three.
+SCORED_BY = 2
+
 # Stage n is `tbr{n}` there, counted from 1.
 STAGES = {"1": "0", "2": "1", "3": "2"}
 MASK = "lgtes.0.self_atten.mask_matrix"
@@ -91,6 +95,7 @@ def config_of(
             raise CheckpointError(f"tensor {MASK} is {tuple(mask.shape)}, not (1, heads, T, T)")
         heads, padded_length = mask.shape[1], mask.shape[2]
         window = int((mask[0, 0, padded_length // 2] == 0).sum())
+    stages = count_blocks(tensors, r"tbr(\d)\.")
     return TCANetConfig(
         channels=channels_per_group * GROUPS,
         width=width,
@@ -103,7 +108,8 @@ def config_of(
         end_samples=end,
         frame_width=frame_width,
         segment_width=segment_width,
-        stages=count_blocks(tensors, r"tbr(\d)\."),
+        stages=stages,
         snippet_interval=snippet_interval,
         padded_length=padded_length,
+        scored_by=min(SCORED_BY, stages),
     )
