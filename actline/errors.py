@@ -1,11 +1,20 @@
 """Errors a user can cause: one line that says what, where and how to mend it."""
 
+from actline.plain import plain
+
+# Names from files stand in errors; however long they are, the line can be read.
+_LONGEST = 1000
+
 
 class ActlineError(Exception):
     """Base of all errors that are the input's fault, not the program's.
 
-    The command line prints the message alone and exits with status 1.
+    The command line prints the message alone and exits with status 1. The message is one line that
+    a terminal shows as it is, whatever the names in it hold.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message, longest=_LONGEST))
 
 
 class VideoError(ActlineError):

@@ -1,0 +1,48 @@
+"""Text from files, made fit to be shown: on a terminal, in a table, on a page.
+
+Names come from other people's files. Control characters would move a terminal's cursor or set its
+title, overrides of direction would show a name in another order than it is written, and halves of
+characters cannot be written at all.
+"""
+
+import unicodedata
+
+# Cc: control characters; Cs: halves of characters; Zl, Zp: ends of line; Co, Cn: no characters.
+_ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp", "Cn"})
+# Marks, embeddings, overrides and isolates of direction, and what else shows nothing but changes
+# what is shown around it.
+_DIRECTIONS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)
+
+
+def plain(text: object, *, longest: int | None = None) -> str:
+    r"""Text as one line of characters that a terminal and a page show as they are.
+
+    Args:
+        text: anything; its `str`.
+        longest: how many characters to show at most; the middle of a longer text is left out.
+
+    >>> plain("a\x1b[2Jb\nc")
+    'a\\x1b[2Jb\\nc'
+    >>> plain("abcdefghij", longest=5)
+    'ab…ij'
+    """
+    shown = str(text)
+    if longest is not None and len(shown) > longest:
+        kept = longest - 1
+        shown = f"{shown[: (kept + 1) // 2]}…{shown[len(shown) - kept // 2 :]}"
+    if shown.isprintable() and shown.isascii():
+        return shown
+    return "".join(_escaped(character) for character in shown)
+
+
+def fit_to_show(text: str) -> bool:
+    """Whether a text is shown as it is written: without control characters and their like."""
+    return plain(text) == text
+
+
+def _escaped(character: str) -> str:
+    if character not in _DIRECTIONS and unicodedata.category(character) not in _ESCAPED:
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,0 +1,76 @@
+"""NumPy's archives, looked through before anything in them is unpacked."""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actline.errors import ActlineError
+from actline.stored.limits import lifted, limits
+from actline.stored.text import reason
+
+_HEADER_BYTES = 1 << 16
+
+
+def read_npz(path: Path, *, error: type[ActlineError], what: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a `.npz` file; pickled objects are never read.
+
+    Args:
+        error: what to raise.
+        what: the file should hold, such as "predictions".
+
+    Raises:
+        ActlineError: of kind `error`: it is missing, damaged, holds objects, or would take more
+            memory than the limit.
+    """
+    most = limits()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+            size = sum(one.file_size for one in members)
+            if size > most.array_mib << 20 or len(members) > most.members:
+                name = "members" if len(members) > most.members else "array_mib"
+                raise error(
+                    f"{path} would take {size >> 20} MiB in {len(members)} arrays, too much; "
+                    f"{lifted(name)}"
+                )
+            return {
+                one.filename.removesuffix(".npy"): _array(archive, one, path, error)
+                for one in members
+            }
+    except ActlineError:
+        raise
+    except FileNotFoundError as missing:
+        raise error(f"no {what} at {path}; check the path") from missing
+    except OSError as failure:
+        raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
+    # A damaged archive, or a header that is parsed as Python's literals are, fails in many ways.
+    except Exception as failure:
+        raise error(f"{path} is not a whole .npz file; write it again") from failure
+
+
+def _array(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, error: type[ActlineError]
+) -> NDArray[Any]:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = read_header(file, max_header_size=_HEADER_BYTES)
+        name = member.filename
+        if dtype.hasobject:
+            raise error(f"{path}: {name} holds Python objects, which may run code; save numbers")
+        size = math.prod(shape) * dtype.itemsize
+        # What the header tells of and what there is are one and the same, so that neither a small
+        # file makes a large array nor a long one hides behind a small header.
+        if file.tell() + size != member.file_size:
+            raise error(f"{path}: {name} is not whole; write it again")
+        values = np.empty(math.prod(shape), dtype)
+        if size:
+            values.view(np.uint8)[:] = np.frombuffer(file.read(), np.uint8)
+    return values.reshape(shape, order="F" if fortran else "C")

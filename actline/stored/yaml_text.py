@@ -1,0 +1,72 @@
+"""YAML within limits: what it repeats by reference counts as often as it is repeated."""
+
+from typing import Any
+
+import yaml
+
+from actline.errors import RecipeError
+from actline.stored.limits import lifted, limits
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        RecipeError: it is not YAML, too large, nested too deeply, or repeats itself without end.
+    """
+    most = limits()
+    if len(text) > most.recipe_kib << 10:
+        raise RecipeError(
+            f"{where} has {len(text) >> 10} KiB, more than {most.recipe_kib}; "
+            f"{lifted('recipe_kib')}"
+        )
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _weigh(root, where, {}, 0)
+        return loader.construct_document(root)
+    except RecipeError:
+        raise
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f", line {line + 1}" if line is not None else ""
+        raise RecipeError(f"{where}{place}: not valid YAML; mend the syntax") from error
+    # Dates that no calendar has, numbers of thousands of digits, keys that are lists, …
+    except Exception as error:
+        told = " ".join(str(error).split())[:60] or type(error).__name__
+        raise RecipeError(f"{where}: YAML that cannot be read ({told}); mend it") from error
+    finally:
+        loader.dispose()
+
+
+def _weigh(node: yaml.Node, where: str, known: dict[int, int | None], depth: int) -> int:
+    """How many values a node stands for, those it refers to included."""
+    most = limits()
+    if depth > most.depth:
+        raise RecipeError(
+            f"{where} is nested more than {most.depth} levels deep; {lifted('depth')}"
+        )
+    if id(node) in known:
+        weight = known[id(node)]
+        if weight is None:
+            raise RecipeError(f"{where}: an entry refers to itself; write it out")
+        return weight
+    known[id(node)] = None
+    weight = 1
+    for child in _children(node):
+        weight += _weigh(child, where, known, depth + 1)
+        if weight > most.values:
+            raise RecipeError(
+                f"{where} stands for more than {most.values} values, by references; "
+                f"{lifted('values')}"
+            )
+    known[id(node)] = weight
+    return weight
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [one for pair in node.value for one in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
