@@ -60,7 +60,7 @@ def test_encoding_proposals_and_overlaps_equal_the_authors(goldens, assert_golde
 
 
 def test_scores_of_a_converted_network_are_those_of_the_released_post_processing(goldens):
-    """`ori_score * preds_iou3`, where "3" is the second of three regressors; boundaries the last."""
+    """`ori_score * preds_iou3`, where "3" is the second of three; boundaries are the last's."""
     network, _ = tcanet.from_published(goldens.state("tcanet"))
     stored = goldens.arrays("tcanet")
     start, end = (stored[name][0].astype(np.float64) for name in ("start", "end"))

@@ -11,8 +11,8 @@ from actline.models.tcanet import GROUPS, TCANet
 
 SOURCE = "the authors' TCANet"
 
-# The regressor whose overlap `post_processing.py` multiplies scores by: `preds_iou3` is the second's
-# (`main_tcanet.py` counts them from 2), although there are three.
+# The regressor whose overlap `post_processing.py` multiplies scores by: `preds_iou3` is that of the
+# second (`main_tcanet.py` counts them from 2), although there are three.
 SCORED_BY = 2
 
 # Stage n is `tbr{n}` there, counted from 1.
