@@ -99,6 +99,7 @@ def add_parser(subparsers) -> None:
 def run_check(arguments: argparse.Namespace) -> int:
     """Check; 1 when something serious is wrong."""
     from actline.data.check import check_annotations, check_videos
+    from actline.data.generated.fingerprint import SETTINGS, check_generated
     from actline.data.read import find_classes, read_annotations
     from actline.data.statistics import statistics
     from actline.errors import AnnotationError, OutputError
@@ -129,6 +130,11 @@ def run_check(arguments: argparse.Namespace) -> int:
                 advance=advance,
             )
         findings = (*more, *findings)
+    generated = None
+    if videos is not None and (folder / SETTINGS).is_file() and not arguments.quick:
+        with progress("decoding videos", len(annotations.videos), unit="videos") as advance:
+            more, generated = check_generated(folder, videos, advance=advance)
+        findings = (*more, *findings)
     found = statistics(annotations, seconds)
     if arguments.plot:
         from actline.report.statistics import plot_statistics
@@ -136,6 +142,8 @@ def run_check(arguments: argparse.Namespace) -> int:
         plot_statistics(found, arguments.plot)
     _show_statistics(found)
     _show_findings(findings, examples=None if arguments.all else 3)
+    if generated is not None:
+        _show_identity(generated)
     if videos is None:
         print("no videos were looked at; name their folder with --videos")
     if arguments.plot:
@@ -245,6 +253,7 @@ def _printable(text: str) -> str:
 
 def run_generate(arguments: argparse.Namespace) -> None:
     """Generate, and say what was written."""
+    from actline.data.generated.fingerprint import identity, read_hashes
     from actline.data.generated.write import generate
     from actline.errors import RecipeError
 
@@ -267,6 +276,14 @@ def run_generate(arguments: argparse.Namespace) -> None:
         f"{arguments.out}: {len(annotations.videos)} videos, {minutes:.0f} minutes, "
         f"{activities} activities of {len(annotations.classes)} classes"
     )
+    hashes = read_hashes(arguments.out)
+    assert hashes is not None
+    _show_identity(identity(arguments.out, hashes))
+
+
+def _show_identity(identity) -> None:
+    print(f"SHA-256 of pixels and labels: {identity.whole}")
+    print(identity.verdict)
 
 
 def run_convert(arguments: argparse.Namespace) -> None:

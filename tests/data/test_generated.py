@@ -23,7 +23,7 @@ from actline.data.generated.scene import render
 from actline.data.generated.write import generate
 from actline.data.read import read_annotations
 from actline.errors import OutputError, RecipeError
-from actline.video.decode import ShortSide, frame_times, probe, read_clip
+from actline.video.decode import frame_times, probe
 
 
 def digest(scenario) -> str:
@@ -121,12 +121,7 @@ def test_a_set_is_written_as_real_video_and_does_not_depend_on_workers_or_number
     generate("kinetics", tmp_path / "b", videos=2, workers=1, **kinds)
     for name in ("kinetics-00000", "kinetics-00001"):
         first, second = (tmp_path / folder / "videos" / f"{name}.mp4" for folder in "ab")
-        times = frame_times(first)
-        decoded = [
-            read_clip(path, times, size=ShortSide(32)).astype(int) for path in (first, second)
-        ]
-        # The same pixels went in; the encoder itself is not exact from run to run.
-        assert np.abs(decoded[0] - decoded[1]).mean() < 0.5
+        assert first.read_bytes() == second.read_bytes()
     info = probe(tmp_path / "a" / "videos" / "kinetics-00002.mp4")
     assert (info.codec, info.width, info.height) == ("h264", 48, 32)
     assert info.duration == pytest.approx(10.0, abs=0.01)

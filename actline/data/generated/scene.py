@@ -118,13 +118,23 @@ def _draw(picture: Pixels, actor: Actor, pose: dict[Quantity, float], amplitude:
     inside = np.abs(u) - np.float32(gap)
     u_half = np.maximum(inside, 0) / np.float32(scale)
     v_half = v / np.float32(scale * actor.aspect)
-    outline = (u_half**actor.roundness + np.abs(v_half) ** actor.roundness) ** (1 / actor.roundness)
+    outline = _outline(u_half, v_half, actor.roundness)
     cover = np.clip((1 - outline) * np.float32(scale), 0, 1) * np.clip(inside + 0.5, 0, 1)
     row = np.clip((v_half + 1) / 2 * (TEXTURE - 1), 0, TEXTURE - 1).astype(np.intp)
     column = np.clip((np.sign(u) * u_half + 1) / 2 * (TEXTURE - 1), 0, TEXTURE - 1)
     colour = actor.texture[row, column.astype(np.intp)]
     under = picture[top:bottom, left:right]
     under += cover[..., None] * (colour - under)
+
+
+def _outline(u: NDArray[np.floating], v: NDArray[np.floating], roundness: float) -> Pixels:
+    """How far out a point is: 1 on the outline of half lengths 1.
+
+    Powers differ in their last digit from processor to processor. That of double precision is lost
+    in rounding; that of single precision would show in pixels.
+    """
+    powers = np.abs(u.astype(np.float64)) ** roundness + np.abs(v.astype(np.float64)) ** roundness
+    return (powers ** (1 / roundness)).astype(np.float32)
 
 
 def _background(

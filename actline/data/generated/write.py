@@ -3,15 +3,15 @@
 import json
 import multiprocessing
 import os
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
-
-import av
 
 from actline import __version__
 from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.generated.encode import X264, encode, encoder
+from actline.data.generated.fingerprint import SETTINGS, read_hashes, video_hash, write_hashes
 from actline.data.generated.motions import MOTIONS
 from actline.data.generated.plan import Scenario, plan
 from actline.data.generated.profiles import DIFFICULTIES, PROFILES, Difficulty, Profile
@@ -34,8 +34,9 @@ def generate(
 ) -> Annotations:
     """Write `videos` generated videos to `out`/videos, and their annotations.
 
-    Video i depends on profile, difficulty, size, rate, seed and i alone: not on how many are
-    written or by how many processes. Videos that are there already are kept.
+    Video i depends on profile, difficulty, size, rate, seed, i and the encoder's version alone: not
+    on how many are written, by how many processes, or on which machine. Videos that are there
+    already are kept. What the set is known by is noted beside it (`fingerprint`).
 
     Args:
         profile: "charades", "thumos", "activitynet" or "kinetics".
@@ -61,20 +62,20 @@ def generate(
     scenarios = [
         plan(chosen_profile, chosen_difficulty, seed=seed, index=index) for index in range(videos)
     ]
-    waiting = [scenario for scenario in scenarios if not _path(out, scenario).exists()]
     cores = workers or os.cpu_count() or 1
     with (
         # Spawned, not forked: the parent may have threads of a decoder or of PyTorch.
         ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool,
-        progress("generating videos", total=len(waiting), unit="videos") as advance,
+        progress("generating videos", total=len(scenarios), unit="videos") as advance,
     ):
         tasks = [
-            pool.submit(write_video, _path(out, scenario), scenario, size, rate)
-            for scenario in waiting
+            pool.submit(_made, _path(out, scenario), scenario, size, rate) for scenario in scenarios
         ]
-        for task in tasks:
-            task.result()
+        hashes = {}
+        for scenario, task in zip(scenarios, tasks, strict=True):
+            hashes[video_id(scenario.profile, scenario.index)] = task.result()
             advance()
+    _agree(out, hashes)
     classes = tuple(motion.label for motion in MOTIONS[: chosen_difficulty.classes])
     annotated = Annotations(
         classes,
@@ -90,25 +91,31 @@ def generate(
     )
     write_text(out / "annotations.json", json.dumps(_database(annotated), indent=1) + "\n")
     write_text(out / "classes.txt", "\n".join(classes) + "\n")
+    write_hashes(out, hashes)
     return annotated
 
 
 def write_video(path: Path, scenario: Scenario, size: tuple[int, int], rate: float) -> None:
     """Draw a scenario and encode it as H.264, whole or not at all."""
-    with written_whole(path) as aside, av.open(str(aside), "w") as container:
-        stream = container.add_stream(
-            "libx264",
-            rate=Fraction(rate).limit_denominator(1000),
-            # Small pictures: a quality at which motion is not washed out, quickly.
-            options={"preset": "veryfast", "crf": "20"},
-        )
-        stream.codec_context.thread_count = 1
-        stream.codec_context.gop_size = max(1, round(2 * rate))  # a seek costs two seconds at most
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        for picture in render(scenario, size=size, rate=rate):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+    with written_whole(path) as aside:
+        encode(aside, render(scenario, size=size, rate=rate), size, rate)
+
+
+def _made(path: Path, scenario: Scenario, size: tuple[int, int], rate: float) -> str:
+    """Write a video unless it is there; returns the hash of what its file decodes to."""
+    if not path.exists():
+        write_video(path, scenario, size, rate)
+    return video_hash(path)
+
+
+def _agree(out: Path, hashes: Mapping[str, str]) -> None:
+    """Refuse videos that were kept and are not what they were when they were written."""
+    noted = read_hashes(out)
+    for name, pixels in hashes.items():
+        if noted is not None and noted.videos.get(name, pixels) != pixels:
+            raise OutputError(
+                f"{out / 'videos' / name}.mp4 is not what was generated; remove it and try again"
+            )
 
 
 def video_id(profile: Profile, index: int) -> str:
@@ -148,7 +155,7 @@ def _claim(
     rate: float,
 ) -> None:
     """Note in `out` what the set is made with; refuse a folder made otherwise."""
-    path = out / "generated.json"
+    path = out / SETTINGS
     settings = {
         "profile": asdict(profile),
         "difficulty": asdict(difficulty),
@@ -156,6 +163,7 @@ def _claim(
         "size": size,
         "rate": rate,
         "version": __version__,
+        "encoder": {"name": encoder(), **X264},
     }
     wanted = json.loads(json.dumps(settings))
     if path.exists():
