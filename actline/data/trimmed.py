@@ -1,4 +1,4 @@
-"""Clips of trimmed videos, one class each: what classification and pretraining are trained on."""
+"""Clips of trimmed videos: what classification and pretraining are trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,16 +38,16 @@ class ClipRequest:
 
 @dataclass(frozen=True, eq=False)
 class TrimmedSample:
-    """One clip (3, T, H, W) and the number of its class, from 0."""
+    """One clip (3, T, H, W), and its class (), from 0; of several, 1 where one is shown (K,)."""
 
     video: str
     clip: Tensor
-    label: int
+    label: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class TrimmedBatch:
-    """Clips (B, 3, T, H, W), normalized, and the numbers of their classes (B,), from 0."""
+    """Clips (B, 3, T, H, W), normalized, and their classes: (B,) from 0, or (B, K) of 0 and 1."""
 
     videos: tuple[str, ...]
     clip: Tensor
@@ -55,12 +55,16 @@ class TrimmedBatch:
 
 
 class TrimmedClips(Dataset[TrimmedSample]):
-    """Random clips of videos that show one class each.
+    """Random clips of videos.
 
     Where a clip begins and how it is augmented depend on the request and the seed alone. A video
-    shorter than a clip starts anew when it ends, as in the published code.
+    shorter than a clip starts again when it ends, as in the published code.
+
+    Args:
+        several: whether videos may show several classes; a clip then has those that happen in it.
 
     Raises:
+        AnnotationError: a video has no class, or several where it should have one.
         VideoError: a video is missing or unreadable.
     """
 
@@ -73,12 +77,14 @@ class TrimmedClips(Dataset[TrimmedSample]):
         seed: int,
         frame_rate: float = 24.0,
         decoded: Path | None = None,
+        several: bool = False,
     ) -> None:
         self.annotations = annotations
+        self.several = several
         self.footage = Footage(videos, clip.sampling, frame_rate=frame_rate, decoded=decoded)
         self.clip = clip
         self.seed = seed
-        self.labels = [class_of(video, annotations) for video in annotations.videos]
+        self.labels = torch.stack([self._label(video) for video in annotations.videos])
 
     def __len__(self) -> int:
         return len(self.annotations.videos)
@@ -98,9 +104,13 @@ class TrimmedClips(Dataset[TrimmedSample]):
         transform = self.transform(request.size)
         size = ShortSide(transform.short_side(generator))
         pixels = self._pixels(video, chosen, size=size)
-        return TrimmedSample(
-            video.id, transform(to_clip(pixels), generator), self.labels[request.index]
-        )
+        label = self.labels[request.index]
+        if self.several:
+            # The clip lasts until the frame that would follow.
+            ends = np.append(times, np.inf)
+            last = first + stride * request.frames
+            label = self._label(video, between=(ends[first], ends[min(last, len(times))]))
+        return TrimmedSample(video.id, transform(to_clip(pixels), generator), label)
 
     def central(self, index: int) -> Tensor:
         """The full clip in the middle of a video, centrally cropped: (3, T, H, W)."""
@@ -114,6 +124,23 @@ class TrimmedClips(Dataset[TrimmedSample]):
         transform = TestTransform(size=self.clip.size, mean=self.clip.mean, std=self.clip.std)
         return transform(to_clip(pixels))
 
+    def views(self, index: int, count: int) -> Tensor:
+        """`count` full clips evenly spread over a video: (count, 3, T, H, W).
+
+        As published: at whole multiples of one step from the video's first frame, in the central
+        square of the frame. A single one is the central clip.
+        """
+        if count == 1:
+            return self.central(index)[None]
+        video = self.annotations.videos[index]
+        times = self.footage.times(video)
+        step = max(0, (len(times) - 1 - self.clip.frames) // (count - 1))
+        chosen = step * np.arange(count)[:, None] + np.arange(self.clip.frames)
+        pixels = self._pixels(video, chosen.ravel() % len(times), size=ShortSide(self.clip.size))
+        transform = TestTransform(size=self.clip.size, mean=self.clip.mean, std=self.clip.std)
+        clips = transform(to_clip(pixels))
+        return clips.unflatten(1, chosen.shape).transpose(0, 1)
+
     def transform(self, size: int) -> TrainTransform:
         """Crops of `size`, from short sides that are to it as the full ones to the full size."""
         sides = (max(size, round(side * size / self.clip.size)) for side in self.clip.short_sides)
@@ -124,6 +151,18 @@ class TrimmedClips(Dataset[TrimmedSample]):
             mean=self.clip.mean,
             std=self.clip.std,
         )
+
+    def _label(
+        self, video: AnnotatedVideo, between: tuple[float, float] = (-np.inf, np.inf)
+    ) -> Tensor:
+        """A video's class, or those of several that happen between two times."""
+        if not self.several:
+            return torch.tensor(class_of(video, self.annotations))
+        label = torch.zeros(len(self.annotations.classes))
+        for activity in video.activities:
+            if activity.start < between[1] and activity.end > between[0]:
+                label[self.annotations.classes.index(activity.label)] = 1
+        return label
 
     def _pixels(
         self, video: AnnotatedVideo, chosen: NDArray[np.intp], *, size: ShortSide
@@ -138,7 +177,7 @@ def collate_trimmed(samples: Sequence[TrimmedSample]) -> TrimmedBatch:
     return TrimmedBatch(
         tuple(sample.video for sample in samples),
         torch.stack([sample.clip for sample in samples]),
-        torch.tensor([sample.label for sample in samples]),
+        torch.stack([sample.label for sample in samples]),
     )
 
 
@@ -151,8 +190,8 @@ def class_of(video: AnnotatedVideo, annotations: Annotations) -> int:
     labels = {activity.label for activity in video.activities}
     if len(labels) != 1:
         raise AnnotationError(
-            f"video {video.id} shows {len(labels)} classes; classification takes videos of one "
-            "class each"
+            f"video {video.id} shows {len(labels)} classes, and pretraining takes videos of one "
+            "class each; for method classification, classes_per_video=several takes them all"
         )
     return annotations.classes.index(labels.pop())
 

@@ -11,7 +11,7 @@ from torch import nn
 from actline.data.annotations import Annotations, frame_labels
 from actline.data.footage import folder_rate
 from actline.data.read import read_annotations, without_videos
-from actline.data.trimmed import labelled, present
+from actline.data.trimmed import present
 from actline.detection.dense import score_video
 from actline.detection.model import find_device, prepare
 from actline.errors import AnnotationError, RecipeError
@@ -83,7 +83,8 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
 def _pretrain(
     recipe: PretrainingRecipe, annotations: Annotations, device: torch.device
 ) -> TrainingResult:
-    held_out = clips_of(recipe, labelled(annotations.subset(recipe.data.validation_subset)))
+    annotations = usable(recipe, annotations)
+    held_out = clips_of(recipe, annotations.subset(recipe.data.validation_subset))
     for video in held_out.annotations.videos:
         find_video(recipe.data.videos, video.id)
     try:
@@ -97,7 +98,7 @@ def _pretrain(
         recipe = replace(recipe, optimizer=optimizer)
 
     def validate(network: nn.Module, card: ModelCard) -> Validation:
-        return validate_clips(network, card, held_out, device=device)
+        return validate_clips(network, card, held_out, device=device, views=recipe.views)
 
     return train(
         recipe,
@@ -162,7 +163,7 @@ def validate_dense(
     )
 
 
-def usable(recipe: Recipe, annotations: Annotations) -> Annotations:
+def usable(recipe: Recipe | PretrainingRecipe, annotations: Annotations) -> Annotations:
     """Without the videos that are shorter than the recipe takes.
 
     Raises:

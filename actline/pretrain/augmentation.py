@@ -32,6 +32,8 @@ class VolumeAugmentation:
         window: of Volume CutMix; see `volume_cutmix`.
         window_share: width of each window, as a share of the frame: 0.5 to 1, above a half they
             overlap.
+        drawn_for: with several processes, whether what is drawn holds for all batches of a "step",
+            as published (one draw for all GPUs), or each "process" draws for its own.
 
     Raises:
         ValueError: a value that cannot work.
@@ -46,6 +48,7 @@ class VolumeAugmentation:
     shortest_span: float = 0.5
     window: Literal["moving", "still", "growing"] = "moving"
     window_share: float = 9 / 16
+    drawn_for: Literal["step", "process"] = "step"
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.augmentations if name not in ORDER]
@@ -71,6 +74,7 @@ def augment(
     *,
     settings: VolumeAugmentation,
     generator: torch.Generator | None,
+    shared: torch.Generator | None = None,
 ) -> LabelledClip:
     """Augment a batch of labelled clips; the batch itself stays as it is.
 
@@ -86,8 +90,12 @@ def augment(
         generator: on the CPU, whatever the clips' device, so that results do not depend on it.
             None applies each of `settings.augmentations` ("single": the first of them) in its
             deterministic form, the published one for evaluation.
+        shared: of the same seed in every process: which augmentations are applied is drawn from
+            it, where `settings.drawn_for` is "step".
     """
     drawn = draw_augmentations(settings, generator=generator)
+    if shared is not None and settings.drawn_for == "step":
+        drawn = draw_augmentations(settings, generator=shared)
     if "freeze" in drawn:
         batch = volume_freeze(batch, generator=generator, longest=settings.longest_freeze)
     if "mixup" in drawn:

@@ -28,8 +28,9 @@ SMALLEST_SIZE = 32
 class MultigridConfig:
     """Which shapes clips go through, and when (Section 3.2, Figure 2).
 
-    The cycles are the paper's; `stages` and `tail_lr_drop` are those that X3D-Multigrid was
-    published with, as the paper takes the stages from each model's own schedule.
+    The cycles are the paper's; `stages` and `tail_lr_drop` are those that X3D-Multigrid's script
+    names, as the paper takes the stages from each model's own schedule. (Its published run went
+    through others, which its recipe has; see docs/multigrid.md.)
 
     Attributes:
         long_cycle: shares of the frames and of the side, from the first shape to the last, which
@@ -44,6 +45,10 @@ class MultigridConfig:
         size_multiple: reduced sides are rounded to the nearest multiple of this.
         normalization_batch: clips of a full-shape batch that are normalized together; a smaller
             batch is normalized whole.
+        scale_lr: whether the learning rate is multiplied by how many times the full shape's batch
+            the long cycle's is (Section 3.2). SSDet's released script leaves it as it is.
+        scale_splits: whether the batch is normalized in as many more parts (Section 3.3), so that
+            each stays as large. SSDet's released script keeps the full shape's number of parts.
 
     Raises:
         ValueError: a value is out of its range.
@@ -61,6 +66,8 @@ class MultigridConfig:
     tail_short_cycle: bool = True
     size_multiple: int = 16
     normalization_batch: int = 8
+    scale_lr: bool = True
+    scale_splits: bool = True
 
     def __post_init__(self) -> None:
         if not self.long_cycle or self.long_cycle[-1] != (1.0, 1.0):
@@ -83,9 +90,11 @@ class ClipShape(NamedTuple):
     Attributes:
         batch_size: clips a batch and process.
         frames, size: sampled frames of a clip, and pixels a side.
-        lr_factor: how many times the full shape's batch the long cycle's is; the learning rate is
-            scaled by it. The short cycle leaves the rate alone, as published.
-        splits: parts of the batch that are normalized apart; the same throughout a short cycle.
+        lr_factor: what the learning rate is multiplied by: how many times the full shape's batch
+            the long cycle's is, or 1 without `scale_lr`. The short cycle leaves the rate alone,
+            as published.
+        splits: parts of the batch that are normalized separately; the same throughout a short
+            cycle, and throughout the run without `scale_splits`.
         max_stride: a clip of fewer frames is taken at every nth sampled frame, n drawn from 1 to
             this, so that it spans up to the time of a full clip.
     """
@@ -236,8 +245,8 @@ class Schedule:
                 batch_size=self.batch_size * growth * round((side / reduced) ** 2),
                 frames=clip_frames,
                 size=self._rounded_size(reduced),
-                lr_factor=float(growth),
-                splits=base_splits * growth,
+                lr_factor=float(growth) if self.config.scale_lr else 1.0,
+                splits=base_splits * growth if self.config.scale_splits else base_splits,
                 max_stride=self.frames // max(1, clip_frames),
             )
             for reduced in sides

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from actline.data.annotations import Annotations
-from actline.data.batches import loaded
+from actline.data.batches import derived_seed, loaded
 from actline.data.trimmed import TrimmedBatch, TrimmedClips, collate_trimmed, labelled
 from actline.models.coarse_fine import CoarseFineOutput
 from actline.models.config import CoarseFineConfig
@@ -30,14 +30,14 @@ class PretrainingJob:
     """Training clips of a recipe, and their loss.
 
     Raises:
-        AnnotationError: a video has no class, or several.
+        AnnotationError: a video has no class, or several where the recipe takes one.
         CheckpointError: the recipe's `init` cannot be used.
         ValueError: Multigrid's shapes do not go with the recipe's clips and batches.
     """
 
     def __init__(self, recipe: PretrainingRecipe, annotations: Annotations) -> None:
         self.recipe = recipe
-        self.clips = clips_of(recipe, labelled(annotations))
+        self.clips = clips_of(recipe, annotations)
         self.items = len(self.clips)
         # A Coarse-Fine network's Fine stream has no loss of its own here.
         self.unused_parameters = isinstance(recipe.network, CoarseFineConfig)
@@ -85,8 +85,12 @@ class PretrainingJob:
         workers = self.recipe.data.workers
         batches = loaded(self.clips, sampler, collate_trimmed, workers=workers, pinned=pinned)
         for number, batch in enumerate(batches):
-            step = first_step + number // self.recipe.accumulate
-            yield ShapedBatch(batch, schedule.shape_at(step).splits)
+            step, part = divmod(number, self.recipe.accumulate)
+            step += first_step
+            # The same in every process; that of the first process's own draws (training loop), so
+            # that one process draws the same by itself.
+            seed = derived_seed(self.recipe.seed, step, 0, *([part] if part else []))
+            yield ShapedBatch(batch, schedule.shape_at(step).splits, seed)
 
     def loss(
         self,
@@ -95,18 +99,22 @@ class PretrainingJob:
         device: torch.device,
         generator: torch.Generator,
     ) -> Tensor:
-        """Cross-entropy of clips, or of the frames of augmented clips."""
+        """Cross-entropy of clips (binary for several classes), or of augmented clips' frames."""
         recipe = self.recipe
         set_splits(network, batch.splits)
         clip = batch.trimmed.clip.to(device, non_blocking=True)
         labels = batch.trimmed.labels.to(device, non_blocking=True)
         if recipe.method == "classification":
             clip = clip.contiguous(memory_format=torch.channels_last_3d)
-            return F.cross_entropy(network(clip).float(), labels)
+            logits = network(clip).float()
+            if recipe.classes_per_video == "several":
+                return F.binary_cross_entropy_with_logits(logits, labels)
+            return F.cross_entropy(logits, labels)
         augmented = augment(
             label_frames(clip, labels=labels + 1),
             settings=recipe.augmentation,
             generator=generator,
+            shared=torch.Generator().manual_seed(batch.shared_seed),
         )
         clip = augmented.clip.contiguous(memory_format=torch.channels_last_3d)
         output = network(clip)
@@ -121,11 +129,12 @@ class PretrainingJob:
 
 
 class ShapedBatch:
-    """A batch, and in how many parts it is normalized."""
+    """A batch, in how many parts it is normalized, and the seed of what all processes share."""
 
-    def __init__(self, trimmed: TrimmedBatch, splits: int) -> None:
+    def __init__(self, trimmed: TrimmedBatch, splits: int, shared_seed: int) -> None:
         self.trimmed = trimmed
         self.splits = splits
+        self.shared_seed = shared_seed
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -134,13 +143,19 @@ class ShapedBatch:
 
 
 def clips_of(recipe: PretrainingRecipe, annotations: Annotations) -> TrimmedClips:
-    """A recipe's clips of these videos."""
+    """A recipe's clips of these videos, less those without a class where it takes one.
+
+    Raises:
+        AnnotationError: a video has several classes where the recipe takes one, or none is left.
+    """
+    several = recipe.classes_per_video == "several"
     return TrimmedClips(
-        annotations,
+        annotations if several else labelled(annotations),
         Path(recipe.data.videos),
         recipe.clip,
         seed=recipe.seed,
         frame_rate=recipe.data.frame_rate,
+        several=several,
         decoded=None if recipe.data.decoded is None else Path(recipe.data.decoded),
     )
 

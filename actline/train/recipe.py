@@ -225,11 +225,17 @@ class RefinementRecipe(Run):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingRecipe(Run):
-    """Training on trimmed videos of one class each: to classify them, or as SSDet does.
+    """Training on trimmed videos: to classify them, or as SSDet does.
 
     Attributes:
         method: "detection" makes clips with segments, overlaps and background of them (SSDet);
-            "classification" gives every clip its one class.
+            "classification" gives every clip its class.
+        classes_per_video: "one"; for classification also "several", such as those of an untrimmed
+            video: a clip has those that happen in it, the loss is binary cross-entropy, and
+            validation gives the mAP over videos instead of top-1 accuracy.
+        views: clips of a video, evenly spread over it, that validation puts together: their mean
+            (of one class) or largest (of several) probability, as published; 1 is the clip
+            in the middle alone.
         augmentation: of "detection".
         background, average: of its loss; see `soft_label_loss`.
         multigrid: shapes that clips go through; None trains at the full shape throughout.
@@ -244,6 +250,8 @@ class PretrainingRecipe(Run):
     augmentation: VolumeAugmentation = field(default_factory=VolumeAugmentation)
     background: Literal["class", "none"] = "class"
     average: Literal["frames", "support"] = "frames"
+    classes_per_video: Literal["one", "several"] = "one"
+    views: int = 1
     multigrid: MultigridConfig | None = None
     window: int = 128
     overlap: int = 32
@@ -255,6 +263,13 @@ class PretrainingRecipe(Run):
             raise ValueError(
                 "network: per_frame must be true for method detection, and false for classification"
             )
+        if self.classes_per_video == "several" and self.method == "detection":
+            raise ValueError(
+                'classes_per_video: "several" is for method classification; detection mixes videos '
+                "of one class each"
+            )
+        if self.views < 1:
+            raise ValueError(f"views must be at least 1, not {self.views}")
         if self.multigrid is not None and self.ema:
             raise ValueError("ema is not for multigrid, whose normalization changes with the batch")
         if self.clip.labels_per_frame != 1:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +148,30 @@ def test_a_second_run_keeps_what_is_there_and_refuses_other_settings(tmp_path):
 def test_harder_settings_have_more_classes_and_smaller_actors():
     assert EASY.classes < NORMAL.classes < HARD.classes <= len(MOTIONS)
     assert EASY.actor_size > NORMAL.actor_size > HARD.actor_size
+
+
+def test_the_docs_tell_profiles_and_difficulties_as_they_are():
+    text = (Path(__file__).parents[2] / "docs/generated-benchmark.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.+)\|$", text, re.MULTILINE))
+    assert rows.keys() == PROFILES.keys()
+    for name, row in rows.items():
+        profile = PROFILES[name]
+        _, length, activities, mean, together = (cell.strip() for cell in row.split("|"))
+        scale = 60 if "min" in length else 1
+        told = [scale * float(number) for number in re.findall(r"[\d.]+", length)]
+        assert {told[0], told[-1]} == set(profile.seconds)
+        per_video = f"{profile.activities:g} \N{MULTIPLICATION SIGN} density"
+        assert activities == ("1" if profile.trimmed else per_video)
+        assert int(re.findall(r"\d+", together)[0]) == profile.concurrent
+        assert ("one class" in together) == (profile.one_class > 0 and not profile.trimmed)
+        made = scenarios(profile)
+        measured = np.mean([a.duration for scenario in made for a in scenario.activities])
+        if bounds := [float(number) for number in re.findall(r"[\d.]+", mean)]:
+            assert bounds[0] <= measured <= bounds[1]
+        else:
+            assert mean == "all of it"
+            assert measured == profile.seconds[0]
+    counts = ", ".join(str(difficulty.classes) for difficulty in DIFFICULTIES.values())
+    assert f"set the number of classes ({counts})" in " ".join(text.split())
+    assert len(MOTIONS) == 16
+    assert "Sixteen motions" in text

@@ -1,6 +1,8 @@
 """Multigrid schedules take the published shapes, and their batches resume without a trace."""
 
 from collections import defaultdict
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actline.data.batches import TrainingBatches
+from actline.models.config import SlowFastConfig, X3DConfig
 from actline.models.normalization import SplitBatchNorm3d
 from actline.pretrain.multigrid import (
     SMALLEST_SIZE,
@@ -16,6 +19,7 @@ from actline.pretrain.multigrid import (
     MultigridConfig,
     Schedule,
 )
+from actline.train.recipe import PretrainingRecipe, read_recipe
 
 HALF = 0.5**0.5
 PLAIN = MultigridConfig(long_cycle=((1.0, 1.0),), short_cycle=(), stages=())
@@ -71,16 +75,22 @@ def test_shapes_equal_those_in_the_published_log() -> None:
         epochs=120,
         frames=80,
         processes=4,
-        config=MultigridConfig(size_multiple=1),
+        config=MultigridConfig(size_multiple=1, stages=(0.4, 0.65, 0.925), tail_lr_drop=0.0),
     )
     assert schedule.total_steps == 206160
+    assert schedule.milestones == (48.0, 78.0, 111.0)
+    # The log's own steps are up to 300 earlier, as it loses what was read ahead at an epoch's end.
     logged = {
         0: (20, (2048, 1024), (112, 158), 32, 8.0),  # the log has 111: rounded down twice
         20616: (40, (1024, 512), (112, 158), 16, 4.0),
         41232: (40, (1024, 512, 256), (112, 158, 224), 8, 2.0),
         61848: (80, (512, 256, 128), (112, 158, 224), 4, 1.0),
         82464: (20, (2048, 1024), (112, 158), 32, 8.0),
-        175236: (80, (512, 256, 128), (112, 158, 224), 4, 1.0),
+        134004: (20, (2048, 1024), (112, 158), 32, 8.0),
+        148177: (40, (1024, 512), (112, 158), 16, 4.0),
+        162351: (40, (1024, 512, 256), (112, 158, 224), 8, 2.0),
+        176524: (80, (512, 256, 128), (112, 158, 224), 4, 1.0),
+        190698: (80, (512, 256, 128), (112, 158, 224), 4, 1.0),
     }
     for first, (frames, batches, sizes, splits, lr_factor) in logged.items():
         n = len(batches)
@@ -90,6 +100,88 @@ def test_shapes_equal_those_in_the_published_log() -> None:
         assert tuple(shape.size for shape in cycle) == sizes
         assert {(s.frames, s.splits, s.lr_factor) for s in cycle} == {(frames, splits, lr_factor)}
     assert schedule.shape_at(20615).frames == 20
+
+
+# First step and long cycle's number (-1 in the tail) of every change, read off the published
+# samplers given the lists that the released scripts give them and then change in place.
+SSDET_CHANGES = [
+    *((0, 0), (25, 1), (50, 2), (75, 3), (101, 0), (150, 1), (200, 2), (250, 3)),
+    *((301, 0), (825, 1), (1350, 2), (1875, 3), (2401, -1)),
+]
+X3D_CHANGES = [
+    *((0, 0), (20616, 1), (41232, 2), (61848, 3), (82465, 0), (95349, 1), (108234, 2)),
+    *((121119, 3), (134005, 0), (148178, 1), (162351, 2), (176525, 3), (190699, -1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps", "changes"),
+    [
+        ("recipes/ssdet/kinetics_x3d.yaml", 4000, SSDET_CHANGES),
+        ("recipes/ssdet/kinetics_x3d_multigrid.yaml", 206160, X3D_CHANGES),
+    ],
+)
+def test_recipes_change_shapes_where_the_released_scripts_do(recipe, steps, changes) -> None:
+    read = read_recipe(recipe)
+    assert isinstance(read, PretrainingRecipe)
+    assert read.multigrid is not None
+    # Without a short cycle, the learning rate's factor tells the long cycle's shapes apart.
+    config = replace(read.multigrid, short_cycle=(), scale_lr=True)
+    schedule = schedule_of(batch_size=read.batch_size, steps=steps, config=config)
+    factors = [shape.lr_factor for shape in shapes_of(schedule)]
+    ours = [(0, 8.0)] + [
+        (step, after)
+        for step, (before, after) in enumerate(pairwise(factors), 1)
+        if before != after
+    ]
+    published = [(first, [8.0, 4.0, 2.0, 1.0][cycle]) for first, cycle in changes if cycle >= 0]
+    assert [factor for _, factor in ours] == [factor for _, factor in published]
+    # The samplers begin the second and third long cycle one step late.
+    assert {theirs - step for (theirs, _), (step, _) in zip(published, ours, strict=True)} <= {0, 1}
+    # The tail begins, and the rate falls, where the last entry of the script's list was moved to.
+    assert (
+        round(schedule.milestones[-1] * steps)
+        == changes[-1][0] - 1
+        == round(config.stages[-1] * steps)
+    )
+
+
+def test_released_ssdet_scales_neither_rate_nor_parts_and_the_paper_both() -> None:
+    released = read_recipe("recipes/ssdet/kinetics_x3d.yaml")
+    assert isinstance(released, PretrainingRecipe)
+    assert released.multigrid is not None
+    paper = replace(released.multigrid, scale_lr=True, scale_splits=True)
+    for config, factors, parts in (
+        (released.multigrid, {1.0}, {1}),
+        (replace(paper, scale_splits=False), {8.0, 4.0, 2.0, 1.0}, {1}),
+        (replace(paper, scale_lr=False), {1.0}, {8, 4, 2, 1}),
+        (paper, {8.0, 4.0, 2.0, 1.0}, {8, 4, 2, 1}),
+    ):
+        shapes = shapes_of(schedule_of(batch_size=16, steps=400, config=config))
+        assert {shape.lr_factor for shape in shapes} == factors
+        assert {shape.splits for shape in shapes} == parts
+        assert {shape.batch_size for shape in shapes} == {128, 64, 32, 16}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parts"),
+    [
+        # BASE_BS_PER_GPU // CONST_BN_SIZE, and in SSDet's script // 2 again.
+        ("recipes/ssdet/kinetics_x3d_multigrid.yaml", 8 * 16 // 4 // 8),
+        ("recipes/ssdet/kinetics_x3d.yaml", 8 * (16 * 2 // 4) // (2 * 2) // 8 // 2),
+        ("recipes/ssdet/kinetics_slowfast.yaml", 8 * (16 * 2 // 4) // (2 * 2) // 8 // 2),
+    ],
+)
+def test_recipes_normalize_in_as_many_parts_as_the_scripts(recipe: str, parts: int) -> None:
+    read = read_recipe(recipe)
+    assert isinstance(read, PretrainingRecipe)
+    assert read.multigrid is not None
+    assert isinstance(read.network, X3DConfig | SlowFastConfig)
+    assert read.network.splits == parts
+    schedule = schedule_of(
+        batch_size=read.batch_size, steps=1000, frames=read.clip.frames, config=read.multigrid
+    )
+    assert schedule.shape_at(schedule.total_steps - 1).splits == parts
 
 
 def test_the_learning_rate_falls_where_it_was_published_to_fall() -> None:

@@ -1,11 +1,13 @@
 """Pretraining on trimmed videos runs for real, resumes without a trace, and leads to detection."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,17 @@ from safetensors.torch import load_file
 from tiny import CLASSES, write_recipe, write_video
 
 from actline.cli.main import main
+from actline.data.batches import derived_seed
 from actline.data.dense import ClipConfig
 from actline.data.read import read_annotations
 from actline.data.trimmed import ClipRequest, TrimmedClips, class_of, labelled, present
 from actline.errors import AnnotationError, RecipeError, VideoError
 from actline.evaluate.validation import train_and_validate
 from actline.models.config import X3DConfig
+from actline.pretrain.augmentation import augment
+from actline.pretrain.volume_freeze import label_frames
 from actline.train.checkpoint import load_checkpoint, read_card, start_from
+from actline.train.pretraining import PretrainingJob
 from actline.train.recipe import PretrainingRecipe, read_recipe
 
 CLIP = {"rate": 5, "frames": 8, "size": 32, "short_sides": [32, 36], "flip": 0.5}
@@ -200,6 +206,7 @@ def test_a_killed_multigrid_run_ends_with_the_same_weights(kinetics, tmp_path):
 
 def test_a_head_of_other_classes_is_new_and_one_of_the_same_can_be(kinetics, tmp_path):
     recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics))
+    assert isinstance(recipe, PretrainingRecipe)
     checkpoint = train_and_validate(recipe, device="cpu").best
     classes = read_card(checkpoint).classes
     network = recipe.network.build(len(classes))
@@ -245,6 +252,147 @@ def test_a_video_shorter_than_a_clip_starts_anew(kinetics):
     assert torch.equal(small.clip, again.clip)
     assert small.label == CLASSES.index(annotations.videos[0].activities[0].label)
     assert clips.central(0).shape == (3, 8, 32, 32)
+
+
+def test_views_begin_at_whole_steps_from_the_first_frame(kinetics):
+    annotations, _ = present(read_annotations(kinetics), kinetics / "videos")
+    for frames, starts in ((4, (0, 2, 4)), (8, (0, 0, 0)), (12, (0, 0, 0))):
+        config = ClipConfig(rate=5, frames=frames, size=32, short_sides=(32,), flip=0.0)
+        clips = TrimmedClips(annotations, kinetics / "videos", config, seed=0)
+        views = clips.views(0, 3)
+        assert views.shape == (3, 3, frames, 32, 32)
+        whole = TrimmedClips(
+            annotations, kinetics / "videos", replace(config, frames=10), seed=0
+        ).views(0, 2)[0]
+        for view, start in zip(views, starts, strict=True):
+            expected = [(start + n) % 10 for n in range(frames)]
+            assert torch.equal(view, whole[:, expected])
+        assert torch.equal(clips.views(0, 1)[0], clips.central(0))
+
+
+@pytest.fixture(scope="module")
+def untrimmed(tmp_path_factory) -> Path:
+    """Charades' JSON: videos of several classes each, of one, and of none."""
+    folder = tmp_path_factory.mktemp("untrimmed")
+    (folder / "videos").mkdir()
+    actions = {
+        "both": [[0, 0.5, 1.5], [1, 2.5, 3.5]],
+        "again": [[0, 0.0, 1.0], [0, 1.0, 2.0], [1, 0.0, 4.0]],
+        "one": [[1, 1.0, 3.0]],
+        "none": [],
+    }
+    content = {}
+    for name, given in actions.items():
+        write_video(folder / "videos" / f"{name}.mp4", CLASSES[0], (0.5, 1.5), seconds=4.0, rate=10)
+        for subset, ending in (("training", ""), ("testing", "-test")):
+            content[name + ending] = {"subset": subset, "duration": 4.0, "actions": given}
+        (folder / "videos" / f"{name}-test.mp4").symlink_to(folder / "videos" / f"{name}.mp4")
+    (folder / "annotations.json").write_text(json.dumps(content))
+    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    return folder
+
+
+def several(path: Path, untrimmed: Path, **changes) -> Path:
+    data = {
+        "annotations": str(untrimmed / "annotations.json"),
+        "classes": str(untrimmed / "classes.txt"),
+        "videos": str(untrimmed / "videos"),
+        "workers": 0,
+    }
+    changes = {
+        "method": "classification",
+        "classes_per_video": "several",
+        "data": data,
+        "network": {**X3D, "per_frame": False},
+        **changes,
+    }
+    return pretraining(path, untrimmed, **changes)
+
+
+def test_untrimmed_videos_of_several_classes_are_classified(untrimmed, tmp_path, capsys):
+    recipe = read_recipe(several(tmp_path / "r.yaml", untrimmed, views=3))
+    result = train_and_validate(recipe, device="cpu")
+    assert "mAP over videos (3 views)" in capsys.readouterr().out
+    card = read_card(result.best)
+    assert card.classes == CLASSES
+    assert 0 < result.best_score <= 1
+    one = several(tmp_path / "one.yaml", untrimmed, classes_per_video="one")
+    assert main(["train", str(one), "--device", "cpu"]) == 1
+    error = capsys.readouterr().err
+    assert "video both-test shows 2 classes" in error
+    assert "classes_per_video=several" in error
+    with pytest.raises(RecipeError, match=r"several.* is for method classification"):
+        read_recipe(several(tmp_path / "r.yaml", untrimmed, method="detection", network=X3D))
+
+
+def test_a_clip_of_several_classes_has_those_that_happen_in_it(untrimmed):
+    annotations = read_annotations(
+        untrimmed / "annotations.json", classes=untrimmed / "classes.txt"
+    ).subset("training")
+    clips = TrimmedClips(
+        annotations,
+        untrimmed / "videos",
+        ClipConfig(rate=5, frames=5, size=32, short_sides=(32,), flip=0.0),
+        seed=0,
+        several=True,
+    )
+    index = {video.id: number for number, video in enumerate(annotations.videos)}
+    expected = {"both": [1, 1], "again": [1, 1], "one": [0, 1], "none": [0, 0]}
+    assert {name: clips.labels[index[name]].tolist() for name in expected} == expected
+    seen = set()
+    for epoch in range(40):
+        for name in ("both", "none"):
+            sample = clips[ClipRequest(epoch, index[name], frames=5, size=32, max_stride=1)]
+            seen.add((name, tuple(sample.label.tolist())))
+    # A second of four never sees both of two activities that are a second apart.
+    assert {("both", (1, 0)), ("both", (0, 1)), ("none", (0, 0))} <= seen
+    assert ("both", (1, 1)) not in seen
+    # A clip longer than the video has all of its classes.
+    long = clips[ClipRequest(0, index["both"], frames=25, size=32, max_stride=1)]
+    assert long.label.tolist() == [1, 1]
+
+
+def test_short_videos_are_left_out_of_pretraining(kinetics, tmp_path):
+    recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics), ["data.min_seconds=3"])
+    with pytest.raises(AnnotationError, match=r"every video is shorter than data\.min_seconds"):
+        train_and_validate(recipe, device="cpu")
+
+
+def test_all_processes_of_a_step_draw_the_same_augmentations(kinetics, tmp_path):
+    """The draws of a step, as the training loop seeds them, in two processes."""
+    drawn: dict[tuple[str, int], list[int]] = {}
+    for share in ("step", "process"):
+        change = [f"augmentation.drawn_for={share}", "epochs=8"]
+        recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics), change)
+        assert isinstance(recipe, PretrainingRecipe)
+        annotations, _ = present(read_annotations(kinetics), kinetics / "videos")
+        job = PretrainingJob(recipe, annotations.subset("training"))
+        for process in range(2):
+            batches = job.batches(Processes(process), first_step=0, last_step=8)  # type: ignore[arg-type]
+            for step, batch in enumerate(batches):
+                generator = torch.Generator().manual_seed(derived_seed(recipe.seed, step, process))
+                shared = torch.Generator().manual_seed(batch.shared_seed)
+                augmented = augment(
+                    label_frames(batch.trimmed.clip, labels=batch.trimmed.labels + 1),
+                    settings=recipe.augmentation,
+                    generator=generator,
+                    shared=shared,
+                )
+                drawn.setdefault((share, process), []).append(len(augmented.labels))
+    assert drawn["step", 0] == drawn["step", 1]
+    assert drawn["process", 0] != drawn["process", 1]
+    # One process draws what it always has.
+    assert drawn["step", 0] == drawn["process", 0]
+    assert len(set(drawn["step", 0])) > 1
+
+
+@dataclass
+class Processes:
+    """The place of one of two processes, as a launcher would give it."""
+
+    process_index: int
+    num_processes: int = 2
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
 def test_videos_of_no_class_are_left_out_and_of_several_refused(tmp_path):
