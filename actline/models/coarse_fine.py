@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
+from actline.models.fixed_pooling import (
+    at_every_frame,
+    average_frames,
+    maximum_frames,
+    strided_frames,
+)
 from actline.models.fusion import (
     FineFeatures,
     MultiStageFusion,
@@ -65,8 +70,7 @@ class CoarseStream(nn.Module):
         x = self.trunk.stage1(self.trunk.stem(clip))
         x, positions = self.pool(x)
 
-        centres = positions * T + fine.start.unsqueeze(1)
-        alignment = gaussian_alignment(centres, fine.mask)
+        alignment = gaussian_alignment(self.centres(positions, T, fine.start), fine.mask)
         scales, shifts = self.fusion.scales_and_shifts(fine, alignment)
         mix1, mix2, mix3, mix4 = self.fusion.mix
 
@@ -79,30 +83,32 @@ class CoarseStream(nn.Module):
         return self.unpool(logits, positions, T), positions
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Downsample (B, C, T, H, W) in time to P frames; where they lie is (B, P) in [0, 1]."""
+        """Downsample (B, C, T, H, W) in time to P frames; where they lie is (B, P) in [0, 1].
+
+        0 is the clip's first frame and 1 its last, whatever the pooling.
+        """
         if self.grid_pool is not None:
             return self.grid_pool(x)
-        B, _, T = x.shape[:3]
-        stride = GridPool.stride
         if self.pooling == "stride":
-            pooled, offset = x[:, :, ::stride], 0.0
-        else:
-            kernel = (min(stride, T), 1, 1)
-            pool = nn.functional.avg_pool3d if self.pooling == "average" else _max_pool3d
-            pooled, offset = pool(x, kernel, kernel), (stride - 1) / 2
-        frames = stride * torch.arange(pooled.shape[2], device=x.device) + offset
-        return pooled, (frames / T).expand(B, -1)
+            return strided_frames(x, GridPool.stride)
+        pool = average_frames if self.pooling == "average" else maximum_frames
+        return pool(x, GridPool.stride)
+
+    def centres(self, positions: Tensor, frames: int, start: Tensor) -> Tensor:
+        """The pooled frames' places (B, P) among the Fine positions, for the Gaussians.
+
+        Grid Pool's are scaled by T as published, though it samples at T - 1 times its positions:
+        up to one Fine position too late, towards the clip's end.
+        """
+        last = frames if self.grid_pool is not None else frames - 1
+        return positions * last + start.unsqueeze(1)
 
     def unpool(self, logits: Tensor, positions: Tensor, frames: int) -> Tensor:
-        """Bring logits (B, K, P) back to equal distances and to every frame: (B, K, T)."""
+        """Bring logits (B, K, P) back to every frame of the clip: (B, K, T)."""
         if self.grid_pool is None:
-            return nn.functional.interpolate(logits, frames, mode="linear")
+            return at_every_frame(logits, positions * (frames - 1), frames)
         regular = grid_unpool(logits, positions)
         return nn.functional.interpolate(regular, frames, mode="linear", align_corners=True)
-
-
-def _max_pool3d(x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
-    return nn.functional.max_pool3d(x, kernel, stride)
 
 
 class CoarseFine(nn.Module):
