@@ -6,12 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from actline.detection.model import Model, find_device
+from actline.detection.model import Model, find_device, folded_model
 from actline.detection.snippets import snippet_origin_of
 from actline.errors import CheckpointError
 from actline.models.bmn import BMN
 from actline.models.config import TCANetConfig
-from actline.models.folding import folded
 from actline.models.suppression import SuppressionConfig
 from actline.models.tcanet import TCANet
 from actline.train.checkpoint import (
@@ -151,8 +150,7 @@ def load_chain(path: str | Path, *, device: str = "auto") -> Chain:
     fitted(nn.ModuleDict(links), read_tensors(Path(path)), path).to(chosen)
     backbone = None
     if card.backbone is not None:
-        frames = links["backbone"].to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        backbone = Model(folded(frames.eval()), card.backbone, chosen)
+        backbone = folded_model(links["backbone"], card.backbone, chosen)
     bmn, tcanet = links.get("proposals"), links.get("refinement")
     assert bmn is None or isinstance(bmn, BMN)
     assert tcanet is None or isinstance(tcanet, TCANet)

@@ -3,6 +3,7 @@
 Everything here needs packages of its own: `pip install "actline[runtime]"`.
 """
 
+import copy
 import json
 import logging
 import warnings
@@ -50,7 +51,7 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of PyTorch's own deprecations
         program = torch.onnx.export(
-            network.cpu().eval(),
+            copy.deepcopy(network).cpu().eval(),
             (clip,),
             dynamo=True,
             verbose=False,

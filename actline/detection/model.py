@@ -1,5 +1,6 @@
 """A network with what using it needs: the second half of `actline.load_model`."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,7 +81,9 @@ def load_model(
 def prepare(
     network: nn.Module, card: ModelCard, *, device: str = "auto", where: str = "the network"
 ) -> Model:
-    """Put a network on its device, folded for inference, ready for `detect`.
+    """A copy of a network on its device, folded for inference, ready for `detect`.
+
+    The network itself stays as it is: it may be one that is being trained.
 
     Raises:
         CheckpointError: it cannot detect: it gives one result a clip, or lacks its Fine stream.
@@ -96,9 +99,7 @@ def prepare(
             f"{where} gives one result a clip, not one a frame; "
             "train it for detection with init= in a recipe"
         )
-    chosen = find_device(device)
-    network = network.to(chosen, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return Model(folded(network.eval()), card, chosen)
+    return folded_model(network, card, find_device(device))
 
 
 def load_frame_model(path: str | Path, *, device: str = "auto") -> Model:
@@ -108,9 +109,22 @@ def load_frame_model(path: str | Path, *, device: str = "auto") -> Model:
         CheckpointError, DeviceError: as `load_model`.
     """
     network, card = load_checkpoint(path)
-    chosen = find_device(device)
-    network = network.to(chosen, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return Model(folded(network.eval()), card, chosen)
+    return folded_model(network, card, find_device(device))
+
+
+def folded_model(network: nn.Module, card: ModelCard, device: torch.device) -> Model:
+    """A model of a copy of a network, folded on its device."""
+    network = for_inference(network, device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return Model(folded(network), card, device)
+
+
+def for_inference(network: nn.Module, device: torch.device) -> nn.Module:
+    """A copy of a network, in evaluation mode on a device.
+
+    A copy, since the network may be in training: its mode, device and memory layout, and what a
+    folding or a change of splits would do to it, are no matter of who looks at it in between.
+    """
+    return copy.deepcopy(network).eval().to(device)
 
 
 def find_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from actline.data.trimmed import TrimmedClips
+from actline.detection.model import for_inference
 from actline.evaluate.average_precision import average_precision
 from actline.models.coarse_fine import CoarseFineOutput
 from actline.progress import progress
@@ -34,7 +35,7 @@ def validate_clips(
     Raises:
         VideoError: a video cannot be read.
     """
-    network = network.to(device)
+    network = for_inference(network, device)
     found = []
     with progress("validating", total=len(clips), unit="videos") as advance:
         for index in range(len(clips)):

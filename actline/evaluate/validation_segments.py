@@ -5,6 +5,7 @@ from torch import nn
 
 from actline.data.annotations import Annotations
 from actline.data.proposals import Proposals
+from actline.detection.model import for_inference
 from actline.evaluate.proposals import average_recall
 from actline.models.bmn import BMN
 from actline.models.proposals import suppressed
@@ -33,7 +34,7 @@ def validate_proposals(
     Raises:
         FeatureError: a video's features cannot be used.
     """
-    network = network.to(device)
+    network = for_inference(network, device)
     refined = isinstance(job, RefinementJob)
     given = job.proposals(annotations, most=MOST_PROPOSALS) if refined else {}
     found = {}

@@ -8,6 +8,7 @@ Several processes, machines and mixed precision are Hugging Face Accelerate's wo
 well kept, runs under plain `torchrun`, and leaves the loop to us.
 """
 
+import copy
 import math
 import signal
 import time
@@ -226,8 +227,11 @@ class TrainingRun:
         return loss
 
     def evaluate(self, validate: Validate) -> Validation:
-        """Validate the weights (their average, where there is one) and write checkpoints."""
-        judged: nn.Module = self.network if self.averaged is None else self.averaged.module
+        """Validate the weights (their average, where there is one) and write checkpoints.
+
+        A copy of them: training goes on as if nobody had looked.
+        """
+        judged = copy.deepcopy(self.network if self.averaged is None else self.averaged.module)
         aggregate_statistics(judged)
         judged.eval()
         validation = validate(judged, self.card)
