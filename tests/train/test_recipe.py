@@ -1,12 +1,16 @@
 """Recipes are read strictly: unknown keys, wrong types and impossible values are one clear line."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from actline.errors import RecipeError
 from actline.models.config import CoarseFineConfig, X3DConfig
-from actline.train.recipe import read_recipe
+from actline.pretrain.multigrid import Schedule
+from actline.train.recipe import PretrainingRecipe, Recipe, read_recipe
 from actline.train.yaml_form import from_mapping, to_mapping
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
@@ -35,6 +39,97 @@ def test_every_recipe_of_ours_is_valid(path):
     assert from_mapping(type(recipe), to_mapping(recipe), where="itself") == recipe
 
 
+ON_FRAMES = [path for path in RECIPES if isinstance(read_recipe(path), Recipe | PretrainingRecipe)]
+
+
+@pytest.mark.parametrize("path", ON_FRAMES, ids=lambda path: path.stem)
+def test_every_recipe_on_frames_builds_its_network(path):
+    recipe = read_recipe(path)
+    assert isinstance(recipe, Recipe | PretrainingRecipe)
+    with torch.device("meta"):
+        network = recipe.network.build(3)
+    assert network.state_dict()
+
+
+# What the published scripts choose by X3D_VERSION: crop_size, resize_size, gamma_tau, get_inplanes
+# and get_blocks.
+VERSIONS = {
+    "s": (160, (180, 225), 6, (24, 48, 96, 192), (3, 5, 11, 7)),
+    "xl": (312, (360, 450), 5, (32, 72, 136, 280), (5, 10, 25, 15)),
+}
+SOURCE_FRAMES = {
+    "ssdet/kinetics_x3d{}.yaml": (80, 1),
+    "ssdet/kinetics_x3d{}_multigrid.yaml": (80, 1),
+    "ssdet/charades_x3d{}.yaml": (160, 2),
+    "coarse_fine/charades_fine{}.yaml": (640, 2),
+    "coarse_fine/charades_coarse_fine{}.yaml": (640, 2),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("stem", SOURCE_FRAMES)
+def test_recipes_of_x3d_s_and_xl_differ_from_those_of_m_as_published(version, stem):
+    size, short_sides, gamma_tau, widths, depths = VERSIONS[version]
+    suffix = f"_{version}" if "x3d" in stem else f"_x3d_{version}"
+    ours = flat(to_mapping(read_recipe(f"recipes/{stem.format(suffix)}")))
+    medium = flat(to_mapping(read_recipe(f"recipes/{stem.format('')}")))
+    assert ours.keys() == medium.keys()
+    source_frames, doubled = SOURCE_FRAMES[stem]
+    stride = gamma_tau * doubled
+    # Kinetics' clips are cut to whole strides (//), Charades' are ranges of source frames.
+    frames = source_frames // stride if doubled == 1 else len(range(0, source_frames, stride))
+    expected = {
+        "clip.size": size,
+        "clip.short_sides": list(short_sides),
+        "clip.stride": stride,
+        "clip.frames": frames,
+        "clip.labels_per_frame": stride if doubled == 2 else 1,
+    }
+    for key in ours:
+        if key.endswith("widths"):
+            expected[key] = list(widths)
+        elif key.endswith("depths"):
+            expected[key] = list(depths)
+    paths = {"name", "out", "init", "features.folder", "features.checkpoint"}
+    for key, found in ours.items():
+        value = list(found) if isinstance(found, tuple) else found
+        if key in expected:
+            assert value == expected[key], key
+        elif key in paths:
+            assert value is None or f"-{version}" in value, key
+        else:
+            assert found == medium[key], key
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            result.update(flat(value, f"{prefix}{key}."))
+        else:
+            result[prefix + key] = value
+    return result
+
+
+@pytest.mark.parametrize("path", ON_FRAMES, ids=lambda path: path.stem)
+def test_batches_of_every_recipe_on_frames_can_be_split(path):
+    recipe = read_recipe(path)
+    assert isinstance(recipe, Recipe | PretrainingRecipe)
+    network = recipe.network
+    trained = network.coarse if isinstance(network, CoarseFineConfig) else network
+    assert recipe.batch_size % trained.splits == 0
+    if isinstance(recipe, PretrainingRecipe) and recipe.multigrid is not None:
+        Schedule(
+            length=220_000,
+            batch_size=recipe.batch_size,
+            frames=recipe.clip.frames,
+            size=recipe.clip.size,
+            epochs=recipe.epochs,
+            processes=4,
+            config=recipe.multigrid,
+        )
+
+
 def test_the_network_is_told_by_its_keys(tmp_path):
     assert isinstance(read_recipe(write(tmp_path, GOOD)).network, X3DConfig)
     overrides = ["network={pooling: stride, cells: 2}"]
@@ -49,6 +144,7 @@ def test_numbers_such_as_1e_2_are_numbers(tmp_path):
 
 def test_overrides_reach_nested_keys(tmp_path):
     recipe = read_recipe(write(tmp_path, GOOD), ["optimizer.lr=3e-4", "clip.short_sides=[64, 72]"])
+    assert isinstance(recipe, Recipe)
     assert recipe.optimizer.lr == 3e-4
     assert recipe.clip.short_sides == (64, 72)
 
