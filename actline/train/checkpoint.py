@@ -20,6 +20,7 @@ from actline.errors import CheckpointError, RecipeError
 from actline.files import written_whole
 from actline.models.bmn import BMN
 from actline.models.config import BMNConfig, NetworkConfig, TCANetConfig
+from actline.models.published.unwrap import tensors_in
 from actline.models.suppression import SuppressionConfig
 from actline.models.tcanet import TCANet
 from actline.train.yaml_form import from_mapping, to_mapping
@@ -232,7 +233,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def read_published(path: str | Path) -> Mapping[str, Tensor]:
     """Read the tensors of a PyTorch checkpoint file without running anything in it.
 
-    The tensors may lie under "model_state_dict", "model_state" or "state_dict", or at the top.
+    The tensors may lie at the top, or under "state_dict", "model", "ema" and the like
+    (`tensors_in`); foreign safetensors are read as well.
 
     Raises:
         CheckpointError: no such file, a damaged one, or one that holds more than tensors.
@@ -240,21 +242,21 @@ def read_published(path: str | Path) -> Mapping[str, Tensor]:
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}; check the path")
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        # What is no pickle at all fails at its first byte.
+        if any(told in str(error) for told in ("invalid load key", "Unsupported operand")):
+            raise CheckpointError(_damaged(path)) from error
         raise CheckpointError(
             f"{path} holds Python objects besides tensors, which may run code, and is not loaded; "
             "save its state_dict alone"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever damage makes PyTorch's reader stumble over
         raise CheckpointError(_damaged(path)) from error
-    for key in ("model_state_dict", "model_state", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{path} holds no tensors; it is not a checkpoint")
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    return tensors_in(content, where=str(path))
 
 
 def weights_hash(network: nn.Module) -> str:

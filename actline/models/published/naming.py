@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from actline.errors import CheckpointError
@@ -37,7 +38,7 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
     """Load renamed tensors into `network`, reshaping 1 x 1 kernels to ours.
 
     Raises:
-        CheckpointError: a tensor is missing, left over or of another size.
+        CheckpointError: a tensor is missing, left over, of another size, or not finite.
     """
     own = network.state_dict()
     missing = sorted(own.keys() - tensors.keys())
@@ -57,6 +58,11 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
                 f"tensor {name} is {tuple(tensor.shape)}, not {tuple(wanted)} as in {source}"
             )
         fitted[name] = tensor.reshape(wanted).to(own[name].dtype)
+        if not bool(torch.isfinite(fitted[name]).all()):
+            raise CheckpointError(
+                f"tensor {name} of {source} holds values that are not finite; "
+                "take the checkpoint of an earlier epoch"
+            )
     network.load_state_dict(fitted)
 
 

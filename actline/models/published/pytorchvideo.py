@@ -6,9 +6,11 @@ from torch import Tensor
 
 from actline.models.config import X3DConfig
 from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D
 
 SOURCE = "PyTorchVideo's X3D"
+LANDMARK = "blocks.0.conv.conv_t.weight"
 
 BLOCK = r"blocks\.(\d)\.res_blocks\.(\d+)\."
 RULES: Rules = [
@@ -40,6 +42,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[X3D, X3DConfig]:
     Raises:
         CheckpointError: the tensors are not this model's.
     """
+    tensors = unwrapped(tensors, LANDMARK, source=SOURCE)
     widths = [
         shape_of(tensors, f"blocks.{stage}.res_blocks.0.branch2.conv_c.weight", source=SOURCE)[0]
         for stage in range(1, 5)

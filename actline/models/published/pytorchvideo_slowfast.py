@@ -8,9 +8,11 @@ from torch import Tensor
 
 from actline.models.config import SlowFastConfig
 from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.unwrap import unwrapped
 from actline.models.slowfast import SlowFast
 
 SOURCE = "PyTorchVideo's SlowFast"
+LANDMARK = "blocks.0.multipathway_blocks.0.conv.weight"
 
 # Pathway 0 is the Slow one there, 1 the Fast one.
 PATHWAYS = {"slow": 0, "fast": 1}
@@ -55,6 +57,7 @@ def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> tuple[SlowFa
     Raises:
         CheckpointError: the tensors are not this model's.
     """
+    tensors = unwrapped(tensors, LANDMARK, source=SOURCE)
     config = config_of(tensors, alpha=alpha)
     network = config.build(shape_of(tensors, "blocks.6.proj.bias", source=SOURCE)[0])
     ours = rename(tensors, RULES, source=SOURCE)

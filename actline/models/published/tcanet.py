@@ -7,9 +7,11 @@ from torch import Tensor
 from actline.errors import CheckpointError
 from actline.models.config import TCANetConfig
 from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.unwrap import unwrapped
 from actline.models.tcanet import GROUPS, TCANet
 
 SOURCE = "the authors' TCANet"
+LANDMARK = "x_1d_b_f.0.weight"
 
 # The regressor whose overlap `post_processing.py` multiplies scores by: `preds_iou3` is that of the
 # second (`main_tcanet.py` counts them from 2), although there are three.
@@ -61,7 +63,7 @@ def from_published(
     """The network of a checkpoint's "state_dict".
 
     Args:
-        tensors: by their published names, with or without "module." in front.
+        tensors: by their published names, whatever wrapped them.
         snippet_interval: seconds from one feature to the next, which no tensor tells.
         padded_length: as of `TCANet`. A file that holds the attention's masks tells it and the
             window, whatever is given here.
@@ -69,7 +71,7 @@ def from_published(
     Raises:
         CheckpointError: the tensors are not this model's.
     """
-    plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    plain = unwrapped(tensors, LANDMARK, source=SOURCE)
     config = config_of(plain, snippet_interval=snippet_interval, padded_length=padded_length)
     network = config.build()
     load(network, rename(plain, RULES, source=SOURCE), source=SOURCE)
@@ -79,7 +81,7 @@ def from_published(
 def config_of(
     tensors: Mapping[str, Tensor], *, snippet_interval: float, padded_length: int | None
 ) -> TCANetConfig:
-    """Widths and samples, read off the tensors (published names, without "module.")."""
+    """Widths and samples, read off the tensors (published names, unwrapped)."""
     width, channels_per_group, _ = shape_of(tensors, "x_1d_b_f.0.weight", source=SOURCE)
     frame_width = shape_of(tensors, "tbr1.reg1se.start_reg_conv.0.weight", source=SOURCE)[0]
     segment_width = shape_of(tensors, "tbr1.reg1xw.reg_1d_b.0.weight", source=SOURCE)[0]

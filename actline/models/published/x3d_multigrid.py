@@ -10,9 +10,11 @@ from torch import Tensor
 
 from actline.models.config import X3DConfig
 from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D
 
 SOURCE = "the authors' X3D"
+LANDMARK = "conv1_s.weight"
 
 # Split batch normalization keeps `bn` (aggregated) beside `split_bn` (per part).
 NORM_RULES: Rules = [
@@ -41,8 +43,8 @@ BLOCK_RULES: Rules = [
 
 
 def without_norm_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Normalization statistics under the name of the layer itself; `module.` prefixes gone."""
-    plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    """Unwrapped, and normalization statistics under the name of the layer itself."""
+    plain = unwrapped(tensors, LANDMARK, source=SOURCE)
     return rename(plain, [*NORM_RULES, (r"(.*)", r"\1")], source=SOURCE)
 
 

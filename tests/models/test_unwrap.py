@@ -1,0 +1,200 @@
+"""Foreign checkpoints are unwrapped in one way for every source; weights must be finite."""
+
+import argparse
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from actline.cli.main import main
+from actline.errors import CheckpointError
+from actline.models.published import (
+    coarse_fine,
+    pytorchvideo,
+    pytorchvideo_slowfast,
+    tcanet,
+    x3d_multigrid,
+)
+from actline.models.published.unwrap import tensors_in, unwrapped
+from actline.train.checkpoint import load_checkpoint, read_published, weights_hash
+
+SOURCES = {
+    "x3d_m_fine": lambda tensors: x3d_multigrid.from_published(tensors, per_frame=True)[0],
+    "coarse_fine": lambda tensors: coarse_fine.from_published(tensors)[0],
+    "pytorchvideo_x3d_m": lambda tensors: pytorchvideo.from_published(tensors)[0],
+    "pytorchvideo_slowfast_r50": lambda tensors: pytorchvideo_slowfast.from_published(
+        tensors, alpha=4
+    )[0],
+    "tcanet": lambda tensors: tcanet.from_published(tensors)[0],
+}
+
+
+LATER_BLOCKS = re.compile(r"res_blocks\.[1-9]|layer\d\.[1-9]|lgtes\.[1-9]")
+
+
+def published_state(goldens, name):
+    """Tensors of the published names and shapes, each of its own value; one block a stage."""
+    specs = goldens.specs[name].items()
+    shapes = {key: shape for key, shape in specs if not LATER_BLOCKS.search(key)}
+    return {key: torch.full(shape, 0.1 + n / 1000) for n, (key, shape) in enumerate(shapes.items())}
+
+
+def prefixed(tensors, prefix):
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_is_unwrapped_and_refuses_weights_that_are_not_finite(goldens, name):
+    convert, state = SOURCES[name], published_state(goldens, name)
+    expected = weights_hash(convert(dict(state)))
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}
+    lightning = prefixed(prefixed(state, "_orig_mod."), "model.net.")
+    file = {
+        "epoch": 3,
+        "optimizer": optimizer,
+        "state_dict": {"model": {**lightning, "criterion.weight": torch.ones(3)}},
+    }
+    assert weights_hash(convert(tensors_in(file, where="file"))) == expected
+
+    last = [key for key in state if key.endswith(".bias")][-1]
+    broken = {**state, last: state[last].clone()}
+    broken[last].view(-1)[0] = torch.inf
+    with pytest.raises(CheckpointError, match="not finite"):
+        convert(broken)
+
+
+class Published(nn.Module):
+    """A network with a landmark, as one that was published."""
+
+    inner: nn.Module
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv1d(2, 2, 1)
+        self.inner = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+
+
+class Holder(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.backbone = network
+        self.criterion = nn.BCEWithLogitsLoss(pos_weight=torch.ones(2))
+
+
+NETWORK = Published()
+OWN = NETWORK.state_dict()
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        NETWORK,
+        nn.DataParallel(NETWORK),
+        torch.compile(NETWORK),
+        torch.compile(nn.DataParallel(NETWORK)),
+        AveragedModel(nn.DataParallel(NETWORK)),
+        Holder(NETWORK),
+        nn.DataParallel(Holder(nn.DataParallel(NETWORK))),
+        nn.ModuleDict({"model": nn.ModuleDict({"net": NETWORK, "loss": nn.Linear(1, 1)})}),
+    ],
+    ids=lambda network: type(network).__name__,
+)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (),
+        ("state_dict",),
+        ("model_state",),
+        ("model_state_dict",),
+        ("model",),
+        ("ema",),
+        ("state_dict_ema",),
+        ("ema", "module"),
+        ("checkpoint", "model", "state_dict"),
+    ],
+    ids=".".join,
+)
+def test_wrappers_and_containers_leave_the_networks_own_names(network, keys, tmp_path):
+    content = network.state_dict()
+    for key in reversed(keys):
+        content = {key: content, "epoch": 7, "optimizer": {"state": {0: {"m": torch.ones(1)}}}}
+    torch.save(content, tmp_path / "file.pt")
+    found = unwrapped(read_published(tmp_path / "file.pt"), "stem.weight", source="ours")
+    assert found.keys() == OWN.keys()
+    assert all(torch.equal(found[name], OWN[name]) for name in OWN)
+
+
+def test_parts_that_were_wrapped_alone_are_unwrapped(tmp_path):
+    network = Published()
+    network.load_state_dict(OWN)
+    network.inner = nn.DataParallel(network.inner)
+    compiled = {
+        name.replace("stem.", "stem._orig_mod."): t for name, t in network.state_dict().items()
+    }
+    found = unwrapped(compiled, "stem.weight", source="ours")
+    assert found.keys() == OWN.keys()
+
+
+def test_averaged_weights_come_first_where_they_are_weights():
+    other = {name: tensor + 1 for name, tensor in OWN.items()}
+    for content in (
+        {"state_dict": other, "state_dict_ema": OWN},
+        {"model": other, "ema": {"decay": 0.9, "module": OWN}},
+        {"model": OWN, "ema": None},
+        {"model": OWN, "ema": {"decay": 0.9}},
+        {**prefixed(other, "model."), **prefixed(OWN, "model_ema.")},
+    ):
+        found = unwrapped(tensors_in(content, where="file"), "stem.weight", source="ours")
+        assert all(torch.equal(found[name], OWN[name]) for name in OWN)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"student": OWN, "teacher": OWN}, "several sets of tensors (student, teacher)"),
+        ({**prefixed(OWN, "one."), **prefixed(OWN, "two.")}, "several of ours (one., two.)"),
+        ({**OWN, **prefixed(OWN, "module.")}, "twice"),
+        ({"optimizer": {"state": {"m": torch.ones(1)}}}, "holds no tensors"),
+        ({"inner.weight": torch.ones(1)}, "is missing; is --from right?"),
+        ({}, "holds no tensors"),
+        ([torch.ones(1)], "holds no tensors"),
+    ],
+)
+def test_what_is_not_one_network_is_refused(content, told):
+    with pytest.raises(CheckpointError) as refused:
+        unwrapped(tensors_in(content, where="file"), "stem.weight", source="ours")
+    assert told in str(refused.value)
+
+
+def test_files_are_converted_by_the_command_whatever_they_are_kept_in(tmp_path, goldens, capsys):
+    state = published_state(goldens, "x3d_m_fine")
+    torch.save(prefixed(state, "module._orig_mod."), tmp_path / "wrapped.pt")
+    save_file(prefixed(state, "backbone."), tmp_path / "foreign.safetensors")
+    hashes = set()
+    for name in ("wrapped.pt", "foreign.safetensors"):
+        out = tmp_path / f"{name}.out.safetensors"
+        assert main(["convert", str(tmp_path / name), "--from", "fine", str(out)]) == 0
+        hashes.add(weights_hash(load_checkpoint(out)[0]))
+    assert hashes == {weights_hash(SOURCES["x3d_m_fine"](state))}
+
+    (tmp_path / "noise.pt").write_bytes(torch.rand(500).numpy().tobytes())
+    (tmp_path / "text.pt").write_text("a page that says: not found")
+    torch.save({"state_dict": state, "args": argparse.Namespace()}, tmp_path / "objects.pt")
+    broken = {**state, "fc2.bias": torch.full_like(state["fc2.bias"], torch.nan)}
+    torch.save(broken, tmp_path / "nan.pt")
+    capsys.readouterr()
+    for name, told in (
+        ("noise.pt", "not a whole checkpoint file"),
+        ("text.pt", "not a whole checkpoint file"),
+        ("objects.pt", "Python objects besides tensors"),
+        ("nan.pt", "not finite"),
+    ):
+        out = tmp_path / "out.safetensors"
+        assert main(["convert", str(tmp_path / name), "--from", "fine", str(out)]) == 1
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
+        assert not out.exists()
