@@ -1,9 +1,10 @@
 """Proposals: segments that may hold an activity of any class, and files that hold them."""
 
 import csv
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,34 +15,50 @@ from actline.errors import AnnotationError, PredictionError
 
 # A million proposals of one video; text takes several times its size while it is read.
 MAX_TABLE_BYTES = 64 << 20
+# Of a table, as TCANet's authors name them.
+COLUMNS, MATCHED = ("xmin", "xmax", "score"), ("gt_xmin", "gt_xmax")
 
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Segments of one video, by falling score.
+    """Segments of one video, by falling score, or as a file has them where that is asked for.
 
     Shape:
-        start, end: (N,) seconds, float64; score: (N,).
+        start, end: (N,) seconds, float64; score: (N,); matched: (N, 2) seconds, the activity that
+            their maker matched each with, or None.
     """
 
     start: NDArray[np.float64]
     end: NDArray[np.float64]
     score: NDArray[np.float64]
+    matched: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
 
     def best(self, count: int) -> "Proposals":
         """The first `count`."""
-        return Proposals(self.start[:count], self.end[:count], self.score[:count])
+        return self.taken(slice(count))
+
+    def taken(self, which: slice | NDArray[np.intp]) -> "Proposals":
+        """Some of them, in the order in which they are named."""
+        matched = None if self.matched is None else self.matched[which]
+        return Proposals(self.start[which], self.end[which], self.score[which], matched)
 
 
-def read_proposals(path: str | Path) -> dict[str, Proposals]:
+def read_proposals(
+    path: str | Path, *, matched: bool = False, in_file_order: bool = False
+) -> dict[str, Proposals]:
     """Read proposals by video: a results JSON, a folder of them, or a folder of CSV files.
 
     A CSV file ID.csv has the columns `xmin`, `xmax` (seconds) and `score`, as TCANet's authors'
     proposals; folders in the folder are searched as well. In a folder of `actline detect`, where
     ID.csv is another table, ID.json is read. Equal segments are kept once.
+
+    Args:
+        matched: read `gt_xmin` and `gt_xmax` too, where a table has them: the activity that its
+            maker matched each proposal with.
+        in_file_order: leave them in the file's order, equal ones too, in place of by score.
 
     Raises:
         PredictionError: missing, malformed or too large; a number that is not finite; a segment
@@ -53,11 +70,12 @@ def read_proposals(path: str | Path) -> dict[str, Proposals]:
     for table in tables:
         if table.stem in found:
             raise PredictionError(f"{table}: video {table.stem} is in another file too; keep one")
-        found[table.stem] = _ordered(_table(table), f"{table}")
+        found[table.stem] = _ordered(_table(table, matched), f"{table}", in_file_order)
     if not tables:
         for video, segments in read_segments(path, labelled=False).items():
             rows = [(one.start, one.end, one.confidence) for one in segments]
-            found[video] = _ordered(np.array(rows, np.float64).reshape(-1, 3), f"{path}, {video}")
+            given = np.array(rows, np.float64).reshape(-1, 3)
+            found[video] = _ordered(given, f"{path}, {video}", in_file_order)
     if not any(len(proposals) for proposals in found.values()):
         raise PredictionError(f"{path} holds no proposals; make them with another method first")
     return found
@@ -75,31 +93,38 @@ def proposals_of(video: str, found: Mapping[str, Proposals], *, duration: float)
         return Proposals(np.empty(0), np.empty(0), np.empty(0))
     given = found[known]
     start, end = given.start.clip(0, duration), given.end.clip(0, duration)
-    inside = end > start
-    return _each_once(np.stack([start, end, given.score], axis=1)[inside])
+    cut = replace(given, start=start, end=end)
+    return _each_once(cut.taken(np.flatnonzero(end > start)))
 
 
-def _ordered(rows: NDArray[np.float64], where: str) -> Proposals:
-    """By falling score, each segment once: (N, 3) of start, end, score."""
+def _ordered(rows: NDArray[np.float64], where: str, in_file_order: bool) -> Proposals:
+    """Of a file's rows, by falling score and each segment once, or as they stand.
+
+    Shape:
+        rows: (N, 3) of start, end, score, or (N, 5) with the matched activity's start and end.
+    """
     backward = np.flatnonzero(rows[:, 1] <= rows[:, 0])
     if len(backward):
-        start, end, _ = rows[backward[0]]
+        start, end = rows[backward[0], :2]
         raise PredictionError(
             f"{where}, proposal {backward[0] + 1}: the end ({end:g} s) is not after the start "
             f"({start:g} s); swap them or take it out"
         )
-    return _each_once(rows[np.argsort(-rows[:, 2], kind="stable")])
+    start, end, score = rows[:, :3].T
+    given = Proposals(start, end, score, rows[:, 3:] if rows.shape[1] > len(COLUMNS) else None)
+    if in_file_order:
+        return given
+    return _each_once(given.taken(np.argsort(-score, kind="stable")))
 
 
-def _each_once(rows: NDArray[np.float64]) -> Proposals:
-    """Of equal segments the first: (N, 3) of start, end, score."""
-    _, first = np.unique(rows[:, :2], axis=0, return_index=True)
-    start, end, score = rows[np.sort(first)].T
-    return Proposals(start, end, score)
+def _each_once(given: Proposals) -> Proposals:
+    """Of equal segments the first."""
+    _, first = np.unique(np.stack([given.start, given.end]), axis=1, return_index=True)
+    return given.taken(np.sort(first))
 
 
-def _table(path: Path) -> NDArray[np.float64]:
-    """The rows of one video's file: (N, 3) of start, end, score."""
+def _table(path: Path, matched: bool) -> NDArray[np.float64]:
+    """The rows of one video's file: (N, 3) or, with what each was matched with, (N, 5)."""
     try:
         size = path.stat().st_size if path.is_file() else 0
         if size > MAX_TABLE_BYTES:
@@ -107,18 +132,21 @@ def _table(path: Path) -> NDArray[np.float64]:
                 f"{path} has {size >> 20} MiB, and one video's proposals need no more than "
                 f"{MAX_TABLE_BYTES >> 20}; keep fewer of them"
             )
-        return np.array(list(_rows(path)), np.float64).reshape(-1, 3)
+        names, *rows = _rows(path, matched)
+        return np.array(rows, np.float64).reshape(-1, len(names))
     except AnnotationError as error:
         raise PredictionError(str(error)) from error
     except csv.Error as error:
         raise PredictionError(f"{path} is not a table of numbers ({error})") from error
 
 
-def _rows(path: Path) -> Iterator[list[float]]:
-    """The numbers of every line: start, end, score."""
+def _rows(path: Path, matched: bool) -> Iterator[Sequence[Any]]:
+    """The names of the columns, then the numbers of every line in them."""
     reader = csv.DictReader(read_text(path, what="proposals").splitlines())
-    names = ("xmin", "xmax", "score")
-    if not set(names) <= set(reader.fieldnames or ()):
-        raise PredictionError(f"{path} lacks one of the columns {', '.join(names)}; add it")
+    given = set(reader.fieldnames or ())
+    if not set(COLUMNS) <= given:
+        raise PredictionError(f"{path} lacks one of the columns {', '.join(COLUMNS)}; add it")
+    names = (*COLUMNS, *MATCHED) if matched and set(MATCHED) <= given else COLUMNS
+    yield names
     for row in reader:
         yield [number(row[name], f"{path}, line {reader.line_num}, {name}") for name in names]

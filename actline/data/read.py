@@ -1,5 +1,6 @@
 """Reading annotations of any known form, told by their content."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,35 +67,42 @@ def read_classes(path: str | Path) -> ClassNames:
     return parse_classes(read_text(Path(path), what="classes"), Path(path))
 
 
-def without_videos(annotations: Annotations, path: str | Path) -> Annotations:
+def without_videos(annotations: Annotations, listed: str | Path | Sequence[str]) -> Annotations:
     """Leave out the videos that a list names, such as blocked or missing ones.
 
     Args:
-        path: a text file with a video's id on every line, or a JSON list of ids; with "v_" before
-            them or without. A line `id Class`, as in THUMOS-14's `test_avoid_videos.txt`, leaves
-            out that class in that video alone, as the code does that the list comes with.
+        listed: ids, of which the annotations may lack any; or a file of them: text with an id on
+            every line, or a JSON list. They may have "v_" before them or not. A line `id Class`, as
+            in THUMOS-14's `test_avoid_videos.txt`, leaves out that class in that video alone, as
+            the code does that the list comes with.
 
     Raises:
-        AnnotationError: the file is malformed, names no video of the annotations, or all of them.
+        AnnotationError: the file is malformed or names no video of the annotations; all videos are
+            listed.
     """
-    path = Path(path)
-    whole, classes = _listed(read_text(path, what="list of videos"), path)
+    from_file = isinstance(listed, str | Path)
+    if isinstance(listed, str | Path):
+        whole, classes = _listed(read_text(Path(listed), what="list of videos"), Path(listed))
+        name = Path(listed).name
+    else:
+        whole, classes = {video_id.strip().removeprefix("v_") for video_id in listed}, {}
+        name = "data.without"
     videos, told = [], []
     for video in annotations.videos:
         avoided = classes.get(video.id.removeprefix("v_"), set())
         activities = tuple(a for a in video.activities if a.label not in avoided)
         if video.id.removeprefix("v_") in whole:
-            told.append(Problem(video.id, f"is listed in {path.name}: left out"))
+            told.append(Problem(video.id, f"is listed in {name}: left out"))
             continue
         if len(activities) < len(video.activities):
             named = ", ".join(sorted(avoided))
-            told.append(Problem(video.id, f"{named}: listed in {path.name}: left out"))
+            told.append(Problem(video.id, f"{named}: listed in {name}: left out"))
             video = replace(video, activities=activities)  # noqa: PLW2901
         videos.append(video)
-    if not told:
-        raise AnnotationError(f"{path} lists nothing that the annotations have; check the list")
+    if not told and from_file:
+        raise AnnotationError(f"{listed} lists nothing that the annotations have; check the list")
     if not videos:
-        raise AnnotationError(f"{path} lists all videos; leave some")
+        raise AnnotationError(f"{listed if from_file else name} lists all videos; leave some")
     problems = (*annotations.problems, *told)
     return replace(annotations, videos=tuple(videos), problems=problems)
 

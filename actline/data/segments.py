@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import pad_in_time
 from actline.data.feature_folder import FeatureFolder
+from actline.data.proposals import Proposals
 from actline.data.snippets import SnippetFeatures, rescaled, sliding_windows
 from actline.errors import AnnotationError
 from actline.progress import progress
@@ -150,7 +151,8 @@ class ProposedVideos(Dataset[ProposalSample]):
     """Videos at their own length with proposals, as TCANet takes them.
 
     Args:
-        proposals: for every video (N, 2) seconds, best first.
+        proposals: of every video; where they have none `matched` with them, each is trained
+            towards the activity that overlaps it most.
 
     Raises:
         FeatureError: a video's features are missing, damaged or of another origin.
@@ -160,7 +162,7 @@ class ProposedVideos(Dataset[ProposalSample]):
         self,
         annotations: Annotations,
         features: FeatureFolder,
-        proposals: Mapping[str, NDArray[np.float64]],
+        proposals: Mapping[str, Proposals],
     ) -> None:
         self.videos = tuple(v for v in annotations.videos if len(proposals[v.id]))
         self.features = features
@@ -177,12 +179,15 @@ class ProposedVideos(Dataset[ProposalSample]):
     def __getitem__(self, key: tuple[int, int]) -> ProposalSample:
         video = self.videos[key[1]]
         snippets = self.features.load(video)
-        proposals = self.proposals[video.id]
+        given = self.proposals[video.id]
+        pairs, matched = np.stack([given.start, given.end], axis=1), given.matched
+        if matched is None:
+            matched = best_matches(pairs, segments_of(video))
         return ProposalSample(
             video.id,
             snippets.features,
-            torch.from_numpy(proposals).float(),
-            torch.from_numpy(best_matches(proposals, segments_of(video))).float(),
+            torch.from_numpy(pairs).float(),
+            torch.from_numpy(matched).float(),
         )
 
 

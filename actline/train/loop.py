@@ -239,7 +239,7 @@ class TrainingRun:
         if isinstance(card, ModelCard):
             card = replace(card, thresholds=validation.thresholds)
             set_splits(judged, getattr(card.network, "splits", 1))
-        if validation.score >= self.best:
+        if self.recipe.keep == "last" or validation.score >= self.best:
             self.best = validation.score
             save_checkpoint(self.out / BEST, judged, card)
         save_checkpoint(self.out / LAST, judged, card)

@@ -100,6 +100,7 @@ class Run:
         batch_size: clips or videos a step and process.
         accumulate: batches whose gradients are added up for one step.
         ema: decay of the averaged weights that are evaluated and saved; 0 saves the weights.
+        keep: what `best.safetensors` is: the best validation's weights, or the last one's.
         evaluate_every: epochs from one validation to the next; 0 validates at the end alone.
         save_every_seconds: longest time that a kill can cost.
     """
@@ -115,6 +116,7 @@ class Run:
     accumulate: int = 1
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     ema: float = 0.0
+    keep: Literal["best", "last"] = "best"
     evaluate_every: int = 1
     save_every_seconds: float = 60.0
     notes: str = ""
@@ -174,7 +176,8 @@ class SnippetData:
         train_subset, validation_subset: names of subsets.
         min_seconds: shorter activities are not trained on; TCANet's authors leave out those of a
             second or less.
-        without: a list of videos to leave out, such as those that could not be downloaded.
+        without: videos to leave out, such as those that could not be downloaded: their ids, or a
+            file that lists them.
         workers: processes that read features.
     """
 
@@ -184,7 +187,7 @@ class SnippetData:
     train_subset: str = "training"
     validation_subset: str = "validation"
     min_seconds: float = 0.0
-    without: str | None = None
+    without: str | tuple[str, ...] | None = None
     interval: float | None = None
     workers: int = 0
 
@@ -211,7 +214,11 @@ class RefinementRecipe(Run):
         proposals: a checkpoint of BMN, which proposes on the same features; or another method's
             proposals for all videos: a results JSON, or a folder of CSV files as TCANet's
             authors have them.
-        proposals_per_video: how many of the best are trained on, before suppression.
+        proposals_per_video: how many are trained on, before suppression.
+        proposals_order: whether these are the first by score, or the first in the file, which are
+            then taken as they stand, neither cut at the video's ends nor equal ones once.
+        matches: the activity that a proposal is trained towards: the one that overlaps it most,
+            or the one that a CSV file has stored with it, as `gt_xmin` and `gt_xmax`.
         suppression: of refined proposals, for validation and detection.
     """
 
@@ -220,6 +227,8 @@ class RefinementRecipe(Run):
     network: TCANetConfig
     proposals: str
     proposals_per_video: int = 64
+    proposals_order: Literal["score", "file"] = "score"
+    matches: Literal["overlap", "file"] = "overlap"
     suppression: SuppressionConfig
 
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import loaded
 from actline.data.feature_folder import FeatureFolder
-from actline.data.proposals import Proposals, proposals_of, read_proposals
+from actline.data.proposals import MATCHED, Proposals, proposals_of, read_proposals
+from actline.data.segment_results import annotated_id
 from actline.data.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
 from actline.data.snippets import SnippetOrigin
 from actline.errors import CheckpointError, RecipeError
@@ -60,10 +59,30 @@ class RefinementJob:
         if recipe.init:
             start_from(self.network, recipe.init)
         self.card = segment_card(recipe, annotations.classes, origin)
-        found = self.proposals(chosen, most=recipe.proposals_per_video)
-        pairs = {video: as_pairs(proposals) for video, proposals in found.items()}
-        self.videos = ProposedVideos(chosen, self.features, pairs)
+        self.videos = ProposedVideos(chosen, self.features, self._to_train_on(chosen))
         self.items = len(self.videos)
+
+    def _to_train_on(self, annotations: Annotations) -> dict[str, Proposals]:
+        """The proposals of training videos, in the order and with the matches that are asked for.
+
+        Raises:
+            RecipeError: a video's proposals have no stored matches, and they are asked for.
+        """
+        recipe, most = self.recipe, self.recipe.proposals_per_video
+        found = self.proposals(annotations, most=most)
+        if recipe.proposals_order == "file" and not isinstance(self.given, BMN):
+            stored = {v: annotated_id(v, self.given) for v in found}
+            found = {
+                video: found[video] if name is None else self.given[name].best(most)
+                for video, name in stored.items()
+            }
+        for video, proposals in found.items() if recipe.matches == "file" else ():
+            if len(proposals) and proposals.matched is None:
+                raise RecipeError(
+                    f"{recipe.proposals}: {video} has no {' and '.join(MATCHED)}; "
+                    "give matches=overlap"
+                )
+        return found
 
     def proposals(self, annotations: Annotations, *, most: int) -> dict[str, Proposals]:
         """The best proposals for videos, by their ids, not yet suppressed.
@@ -126,17 +145,16 @@ class RefinementJob:
         return losses.total
 
 
-def as_pairs(proposals: Proposals) -> NDArray[np.float64]:
-    """Proposals as (N, 2) seconds."""
-    return np.stack([proposals.start, proposals.end], axis=1)
-
-
 def _source(
     path: str, origin: SnippetOrigin | None, recipe: RefinementRecipe
 ) -> BMN | dict[str, Proposals]:
     """A checkpoint's BMN, or the proposals in a file or folder."""
     if not path.endswith(".safetensors"):
-        return read_proposals(path)
+        return read_proposals(
+            path,
+            matched=recipe.matches == "file",
+            in_file_order=recipe.proposals_order == "file",
+        )
     bmn, card = load_segment_checkpoint(path)
     if not isinstance(bmn, BMN):
         raise CheckpointError(f"{path} does not hold BMN; give proposals= one")

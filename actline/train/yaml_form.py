@@ -116,6 +116,8 @@ def _convert_union(choices: tuple[Any, ...], value: object, *, where: str) -> An
     if value is None and type(None) in choices:
         return None
     kinds = [choice for choice in choices if choice is not type(None)]
+    if isinstance(value, list | tuple):
+        kinds.sort(key=lambda kind: get_origin(kind) is not tuple)
     if len(kinds) > 1 and isinstance(value, Mapping):
         # Told apart by their keys: the dataclass that shares most of them.
         kinds.sort(key=lambda kind: -len(value.keys() & {f.name for f in dataclasses.fields(kind)}))

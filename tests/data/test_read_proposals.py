@@ -84,6 +84,28 @@ def test_a_folder_of_our_own_detections_is_read_whatever_else_was_written(tmp_pa
     assert {video: rows(one) for video, one in found.items()} == {"one": ORDERED, "two": ORDERED}
 
 
+def test_a_tables_order_and_matches_are_kept_where_that_is_asked_for(tmp_path):
+    header = "xmin,xmax,score,gt_xmin,gt_xmax\n"
+    write(tmp_path / "a.csv", header + "5,9,0.2,4,8\n1,4,0.9,0,3\n5,9,0.2,1,2\n")
+    write(tmp_path / "b.csv", HEADER + "1,2,0.5\n")
+    found = read_proposals(tmp_path, matched=True, in_file_order=True)
+    assert rows(found["a"]) == [(5.0, 9.0, 0.2), (1.0, 4.0, 0.9), (5.0, 9.0, 0.2)]
+    assert found["a"].matched is not None
+    assert found["a"].matched.tolist() == [[4, 8], [0, 3], [1, 2]]
+    assert found["b"].matched is None
+    by_score = proposals_of("a", read_proposals(tmp_path, matched=True), duration=3.5).best(1)
+    assert rows(by_score) == [(1.0, 3.5, 0.9)]
+    assert by_score.matched is not None
+    assert by_score.matched.tolist() == [[0, 3]]
+    assert read_proposals(tmp_path)["a"].matched is None
+    write(tmp_path / "a.csv", header + "5,2,0.2,4,8\n")
+    with pytest.raises(PredictionError, match=r"a\.csv, proposal 1: the end \(2 s\) is not after"):
+        read_proposals(tmp_path, matched=True)
+    write(tmp_path / "a.csv", header + "1,2,0.2,nan,8\n")
+    with pytest.raises(PredictionError, match=r"line 2, gt_xmin: 'nan' is not a finite number"):
+        read_proposals(tmp_path, matched=True)
+
+
 @pytest.mark.parametrize("stored", ["abc", "v_abc"])
 @pytest.mark.parametrize("asked", ["abc", "v_abc"])
 def test_v_before_an_id_makes_no_difference(stored, asked):

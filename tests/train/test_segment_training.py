@@ -40,8 +40,10 @@ from actline.data.batches import derived_seed
 from actline.data.read import read_annotations
 from actline.evaluate.validation import train_and_validate
 from actline.train.checkpoint import load_segment_checkpoint
+from actline.train.loop import Validation, train
 from actline.train.proposals import ProposalJob
-from actline.train.recipe import ProposalRecipe, read_recipe
+from actline.train.recipe import ProposalRecipe, RefinementRecipe, read_recipe
+from actline.train.refinement import RefinementJob
 
 WRITERS = {"bmn": write_bmn, "tcanet": write_tcanet}
 Written = Callable[[Path, str], None]
@@ -234,6 +236,86 @@ def test_outside_proposals_in_tables_train_as_those_in_json(kit, plain, tmp_path
     tables = str(tmp_path / "tables")
     last = kit.train("tcanet", "tables", proposals=tables, out=str(tmp_path / "run"))
     assert same_weights(last, plain["tcanet"])
+
+
+def stored_tables(folder: Path, header: str = "xmin,xmax,score,iou,ioa,gt_xmin,gt_xmax") -> Path:
+    """As TCANet's authors' `pem_input_100`: not by score, one past the end, one twice."""
+    columns = header.split(",")
+    for number, name in enumerate(SEGMENTS):
+        rows = [
+            (5 + number / 4, 9.0, 0.1, 0.5, 0.5, 4.0, 9.5),
+            (1.0, DURATION + 3, 0.9, 0.2, 0.2, 0.5, 8.0),
+            (5 + number / 4, 9.0, 0.1, 0.5, 0.5, 3.0, 7.0),
+            (2.0, 8.0, 0.95, 0.7, 0.7, 1.0, 7.0),
+        ]
+        lines = [",".join(repr(float(cell)) for cell in row[: len(columns)]) for row in rows]
+        path = folder / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([header, *lines]) + "\n")
+    return folder
+
+
+def test_proposals_are_trained_on_in_the_files_order_with_its_matches_as_published(kit, tmp_path):
+    """`tca_dataset.py`: the first 64 rows as they stand, towards `gt_xmin` and `gt_xmax`."""
+    tables = stored_tables(tmp_path / "tables")
+
+    def sample(**switches: Any) -> Any:
+        changes = {"proposals": str(tables), "proposals_per_video": 3, **switches}
+        recipe = read_recipe(kit.recipe("tcanet", "stored", **changes))
+        assert isinstance(recipe, RefinementRecipe)
+        training = read_annotations(kit.annotations).subset("training")
+        return RefinementJob(recipe, training).videos[0, 0]
+
+    published = sample(proposals_order="file", matches="file")
+    assert published.proposals.tolist() == [[5, 9], [1, DURATION + 3], [5, 9]]
+    assert published.matched.tolist() == [[4, 9.5], [0.5, 8], [3, 7]]
+    ours = sample()
+    assert ours.proposals.tolist() == [[2, 8], [1, DURATION], [5, 9]], "by score, cut, each once"
+    assert ours.matched.tolist() == [list(SEGMENTS["a0"])] * 3
+    assert sample(matches="file").matched.tolist() == [[1, 7], [0.5, 8], [4, 9.5]]
+    assert sample(proposals_order="file").matched.tolist() == [list(SEGMENTS["a0"])] * 3
+
+
+def test_matches_that_no_file_has_stored_are_refused(kit, plain, tmp_path, capsys):
+    without = stored_tables(tmp_path / "tables", header="xmin,xmax,score")
+    for proposals in (without, kit.proposals, plain["bmn"]):
+        changes = {"proposals": str(proposals), "matches": "file", "out": str(tmp_path / "run")}
+        recipe = write_tcanet(tmp_path / "r.yaml", kit.annotations, kit.features, **changes)
+        said = refused(["train", str(recipe), "--device", "cpu"], tmp_path, capsys)
+        assert f"{proposals}: a0 has no gt_xmin and gt_xmax; give matches=overlap" in said
+
+
+@pytest.mark.parametrize(("keep", "same"), [("last", True), ("best", False)])
+def test_the_last_epoch_is_kept_as_best_where_that_is_asked_for(kit, tmp_path, keep, same):
+    """TCANet's published `best_loss` is set anew for every epoch."""
+    changes = {"keep": keep, "evaluate_every": 1, "out": str(tmp_path / "run")}
+    recipe = read_recipe(kit.recipe("tcanet", f"keep-{keep}", **changes))
+    assert isinstance(recipe, RefinementRecipe)
+    job = RefinementJob(recipe, read_annotations(kit.annotations).subset("training"))
+    scores = iter((0.5, 0.25))
+    result = train(recipe, job, validate=lambda *_: Validation(next(scores), "none"), cpu=True)
+    assert same_weights(result.best, result.last) == same
+    assert result.best_score == (0.25 if same else 0.5)
+
+
+def test_a_recipe_may_list_the_videos_to_leave_out(kit, tmp_path, capsys):
+    """As TCANet's list of six, of which annotations may lack any."""
+    listed = tmp_path / "listed.txt"
+    listed.write_text("a0\na4\n")
+    weights = []
+    for name, without in (("list", ["v_a0", "a4", "elsewhere"]), ("file", str(listed))):
+        data = {"without": without}
+        weights.append(kit.train("bmn", name, data=data, out=str(tmp_path / name), epochs=1))
+    assert same_weights(*weights)
+    data = {"without": list(SEGMENTS)}
+    recipe = kit.recipe("bmn", "all", data=data, out=str(tmp_path / "all"))
+    said = refused(["train", str(recipe), "--device", "cpu"], tmp_path, capsys)
+    assert "data.without lists all videos" in said
+    hacs = read_recipe("recipes/segments/tcanet_hacs.yaml")
+    assert isinstance(hacs, RefinementRecipe)
+    assert hacs.data.without is not None and len(hacs.data.without) == 6
+    assert (hacs.proposals_order, hacs.matches, hacs.keep) == ("file", "file", "last")
+    assert hacs.network.scored_by == 2
 
 
 def test_a_bmn_proposes_for_tcanet(kit, plain, tmp_path):
