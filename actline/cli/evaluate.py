@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +101,20 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--out", type=Path, help="write the results as JSON")
     parser.add_argument("--csv", type=Path, help="write the per-class table, or AR by AN")
     parser.add_argument("--submission", type=Path, help="write charades-localize's file")
+    parser.add_argument(
+        "--frames",
+        choices=("charades", "authors", "authors-log"),
+        default="charades",
+        help="of charades-localize: scores and truth at i/25 of the duration, as Charades' script "
+        "has them (default); scores at the rows that the Coarse-Fine authors submit; or the truth "
+        "at these rows too, as their training log counts it",
+    )
+    parser.add_argument(
+        "--source-rate",
+        type=float,
+        default=24.0,
+        help="source frames a second, for --frames authors and authors-log (default: 24)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -136,6 +151,8 @@ def _check(arguments: argparse.Namespace) -> None:
         ("--label-rate", arguments.label_rate is not None, ("dense",)),
         ("--min-seconds", arguments.min_seconds > 0, frames),
         ("--submission", arguments.submission is not None, ("charades-localize",)),
+        ("--frames", arguments.frames != "charades", ("charades-localize",)),
+        ("--source-rate", arguments.source_rate != 24, ("charades-localize",)),
         ("--errors", arguments.errors, segments),
         ("--bootstrap", arguments.bootstrap > 0, (*frames, *segments)),
     ):
@@ -144,6 +161,13 @@ def _check(arguments: argparse.Namespace) -> None:
                 f"{option} is for --protocol {', '.join(protocols)}; leave it out for "
                 f"{arguments.protocol}"
             )
+    if not 0 < arguments.source_rate < math.inf:
+        raise PredictionError(f"--source-rate {arguments.source_rate:g} is not a number above 0")
+    if arguments.frames == "authors" and arguments.predictions.is_file():
+        raise PredictionError(
+            f"--frames authors: {arguments.predictions} holds a submission's scores, whose "
+            "frames are chosen already; leave the option out"
+        )
     if arguments.bootstrap < 0:
         raise PredictionError(f"--bootstrap {arguments.bootstrap} is no number of draws")
 
@@ -153,6 +177,7 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
 
     from actline.errors import PredictionError
     from actline.evaluate.charades import (
+        LocalizeFrames,
         evaluate_localize,
         localize,
         read_submission,
@@ -162,6 +187,7 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
     from actline.evaluate.predictions import Coverage, coverage, read_predictions
 
     localizing = arguments.protocol == "charades-localize"
+    frames = LocalizeFrames(arguments.frames, arguments.source_rate)
     if localizing and arguments.predictions.is_file():
         submission = read_submission(arguments.predictions, len(annotations.classes))
         known = [v.id for v in annotations.videos]
@@ -171,7 +197,7 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
             (),
             tuple(v for v in submission if v not in annotations),
         )
-        result = evaluate_localize(annotations, submission, draws=arguments.bootstrap)
+        result = evaluate_localize(annotations, submission, frames, draws=arguments.bootstrap)
     else:
         predictions = read_predictions(arguments.predictions, annotations)
         covered = coverage(
@@ -182,8 +208,8 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
             raise PredictionError("every video is shorter than --min-seconds; lower it")
         annotations = replace(annotations, videos=kept)
         if localizing:
-            submission = localize(annotations, predictions)
-            result = evaluate_localize(annotations, submission, draws=arguments.bootstrap)
+            submission = localize(annotations, predictions, frames)
+            result = evaluate_localize(annotations, submission, frames, draws=arguments.bootstrap)
             if arguments.submission:
                 write_submission(submission, arguments.submission)
         else:

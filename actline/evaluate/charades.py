@@ -3,26 +3,84 @@
 A submission's line is the video, the frame's number from 1 to 25, and a score for each class,
 separated by spaces. Frame i is at (i - 1) / 25 of the duration, and a class is positive there when
 its activity starts no later and ends no earlier (Charades' own evaluation script).
+
+The Coarse-Fine authors take their scores elsewhere: of n labels, one a source frame, at rows 1,
+1 + ⌊n/25⌋, 1 + 2⌊n/25⌋, … (`train_coarse_fineFEAT.py`). Their published number is of such scores
+against the truth at i/25; what their training log counts has the truth at those rows as well.
 """
 
 import csv
 import io
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.errors import PredictionError
 from actline.evaluate.dense import FrameScore, interpolate, summarize
 from actline.files import write_text
 from actline.timeline import FrameScores
 
 PROTOCOL = "per-frame mAP (Charades_v1_localize, 25 frames a video)"
+PROTOCOLS = {
+    "charades": PROTOCOL,
+    "authors": PROTOCOL.replace(")", ", scores at the Coarse-Fine authors' rows)"),
+    "authors-log": PROTOCOL.replace(")", ", scores and truth at the Coarse-Fine authors' rows)"),
+}
 FRAMES = 25
 
 Submission = dict[str, NDArray[np.float32]]
 """Scores (25, C) by video id."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizeFrames:
+    """Where the 25 frames of a video are, for its scores and for the truth.
+
+    Attributes:
+        at: "charades" has both at (i - 1) / 25 of the duration; "authors" the scores at the
+            Coarse-Fine authors' rows, as they submit them; "authors-log" the truth there too.
+        source_rate: frames a second of the source, whose count the rows follow from: that of
+            Charades_v1_rgb.
+        stride: source frames from one sampled frame to the next; the authors cut a video to whole
+            ones.
+    """
+
+    at: Literal["charades", "authors", "authors-log"] = "charades"
+    source_rate: float = 24.0
+    stride: int = 10
+
+    def rows(self, duration: float) -> tuple[NDArray[np.intp], float]:
+        """The authors' rows (25,), and the rate that they count a video's frames at."""
+        frames = max(1, round(duration * self.source_rate))
+        labels = max(1, frames // self.stride * self.stride)
+        rows = 1 + max(1, labels // FRAMES) * np.arange(FRAMES)
+        # Of under 25 labels the authors have fewer rows; here the last one stands for those.
+        return np.minimum(rows, labels - 1), frames / duration
+
+    def score_times(self, duration: float) -> NDArray[np.float64]:
+        """When scores are read, in seconds: (25,).
+
+        The authors stretch sampled frames to rows by their centres (`F.interpolate`), so that row
+        r shows what lies half a stride before it.
+        """
+        if self.at == "charades":
+            return frame_times_of(duration)
+        rows, rate = self.rows(duration)
+        return np.maximum(0.0, rows - (self.stride - 1) / 2) / rate
+
+    def label_times(self, duration: float) -> NDArray[np.float64]:
+        """When the truth is read, in seconds: (25,)."""
+        if self.at != "authors-log":
+            return frame_times_of(duration)
+        rows, rate = self.rows(duration)
+        return rows / rate
+
+
+CHARADES_FRAMES = LocalizeFrames()
 
 
 def frame_times_of(duration: float) -> NDArray[np.float64]:
@@ -30,33 +88,56 @@ def frame_times_of(duration: float) -> NDArray[np.float64]:
     return np.arange(FRAMES) / FRAMES * duration
 
 
-def localize(annotations: Annotations, predictions: dict[str, FrameScores]) -> Submission:
-    """Scores at the 25 frames of every annotated video that has predictions."""
-    return {
-        video.id: interpolate(predictions[video.id], frame_times_of(_duration(video)))
-        for video in annotations.videos
-        if video.id in predictions
-    }
+def localize(
+    annotations: Annotations,
+    predictions: dict[str, FrameScores],
+    frames: LocalizeFrames = CHARADES_FRAMES,
+) -> Submission:
+    """Scores at the 25 frames of every annotated video that has predictions.
+
+    Between sampled frames probabilities are interpolated, the authors' as logits.
+    """
+    submission = {}
+    for video in annotations.videos:
+        if video.id not in predictions:
+            continue
+        scores, times = predictions[video.id], frames.score_times(_duration(video))
+        if frames.at == "charades":
+            submission[video.id] = interpolate(scores, times)
+            continue
+        tiny = np.finfo(np.float32).tiny
+        bounded = scores.probabilities.astype(np.float64).clip(tiny, 1 - 1e-12)
+        logits = replace(scores, probabilities=np.log(bounded / (1 - bounded)))
+        submission[video.id] = 1 / (1 + np.exp(-interpolate(logits, times)))
+    return submission
 
 
 def evaluate_localize(
-    annotations: Annotations, submission: Submission, *, draws: int = 0, seed: int = 0
+    annotations: Annotations,
+    submission: Submission,
+    frames_at: LocalizeFrames = CHARADES_FRAMES,
+    *,
+    draws: int = 0,
+    seed: int = 0,
 ) -> FrameScore:
     """Score a submission; a video that is not in it counts as 25 frames of the lowest score."""
     frames = []
     lowest = min((float(scores.min()) for scores in submission.values()), default=0.0)
     for video in annotations.videos:
-        times = frame_times_of(_duration(video))
-        labels = np.zeros((FRAMES, len(annotations.classes)), np.float32)
-        for activity in video.activities:
-            inside = (activity.start <= times) & (times <= activity.end)
-            labels[inside, annotations.classes.index(activity.label)] = 1
+        times = frames_at.label_times(_duration(video))
+        if frames_at.at == "authors-log":
+            labels = frame_labels(video.activities, annotations.classes, times)
+        else:
+            labels = np.zeros((FRAMES, len(annotations.classes)), np.float32)
+            for activity in video.activities:
+                inside = (activity.start <= times) & (times <= activity.end)
+                labels[inside, annotations.classes.index(activity.label)] = 1
         scores = submission.get(video.id)
         there = scores is not None
         if scores is None:
             scores = np.full(labels.shape, lowest, np.float32)
         frames.append((scores, labels, there))
-    return summarize(PROTOCOL, annotations.classes, frames, draws=draws, seed=seed)
+    return summarize(PROTOCOLS[frames_at.at], annotations.classes, frames, draws=draws, seed=seed)
 
 
 def write_submission(submission: Submission, path: Path) -> None:

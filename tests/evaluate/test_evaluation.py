@@ -1,18 +1,22 @@
 """Average precision is the published meter's; protocols and intervals follow their definitions."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from actline.cli.main import main
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.errors import PredictionError
 from actline.evaluate.average_precision import average_precision
 from actline.evaluate.bootstrap import bootstrap_mean_precision
 from actline.evaluate.charades import (
+    LocalizeFrames,
     evaluate_localize,
     localize,
     read_submission,
@@ -143,6 +147,46 @@ def test_localize_takes_25_frames_and_its_file_round_trips(tmp_path):
     (tmp_path / "s.csv").write_text("\n".join(rows))
     theirs = evaluate_localize(annotations, read_submission(tmp_path / "s.csv", 2))
     assert theirs.mean == pytest.approx(direct.mean, abs=1e-6)
+
+
+@pytest.mark.parametrize("frames", [167, 250, 733, 749, 750, 1000, 31])
+def test_the_authors_frames_are_their_label_rows(frames):
+    """Against the arithmetic of train_coarse_fineFEAT.py on n labels, one a source frame."""
+    rate, stride = 24.0, 10
+    duration = frames / rate
+    generator = np.random.default_rng(frames)
+    sampled = frames // stride
+    logits = generator.normal(0, 3, (sampled, 2))
+    scores = FrameScores(
+        ("a", "b"),
+        np.arange(sampled) * stride / rate,
+        (1 / (1 + np.exp(-logits))).astype(np.float32),
+    )
+    activities = tuple(
+        Activity(label, start, end)
+        for label in ("a", "b")
+        for start, end in np.sort(generator.uniform(0, duration, (2, 2)), axis=1)
+    )
+    video = AnnotatedVideo("v", "testing", duration, activities)
+    annotations = Annotations(("a", "b"), (video,))
+
+    labels = sampled * stride
+    dense = functional.interpolate(torch.from_numpy(logits.T[None]), labels, mode="linear")[0].T
+    rows = np.arange(labels)[1 :: int(labels / 25.0)][:25]
+    at = LocalizeFrames("authors", rate, stride)
+    submission = localize(annotations, {"v": scores}, at)
+    expected = torch.sigmoid(dense).numpy()[rows]
+    assert submission["v"][: len(rows)] == pytest.approx(expected, abs=1e-5)
+    # The truth of the log, at the same rows; of the script, at i / 25 of the duration.
+    log = evaluate_localize(annotations, submission, replace(at, at="authors-log"))
+    truth = frame_labels(activities, ("a", "b"), rows / rate)
+    if len(rows) == 25 and truth.any():
+        theirs = average_precision(submission["v"], truth)[truth.any(axis=0)]
+        assert log.mean == pytest.approx(theirs.mean(), abs=1e-6)
+    assert "scores and truth at" in log.protocol
+    script = evaluate_localize(annotations, submission, at)
+    assert "scores at the Coarse-Fine authors' rows" in script.protocol
+    assert script.mean == evaluate_localize(annotations, submission).mean
 
 
 @pytest.mark.parametrize(
