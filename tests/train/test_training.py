@@ -12,12 +12,15 @@ import torch
 from safetensors.torch import load_file
 from tiny import write_data, write_recipe
 
+from actline.data.dense import collate
+from actline.data.read import read_annotations
 from actline.detection.extract import extract
 from actline.detection.model import load_model
 from actline.errors import FeatureError, TrainingError
 from actline.evaluate.validation import train_and_validate
 from actline.train.checkpoint import load_checkpoint, weights_hash
-from actline.train.recipe import read_recipe
+from actline.train.dense import DenseJob
+from actline.train.recipe import Recipe, read_recipe
 from actline.video.sampling import find_video
 
 COARSE_FINE = {
@@ -154,6 +157,38 @@ def test_coarse_fine_trains_on_stored_features_and_jointly(data, tmp_path):
     assert not torch.equal(trained.fine.stem.spatial.weight, before.stem.spatial.weight), (
         "jointly it learns"
     )
+
+
+def test_jointly_the_fine_stream_may_see_more_than_the_clip(data, tmp_path):
+    """Clips of 8 frames (5 a second) within 14 of a video's 20, cropped and mirrored alike."""
+    path = write_recipe(
+        tmp_path / "j.yaml", data, network=COARSE_FINE, fine_loss=1.0, fine_frames=14, epochs=1
+    )
+    recipe = read_recipe(path)
+    assert isinstance(recipe, Recipe)
+    job = DenseJob(recipe, read_annotations(data).subset("training"))
+    places = set()
+    for epoch in range(20):
+        samples = [job.clips[epoch, index] for index in range(2)]
+        for sample in samples:
+            assert sample.fine_clip is not None
+            assert sample.clip.shape[1:] == (8, 32, 32)
+            assert sample.fine_clip.shape[1:] == (14, 32, 32)
+            start = sample.fine_start
+            assert torch.equal(sample.clip, sample.fine_clip[:, start : start + 8])
+            places.add(start)
+        batch = collate(samples)
+        assert batch.fine_mask is not None
+        assert batch.fine_mask.shape == (2, 14)
+    # In the middle, and at the video's ends moved inwards.
+    assert places == set(range(7))
+    same = read_recipe(path, ["fine_frames=0"])
+    assert isinstance(same, Recipe)
+    alone = DenseJob(same, read_annotations(data).subset("training")).clips[0, 0]
+    assert torch.equal(alone.clip, job.clips[0, 0].clip)
+    assert torch.equal(alone.labels, job.clips[0, 0].labels)
+    result = train_and_validate(recipe, device="cpu")
+    assert result.best.exists()
 
 
 def test_features_of_another_checkpoint_are_refused(data, tmp_path):
