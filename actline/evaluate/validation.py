@@ -34,6 +34,7 @@ from actline.train.recipe import (
     RefinementRecipe,
 )
 from actline.train.refinement import RefinementJob
+from actline.train.setup import device_of_process
 from actline.video.sampling import find_video
 
 PROTOCOL = "per-frame mAP"
@@ -45,7 +46,7 @@ def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingRe
     Raises:
         ActlineError: as `train`, and for annotations that cannot be used.
     """
-    chosen = find_device(device)
+    chosen = device_of_process(find_device(device))
     annotations = read_annotations(recipe.data.annotations, classes=_classes(recipe))
     if isinstance(recipe, Recipe | PretrainingRecipe):
         if recipe.data.skip_missing:
@@ -77,7 +78,7 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
         )
 
     job = DenseJob(recipe, annotations.subset(recipe.data.train_subset))
-    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
+    return train(recipe, job, validate=validate, device=device)
 
 
 def _pretrain(
@@ -104,7 +105,7 @@ def _pretrain(
         recipe,
         job,
         validate=validate,
-        cpu=device.type == "cpu",
+        device=device,
         lr_scale=lambda step: schedule.shape_at(step).lr_factor,
     )
 
@@ -117,14 +118,14 @@ def _train_segments(
     if isinstance(recipe, ProposalRecipe):
         job = ProposalJob(recipe, training)
     else:
-        job = RefinementJob(recipe, training)
+        job = RefinementJob(recipe, training, device=device)
     for video in held_out.videos:
         job.features.require(video.id)
 
     def validate(network: nn.Module, card: SegmentCard) -> Validation:
         return validate_proposals(network, card, held_out, job, device=device)
 
-    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
+    return train(recipe, job, validate=validate, device=device)
 
 
 def validate_dense(
