@@ -131,6 +131,7 @@ class DenseClips(Dataset[DenseSample]):
         frame_rate: float = 24.0,
         features: Path | None = None,
         origin: FeatureOrigin | None = None,
+        fine_positions: int = MAX_FINE_POSITIONS,
         decoded: Path | None = None,
         fine_frames: int = 0,
     ) -> None:
@@ -141,6 +142,7 @@ class DenseClips(Dataset[DenseSample]):
         self.seed = seed
         self.features = features
         self.origin = origin
+        self.fine_positions = max(clip.frames, fine_positions)
         self.transform = TrainTransform(
             size=clip.size,
             short_sides=clip.short_sides,
@@ -191,14 +193,14 @@ class DenseClips(Dataset[DenseSample]):
     def _fine_features(
         self, video_id: str, first: int, frames: int
     ) -> tuple[dict[str, Tensor] | None, int]:
-        """At most 128 Fine positions around the clip, and where among them the clip starts."""
+        """`fine_positions` around the clip, if there are, and where among them the clip starts."""
         if self.features is None:
             return None, 0
         assert self.origin is not None, "features come with their origin"
         path = feature_path(self.features, video_id)
         count = feature_count(path, self.origin)
-        begin = around(first, frames, count=count, most=MAX_FINE_POSITIONS)
-        stages = load_features(path, self.origin, first=begin, count=MAX_FINE_POSITIONS)
+        begin = around(first, frames, count=count, most=self.fine_positions)
+        stages = load_features(path, self.origin, first=begin, count=self.fine_positions)
         return stages, first - begin
 
 

@@ -38,6 +38,7 @@ from actline.train.setup import device_of_process
 from actline.video.sampling import find_video
 
 PROTOCOL = "per-frame mAP"
+WINDOW_FACTOR = 2.5  # windows more times as long as training clips, or as short, are pointed out
 
 
 def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingResult:
@@ -77,6 +78,9 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
             frame_rate=recipe.data.frame_rate,
         )
 
+    note = window_note(recipe)
+    if note and os.environ.get("RANK", "0") == "0":
+        print(note)
     job = DenseJob(recipe, annotations.subset(recipe.data.train_subset))
     return train(recipe, job, validate=validate, device=device)
 
@@ -161,6 +165,20 @@ def validate_dense(
         score=float(precision[occurs].mean()) if occurs.any() else 0.0,
         protocol=PROTOCOL,
         thresholds=tuple(float(t) for t in choose_thresholds(probabilities, targets)),
+    )
+
+
+def window_note(recipe: Recipe) -> str | None:
+    """A line where the network is shown far more, or fewer, frames at once than it learns from.
+
+    What it averages over and where Grid Pool samples depend on that, and the Gaussians' width.
+    """
+    window, frames = recipe.window, recipe.clip.frames
+    if frames <= WINDOW_FACTOR * window and window <= WINDOW_FACTOR * frames:
+        return None
+    return (
+        f"note: trained on clips of {frames} frames, validated on windows of {window}, which can "
+        f"cost accuracy; window={frames} overlap={frames // 2} shows as many at once"
     )
 
 

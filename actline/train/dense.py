@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from actline.data.annotations import Annotations
 from actline.data.batches import loaded
-from actline.data.dense import DenseBatch, DenseClips, collate
+from actline.data.dense import MAX_FINE_POSITIONS, DenseBatch, DenseClips, collate
 from actline.errors import CheckpointError
 from actline.models.coarse_fine import CoarseFine, CoarseFineOutput, Surroundings
 from actline.models.config import CoarseFineConfig
@@ -107,6 +107,8 @@ def training_clips(recipe: Recipe, annotations: Annotations, card: ModelCard) ->
         frame_rate=recipe.data.frame_rate,
         features=features,
         origin=origin,
+        # As many as a window of detection has: the Gaussians' width is a share of them.
+        fine_positions=min(recipe.window, MAX_FINE_POSITIONS),
         decoded=None if recipe.data.decoded is None else Path(recipe.data.decoded),
         fine_frames=recipe.fine_frames,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import write_data, write_recipe
+from tiny import CLASSES, write_data, write_recipe
 
 from actline.data.dense import collate
 from actline.data.read import read_annotations
@@ -18,8 +18,8 @@ from actline.detection.extract import extract
 from actline.detection.model import load_model
 from actline.errors import FeatureError, TrainingError
 from actline.evaluate.validation import train_and_validate
-from actline.train.checkpoint import load_checkpoint, weights_hash
-from actline.train.dense import DenseJob
+from actline.train.checkpoint import load_checkpoint, save_checkpoint, weights_hash
+from actline.train.dense import DenseJob, new_network, training_clips
 from actline.train.recipe import Recipe, read_recipe
 from actline.video.sampling import find_video
 
@@ -189,6 +189,48 @@ def test_jointly_the_fine_stream_may_see_more_than_the_clip(data, tmp_path):
     assert torch.equal(alone.labels, job.clips[0, 0].labels)
     result = train_and_validate(recipe, device="cpu")
     assert result.best.exists()
+
+
+@pytest.mark.parametrize("window", [8, 12, 16])
+def test_stored_features_span_what_a_window_of_detection_does(data, tmp_path, window):
+    """The Gaussians' width is a share of them: it must be the same in training and detection."""
+    fine = read_recipe(write_recipe(tmp_path / "f.yaml", data, window=8, overlap=4))
+    assert isinstance(fine, Recipe)
+    network, card = new_network(fine, CLASSES)
+    save_checkpoint(tmp_path / "fine.safetensors", network, card)
+    model = load_model(tmp_path / "fine.safetensors", device="cpu")
+    origin = model.card.feature_origin(weights_hash(model.network))
+    for index in range(6):
+        video = find_video(data / "videos", f"tiny{index}")  # 20 frames each
+        extract(video, model, tmp_path / "features", origin=origin, cells=1)
+    recipe = read_recipe(
+        write_recipe(
+            tmp_path / "c.yaml",
+            data,
+            network=COARSE_FINE,
+            features={
+                "folder": str(tmp_path / "features"),
+                "checkpoint": str(tmp_path / "fine.safetensors"),
+            },
+            window=window,
+        )
+    )
+    assert isinstance(recipe, Recipe)
+    annotations = read_annotations(data).subset("training")
+    clips = training_clips(recipe, annotations, new_network(recipe, CLASSES)[1])
+    batch = collate([clips[epoch, 0] for epoch in range(8)])
+    assert batch.fine_mask is not None
+    assert batch.fine_start is not None
+    assert batch.fine_mask.sum(dim=1).tolist() == [window] * 8
+    assert ((batch.fine_start >= 0) & (batch.fine_start + 8 <= window)).all()
+
+
+def test_a_window_far_from_the_clips_is_said_once(data, tmp_path, capsys):
+    changes = {"epochs": 2, "evaluate_every": 1, "window": 64}
+    train_and_validate(
+        read_recipe(write_recipe(tmp_path / "r.yaml", data, **changes)), device="cpu"
+    )
+    assert capsys.readouterr().out.count("trained on clips of 8 frames") == 1
 
 
 def test_features_of_another_checkpoint_are_refused(data, tmp_path):
