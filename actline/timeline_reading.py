@@ -1,16 +1,12 @@
-"""Predictions read back: JSON, CSV and `.npz`, as `actline.timeline_formats` writes them.
+"""Predictions read as timelines: results in any form, and the `.npz` of per-frame scores.
 
 Everything malformed ends in a `PredictionError` that names the file and the place.
 """
 
-import csv
-import io
-import json
-import math
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actline.data.raw import video_id_of
+from actline.data.segment_results import Results, read_results
 from actline.errors import PredictionError
-from actline.spreadsheet import from_spreadsheet_safe
 from actline.timeline import Activity, FrameScores, Timeline
-
-_COLUMNS = ("video", "label", "start", "end", "confidence")
 
 
 def load_timeline(path: str | os.PathLike[str], *, video: str | None = None) -> Timeline:
@@ -47,27 +42,21 @@ def load_timeline(path: str | os.PathLike[str], *, video: str | None = None) -> 
 
 
 def load_timelines(path: str | os.PathLike[str]) -> tuple[Timeline, ...]:
-    """All the timelines in a `.json`, `.csv` or `.npz` file of predictions.
+    """All the timelines in a file of predictions: `.npz`, or results as `read_results` reads them.
 
     A CSV tells no durations: the last end stands for it, and a file without a row is one video
-    without activities, named as the file.
+    without activities, named as the file. Activities are those that `actline evaluate` scores, as
+    they stand; `shown` is what of them can be drawn.
 
     Raises:
         PredictionError: the file is missing or malformed.
     """
     path = Path(path)
-    match path.suffix.lower():
-        case ".json":
-            return _from_json(path)
-        case ".csv":
-            return _from_csv(path)
-        case ".npz":
-            return (load_scores(path),)
-        case ending:
-            raise PredictionError(
-                f"{path} is no predictions file: its ending is "
-                f"{ending or 'missing'}, not .json, .csv or .npz"
-            )
+    if path.suffix.lower() == ".npz":
+        return (load_scores(path),)
+    if not path.is_file():
+        raise PredictionError(f"there is no file {path}")
+    return _from_results(read_results(path, scored=False))
 
 
 def load_with_scores(path: str | os.PathLike[str], *, video: str | None = None) -> Timeline:
@@ -101,24 +90,35 @@ def load_folder(folder: str | os.PathLike[str]) -> tuple[Timeline, ...]:
     if not folder.is_dir():
         raise PredictionError(f"{folder} is no folder; name the one `actline detect` wrote into")
     found: dict[str, Timeline] = {}
-    for ending in (".csv", ".json", ".npz"):
-        for path in sorted(folder.glob(f"*{ending}")):
-            if ending == ".json" and not _holds_predictions(path):
-                continue
-            for timeline in load_timelines(path):
-                other = found.get(timeline.video)
-                if ending == ".npz" and other is not None:
-                    found[timeline.video] = replace(
-                        timeline, activities=other.activities or timeline.activities
-                    )
-                else:
-                    found[timeline.video] = timeline
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    if any(path.suffix in (".json", ".csv") for path in files):
+        results = read_results(folder, scored=False, required=False)
+        found = {timeline.video: timeline for timeline in _from_results(results)}
+    for path in files:
+        if path.suffix == ".npz":
+            timeline = load_scores(path)
+            other = found.get(timeline.video)
+            activities = timeline.activities if other is None else other.activities
+            found[timeline.video] = replace(timeline, activities=activities or timeline.activities)
     if not found:
         raise PredictionError(
             f"{folder} has no predictions (.json, .csv or .npz); "
             "name the folder `actline detect` wrote into"
         )
     return tuple(found[video] for video in sorted(found))
+
+
+def shown(timeline: Timeline) -> Timeline:
+    """The part of each activity that lies in the video, to draw; without those that have none.
+
+    Results may hold others: they are scored, as wrong, but are nowhere.
+    """
+    cut = (
+        replace(one, start=max(one.start, 0.0), end=min(one.end, timeline.duration))
+        for one in timeline.activities
+        if one.start <= one.end
+    )
+    return replace(timeline, activities=tuple(one for one in cut if one.start <= one.end))
 
 
 def load_scores(path: str | os.PathLike[str]) -> Timeline:
@@ -179,9 +179,9 @@ def _from_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Timeline:
                 f"and {len(confidences)} confidences"
             )
         activities = tuple(
-            _activity(f"{path}, activity {number}", label, segment, confidence)
-            for number, (label, segment, confidence) in enumerate(
-                zip(labels, segments.tolist(), confidences.tolist(), strict=True), start=1
+            Activity(label, segment[0], segment[1], confidence)
+            for label, segment, confidence in zip(
+                labels, segments.tolist(), confidences.tolist(), strict=True
             )
         )
     duration = (
@@ -191,10 +191,12 @@ def _from_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Timeline:
         if len(times)
         else 0.0
     )
-    video = str(arrays["video"]) if "video" in arrays else path.stem
+    if duration < 0:
+        raise PredictionError(f"{path} has the duration {duration:g}; give seconds from 0")
+    video = str(arrays["video"]) if "video" in arrays else video_id_of(path.stem)
     return Timeline(
         video=video,
-        duration=_duration(path, duration),
+        duration=duration,
         activities=activities,
         scores=FrameScores(classes, times, probabilities.astype(np.float32)) if classes else None,
         sampled=sampled if sampled is not None and len(sampled) else None,
@@ -227,139 +229,19 @@ def _texts(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[s
     return tuple(str(text) for text in array)
 
 
-def _from_json(path: Path) -> tuple[Timeline, ...]:
-    document = _parsed(path)
-    results = document.get("results") if isinstance(document, dict) else None
-    if not isinstance(results, dict):
-        raise PredictionError(
-            f'{path} has no "results" of videos; predictions are {{"results": {{ID: [...]}}}}'
-        )
-    external = document.get("external_data")
-    durations = external.get("durations") if isinstance(external, dict) else None
-    durations = durations if isinstance(durations, dict) else {}
+def _from_results(results: Results) -> tuple[Timeline, ...]:
+    """A timeline a video; without a duration the last end stands for it."""
     timelines = []
-    for video, entries in results.items():
-        if not isinstance(entries, list):
-            raise PredictionError(f'{path} has no list of activities for video "{video}"')
-        activities = tuple(
-            _json_activity(f'{path}, video "{video}", activity {number}', entry)
-            for number, entry in enumerate(entries, start=1)
+    for video, segments in results.segments.items():
+        last = max((max(one.start, one.end) for one in segments), default=0.0)
+        timelines.append(
+            Timeline(
+                video=video,
+                duration=results.durations.get(video, max(last, 0.0)),
+                activities=tuple(sorted(segments, key=lambda one: (one.start, one.end))),
+            )
         )
-        timelines.append(_timeline(path, video, activities, durations.get(video)))
     return tuple(timelines)
-
-
-def _json_activity(where: str, entry: object) -> Activity:
-    if not isinstance(entry, dict):
-        raise PredictionError(f'{where}: not {{"label", "score", "segment"}}')
-    label, segment = entry.get("label"), entry.get("segment")
-    if not isinstance(label, str):
-        raise PredictionError(f'{where}: no "label"')
-    if not isinstance(segment, list) or len(segment) != 2:
-        raise PredictionError(f'{where}: "segment" is not [start, end] in seconds')
-    return _activity(where, label, segment, entry.get("score", 1.0))
-
-
-def _from_csv(path: Path) -> tuple[Timeline, ...]:
-    reader = csv.reader(io.StringIO(_text(path).removeprefix("\ufeff"), newline=""), strict=True)
-    by_video: dict[str, list[Activity]] = {}
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        missing = [name for name in _COLUMNS[:4] if name not in header]
-        if missing:
-            raise PredictionError(
-                f"{path} has no column {missing[0]}; its first line must be {','.join(_COLUMNS)}"
-            )
-        for row in reader:
-            if not row:
-                continue
-            where = f"{path}, line {reader.line_num}"
-            if len(row) != len(header):
-                raise PredictionError(f"{where}: {len(row)} fields, not {len(header)}")
-            cells = dict(zip(header, row, strict=True))
-            activity = _activity(
-                where,
-                from_spreadsheet_safe(cells["label"]),
-                (cells["start"], cells["end"]),
-                cells.get("confidence", 1.0),
-            )
-            by_video.setdefault(from_spreadsheet_safe(cells["video"]), []).append(activity)
-    except csv.Error as error:
-        raise PredictionError(f"{path}, line {reader.line_num}: {error}") from error
-    if not by_video:
-        by_video[path.stem] = []
-    return tuple(
-        _timeline(path, video, tuple(activities), None) for video, activities in by_video.items()
-    )
-
-
-def _timeline(
-    path: Path, video: str, activities: tuple[Activity, ...], duration: object
-) -> Timeline:
-    last = max((activity.end for activity in activities), default=0.0)
-    return Timeline(
-        video=video,
-        duration=last if duration is None else _duration(path, duration),
-        activities=tuple(sorted(activities, key=lambda activity: (activity.start, activity.end))),
-    )
-
-
-def _activity(where: str, label: str, segment: Sequence[object], confidence: object) -> Activity:
-    start, end = (_number(time) for time in segment)
-    score = _number(confidence)
-    if start is None or end is None:
-        given = " to ".join(f"{time!r:.40}" for time in segment)
-        raise PredictionError(f"{where}: {given} are not times in seconds")
-    if score is None:
-        raise PredictionError(f"{where}: the confidence {confidence!r:.40} is not a number")
-    if start < 0 or end < start:
-        what = "starts before the video" if start < 0 else "ends before it starts"
-        raise PredictionError(f"{where}: {start:g} s to {end:g} s {what}")
-    return Activity(label, start, end, score)
-
-
-def _duration(path: Path, value: object) -> float:
-    seconds = _number(value)
-    if seconds is None or seconds < 0:
-        raise PredictionError(
-            f"{path} has the duration {value!r:.40}, which is no number of seconds"
-        )
-    return seconds
-
-
-def _number(value: object) -> float | None:
-    """A finite number, or None."""
-    if not isinstance(value, int | float | str) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _holds_predictions(path: Path) -> bool:
-    """Whether a JSON file in a folder is meant as predictions: the folder may hold results too."""
-    document = _parsed(path)
-    return isinstance(document, dict) and "results" in document
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise PredictionError(f"{path} is no valid JSON: {error}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError as error:
-        raise PredictionError(f"there is no {path}") from error
-    except OSError as error:
-        raise PredictionError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise PredictionError(f"{path} is not text in UTF-8") from error
 
 
 def _some(names: Mapping[str, object]) -> str:

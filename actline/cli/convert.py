@@ -159,15 +159,12 @@ def _class_count(network) -> int:
 
 
 def _class_names(path: Path | None, count: int | None) -> tuple[str, ...]:
+    from actline.data.read import read_classes
     from actline.errors import CheckpointError
 
     if path is None:
         return tuple(f"c{index:03d}" for index in range(count or 0))
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"cannot read the classes in {path}: {error}") from error
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = read_classes(path).names
     if count is not None and len(names) != count:
         raise CheckpointError(f"{path} names {len(names)} classes; the checkpoint has {count}")
     return names

@@ -288,9 +288,8 @@ def _show_identity(identity) -> None:
 
 def run_convert(arguments: argparse.Namespace) -> None:
     """Read one form, write another."""
-    from collections import Counter
-
     from actline.data import activitynet, charades, table
+    from actline.data.annotations import summary
     from actline.data.read import read_annotations
     from actline.errors import OutputError
     from actline.files import write_text
@@ -302,7 +301,7 @@ def run_convert(arguments: argparse.Namespace) -> None:
         raise OutputError(f"cannot write {out}: name a file ending in {wanted}")
     if out.exists() and given.exists() and out.samefile(given):
         raise OutputError(f"{out} is the input itself; name another file")
-    annotations = read_annotations(given, classes=arguments.classes)
+    annotations = read_annotations(given, classes=arguments.classes, keep_wrong=True)
     if ending == ".csv":
         table.write_table(annotations, out)
     elif arguments.charades:
@@ -312,8 +311,13 @@ def run_convert(arguments: argparse.Namespace) -> None:
         print(f"{names}: the names of the classes, to give with --classes")
     else:
         activitynet.write_json(annotations, out)
-    for fault, count in Counter(f for p in annotations.problems for f in p.faults).items():
-        example = next(p for p in annotations.problems if fault in p.faults)
-        print(f"{count} {fault.value}, such as {_printable(f'{example.video}: {example.what}')}")
-    activities = sum(len(video.activities) for video in annotations.videos)
+    mended = ending == ".csv"
+    told = summary(annotations.problems, mended=mended)
+    if told and not mended:
+        print("the activities are written as they stand, nothing left out or cut; they have")
+    for line in told:
+        print(_printable(line))
+    activities = sum(
+        len(video.activities if mended else video.truth) for video in annotations.videos
+    )
     print(f"{out}: {len(annotations.videos)} videos, {activities} activities")

@@ -80,8 +80,9 @@ def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
     from actline.errors import AnnotationError
     from actline.report.plots import plot_timeline
     from actline.timeline_formats import load_with_scores
+    from actline.timeline_reading import shown
 
-    timeline = load_with_scores(prediction, video=arguments.video)
+    timeline = shown(load_with_scores(prediction, video=arguments.video))
     truth = None
     if arguments.annotations is not None:
         from actline.data.read import read_annotations

@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     from actline.report.html import Shown, write_report
     from actline.report.metrics import read_metrics
     from actline.timeline_formats import load_folder, load_timelines
+    from actline.timeline_reading import shown as shown_part
     from actline.video.sampling import find_video
 
     if not arguments.videos.is_dir():
@@ -98,6 +99,14 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"actline: {error}", file=sys.stderr)
             path = None
         truth, timeline = None, _confident(found[video], arguments.min_confidence)
+        whole, timeline = timeline, shown_part(timeline)
+        if len(timeline.activities) < len(whole.activities):
+            gone = len(whole.activities) - len(timeline.activities)
+            print(
+                f"actline: {gone} of {len(whole.activities)} activities of video {video} lie "
+                "outside it or end before they start: not shown",
+                file=sys.stderr,
+            )
         known = None if annotations is None else annotated_id(video, annotations)
         if annotations is not None and known is not None:
             truth = annotations[known].activities

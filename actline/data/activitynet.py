@@ -11,7 +11,15 @@ from typing import Any
 
 from actline.data import thumos
 from actline.data.annotations import Annotations, Fault
-from actline.data.raw import Reading, name_of, number, read_text, shown, subset_name
+from actline.data.raw import (
+    Reading,
+    name_of,
+    number,
+    read_text,
+    shown,
+    subset_name,
+    video_id_of,
+)
 from actline.data.rows import parse_rows
 from actline.errors import AnnotationError
 from actline.files import write_text
@@ -28,18 +36,21 @@ def is_json(content: Mapping[str, Any]) -> bool:
 def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
     """Read the official form, and the flat one with `duration_second` in place of `duration`.
 
-    Of THUMOS-14, segments labelled `Ambiguous` are kept as `AnnotatedVideo.ambiguous`.
+    Of THUMOS-14, segments labelled `Ambiguous`, or listed as `ambiguous` beside the annotations as
+    `write_json` does, are kept as `AnnotatedVideo.ambiguous`; and where no subset is given, the
+    id tells it.
 
     Raises:
         AnnotationError: an entry is malformed, or its class is not listed.
     """
     given_database = content.get("database")
     database = given_database if isinstance(given_database, dict) else content
-    thumos14 = thumos.has_ids(database)
+    thumos14 = thumos.has_ids([video_id_of(given) for given in database])
     apart = thumos.AMBIGUOUS if thumos14 else None
     videos = []
-    for video_id, entry in database.items():
-        where = f"{path}, video {video_id}"
+    for given_id, entry in database.items():
+        where = f"{path}, video {given_id}"
+        video_id = video_id_of(given_id)
         try:
             name_of(video_id, "video's id", str(path))
             # Test videos are published without annotations, some without the empty list too.
@@ -50,9 +61,15 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
             duration = None if given is None else number(given, f"{where}, duration")
             subset = entry.get("subset")
             subset = None if subset is None else name_of(subset, "subset", where)
+            if subset is None:
+                subset = thumos.subset_of(video_id)
         except AnnotationError as error:
             reading.mistake(video_id, error)
             continue
+        ambiguous = entry.get("ambiguous")
+        if thumos14 and isinstance(ambiguous, list):
+            apart_from = [{**one, "label": apart} for one in ambiguous if isinstance(one, dict)]
+            annotations = [*annotations, *apart_from]
         activities = []
         for index, annotation in enumerate(annotations, 1):
             try:
@@ -62,7 +79,7 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
                 reading.mistake(video_id, error)
         video = reading.video(video_id, subset=subset, duration=duration, activities=activities)
         videos.append(thumos.set_apart(video) if thumos14 else video)
-    return Annotations(reading.class_names(), tuple(videos), tuple(reading.problems))
+    return reading.annotations(videos)
 
 
 def _activity(
@@ -109,17 +126,35 @@ def with_subsets(annotations: Annotations, path: str | Path) -> Annotations:
 
 
 def write_json(annotations: Annotations, path: Path) -> None:
-    """Write the official form, whole or not at all."""
+    """Write the official form with the truth as listed, whole or not at all.
+
+    It has all that ActivityNet's evaluator asks for. That counts every label as a class, so
+    ambiguous segments stand apart, as `ambiguous`.
+    """
     database = {
         video.id: {
             "subset": video.subset,
             **({} if video.duration is None else {"duration": video.duration}),
-            "annotations": [
-                {"label": a.label, "segment": [a.start, a.end]}
-                for a in (*video.activities, *video.ambiguous)
-            ],
+            "annotations": [{"label": a.label, "segment": [a.start, a.end]} for a in video.truth],
+            **(
+                {"ambiguous": [{"segment": [a.start, a.end]} for a in video.ambiguous]}
+                if video.ambiguous
+                else {}
+            ),
         }
         for video in annotations.videos
     }
-    content = {"version": "actline", "database": database}
+    content = {"version": "actline", "taxonomy": _taxonomy(annotations), "database": database}
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _taxonomy(annotations: Annotations) -> list[dict[str, Any]]:
+    """Classes as ActivityNet lists them: nodes of a tree, here all below its root."""
+    root = {"nodeId": 0, "nodeName": "Root", "parentId": None, "parentName": None}
+    return [
+        root,
+        *(
+            {"nodeId": number, "nodeName": name, "parentId": 0, "parentName": "Root"}
+            for number, name in enumerate(annotations.classes, 1)
+        ),
+    ]

@@ -1,6 +1,7 @@
 """The one in-memory form of annotations; every reader returns it, every writer takes it."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -19,9 +20,12 @@ class AnnotatedVideo:
         id: the video's name without folder and ending.
         subset: "training", "validation" or "testing", or as the file calls another.
         duration: seconds; None where the file does not tell.
-        activities: the true activities, confidence 1.
-        ambiguous: segments that may or may not show an activity, in THUMOS-14; their label is
-            not among the classes, and a detection on one counts neither as right nor as wrong.
+        activities: the true activities to train on, confidence 1: within the video, each once,
+            by start.
+        ambiguous: segments that may or may not show an activity, in THUMOS-14, as the file lists
+            them; their label is not among the classes, and a detection on one counts neither as
+            right nor as wrong.
+        listed: the true activities as the file lists them, where that is not `activities`.
     """
 
     id: str
@@ -29,6 +33,12 @@ class AnnotatedVideo:
     duration: float | None
     activities: tuple[Activity, ...]
     ambiguous: tuple[Activity, ...] = ()
+    listed: tuple[Activity, ...] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def truth(self) -> tuple[Activity, ...]:
+        """The true activities to score with: as listed, nothing mended and in that order."""
+        return self.activities if self.listed is None else self.listed
 
 
 class Fault(StrEnum):
@@ -41,6 +51,7 @@ class Fault(StrEnum):
     TWICE = "activities that are there twice"
     DURATION = "videos whose duration is not positive"
     NO_SUBSET = "videos without a subset"
+    WRONG_VIDEO = "videos known to be falsely annotated"
     # These two are errors but for `read_annotations(..., strict=False)`.
     UNKNOWN_CLASS = "activities of a class that is not listed"
     MALFORMED = "entries that cannot be understood"
@@ -65,12 +76,17 @@ class Problem:
 class Annotations:
     """A data set's labels: class names in index order, and its videos.
 
-    `problems` holds what the reader found wrong and how it dealt with it.
+    Attributes:
+        classes: names in index order.
+        videos: each once.
+        problems: what the reader found wrong, and what it did about it in `activities`.
+        numbers: index of the class by the number that files call it by, where a list tells.
     """
 
     classes: tuple[str, ...]
     videos: tuple[AnnotatedVideo, ...]
     problems: tuple[Problem, ...] = field(default=())
+    numbers: Mapping[int, int] = field(default_factory=dict, repr=False)
 
     def subset(self, *names: str) -> "Annotations":
         """The videos of the named subsets, classes unchanged.
@@ -99,6 +115,26 @@ class Annotations:
             index = {video.id: video for video in self.videos}
             object.__setattr__(self, "_index", index)
         return index
+
+
+def summary(problems: Iterable[Problem], *, mended: bool = True) -> tuple[str, ...]:
+    """A line for each kind of fault: how many, and an example.
+
+    Args:
+        mended: tell what was done about the example, which is so for `AnnotatedVideo.activities`.
+    """
+    counts: Counter[Fault] = Counter()
+    examples: dict[Fault, Problem] = {}
+    for problem in problems:
+        counts.update(problem.faults)
+        for fault in problem.faults:
+            examples.setdefault(fault, problem)
+    lines = []
+    for fault, count in counts.items():
+        example = examples[fault]
+        where = f"{example.video}: {example.what}" if mended else f"in {example.video}"
+        lines.append(f"{count} {fault.value}, such as {where}")
+    return tuple(lines)
 
 
 def frame_labels(

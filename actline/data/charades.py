@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from actline.data.annotations import AnnotatedVideo, Annotations
-from actline.data.raw import Reading, name_of, number, shown
+from actline.data.raw import Reading, name_of, number, shown, video_id_of
 from actline.data.rows import Row, parse_rows
 from actline.errors import AnnotationError
 from actline.files import write_text
@@ -32,7 +33,7 @@ def from_csvs(
             try:
                 if row.cells < len(row.header):
                     raise AnnotationError(f"{row.where}: the row is cut off; copy the file again")
-                video_id = name_of(row["id"], "video's id", row.where)
+                video_id = video_id_of(name_of(row["id"], "video's id", row.where))
                 if video_id in seen:
                     raise AnnotationError(
                         f"{row.where}: video {video_id} is also at {seen[video_id]}; take one away"
@@ -50,7 +51,7 @@ def from_csvs(
                     activities=_csv_activities(row, video_id, reading),
                 )
             )
-    return Annotations(reading.class_names(), tuple(videos), tuple(reading.problems))
+    return reading.annotations(videos)
 
 
 def _csv_activities(row: Row, video_id: str, reading: Reading) -> list[Activity]:
@@ -85,8 +86,9 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         AnnotationError: an entry is malformed or names a class that is not listed.
     """
     videos = []
-    for video_id, entry in content.items():
-        where = f"{path}, video {video_id}"
+    for given_id, entry in content.items():
+        where = f"{path}, video {given_id}"
+        video_id = video_id_of(given_id)
         try:
             name_of(video_id, "video's id", str(path))
             if not isinstance(entry, dict) or not isinstance(entry.get("actions"), list):
@@ -113,11 +115,13 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         videos.append(
             reading.video(video_id, subset=subset, duration=duration, activities=activities)
         )
-    names = reading.class_names()
-    if reading.classes is None and names:
-        # Numbers that never occur keep their place, or the others would change theirs.
-        names = tuple(f"c{index:03d}" for index in range(max(int(n[1:]) for n in names) + 1))
-    return Annotations(names, tuple(videos), tuple(reading.problems))
+    annotations = reading.annotations(videos)
+    if reading.classes is not None or not annotations.classes:
+        return annotations
+    # Numbers that never occur keep their place, or the others would change theirs.
+    count = max(int(name[1:]) for name in annotations.classes) + 1
+    names = tuple(f"c{index:03d}" for index in range(count))
+    return replace(annotations, classes=names, numbers={index: index for index in range(count)})
 
 
 def _label(given: object, video_id: str, where: str, reading: Reading) -> str:
@@ -136,13 +140,16 @@ def _label(given: object, video_id: str, where: str, reading: Reading) -> str:
 
 
 def write_json(annotations: Annotations, path: Path) -> None:
-    """Write the JSON form, whole or not at all; classes become their index."""
+    """Write the JSON form with the truth as listed; classes become their index.
+
+    Whole or not at all.
+    """
     index = {name: number for number, name in enumerate(annotations.classes)}
     content = {
         video.id: {
             "subset": video.subset,
             **({} if video.duration is None else {"duration": video.duration}),
-            "actions": [[index[a.label], a.start, a.end] for a in video.activities],
+            "actions": [[index[a.label], a.start, a.end] for a in video.truth],
         }
         for video in annotations.videos
     }

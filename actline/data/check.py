@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,14 @@ def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
         counts[video.subset].update(a.label for a in video.activities)
         if not video.activities:
             findings.add("videos without activities", video.id, serious=False)
+    for what, names in (
+        ("labels that differ only by case, blanks or Unicode form", annotations.classes),
+        ("videos whose ids differ only so", [video.id for video in annotations.videos]),
+        ("subsets whose names differ only so", sorted(counts)),
+    ):
+        for spellings in _spellings(names):
+            told = " and ".join(f'"{_visible(name)}"' for name in spellings)
+            findings.add(what, f"{told}: give them one spelling", serious=False)
     used = {label for subset in counts.values() for label in subset}
     for label in annotations.classes:
         if label not in used:
@@ -78,6 +87,30 @@ def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
         only = f"all are in {next(iter(counts))}; name another for some, to evaluate on"
         findings.add("subsets missing: no videos are held out", only, serious=False)
     return findings.sorted()
+
+
+def _spellings(names: Iterable[str]) -> Iterator[list[str]]:
+    """Names that are one but for case, blanks, signs that are not seen, and Unicode form."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        alike["".join(c for c in folded if not _is_blank(c))].append(name)
+    return (same for same in alike.values() if len(same) > 1)
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"
+
+
+def _visible(name: str) -> str:
+    """A name in which blanks other than a space, marks and letters beyond ASCII are told apart."""
+    if name.isascii() and "  " not in name:
+        return name
+    return "".join(c if c.isascii() and c != " " else f"[{_code(c)}]" for c in name)
+
+
+def _code(character: str) -> str:
+    return "space" if character == " " else f"U+{ord(character):04X}"
 
 
 def check_videos(

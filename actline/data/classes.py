@@ -27,6 +27,11 @@ class ClassNames:
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
+    def numbered(self, number: str) -> str | None:
+        """The class that annotations call by a number, given as text; None for none."""
+        index = self.numbers.get(int(number)) if number.isdecimal() and len(number) < 7 else None
+        return None if index is None else self.names[index]
+
     def lacks(self, name: str) -> str:
         """The error's words for a class that is not listed."""
         near = difflib.get_close_matches(name, self.names, 1)

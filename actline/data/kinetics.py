@@ -203,7 +203,7 @@ class _Clips:
             if self.known is None or label in self.known:
                 self.reading.used.add(label)
             else:
-                self.reading.label(label, video_id, where)
+                label = self.reading.label(label, video_id, where)
             activities = (Activity(label, 0.0, duration),)
         self.videos.append(
             self.reading.video(video_id, subset=subset, duration=duration, activities=activities)
@@ -211,8 +211,7 @@ class _Clips:
 
     def annotations(self) -> Annotations:
         """All of it; the classes sorted by name where none are listed."""
-        reading = self.reading
-        return Annotations(reading.class_names(), tuple(self.videos), tuple(reading.problems))
+        return self.reading.annotations(self.videos)
 
 
 def _entries(content: Mapping[str, Any]) -> Mapping[str, Any]:

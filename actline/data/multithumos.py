@@ -177,7 +177,7 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
         )
         for video_id in sorted(activities)
     )
-    return Annotations(reading.class_names(), videos, tuple(reading.problems))
+    return reading.annotations(videos)
 
 
 def _published() -> ClassNames:

@@ -2,16 +2,18 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unicodedata import category
 
-from actline.data.annotations import AnnotatedVideo, Fault, Problem
+from actline.data.annotations import AnnotatedVideo, Annotations, Fault, Problem
 from actline.data.classes import ClassNames
 from actline.errors import AnnotationError
 from actline.timeline import Activity
+from actline.video.sampling import VIDEO_SUFFIXES
 
 # Control characters, halves of characters, and ends of lines: no place in a name.
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -51,14 +53,17 @@ class Reading:
         self.problems.append(Problem(video, str(error), (fault,)))
 
     def label(self, name: str, video: str, where: str) -> str:
-        """`name`, if it is among the classes.
+        """`name`, if it is among the classes, or the class of that number in the list.
 
         Raises:
-            AnnotationError: it is not, and reading is strict.
+            AnnotationError: it is neither, and reading is strict.
         """
         if self.classes is not None and name not in self.classes:
-            error = AnnotationError(f"{where}: {self.classes.lacks(name)}")
-            self.mistake(video, error, Fault.UNKNOWN_CLASS)
+            numbered = self.classes.numbered(name)
+            if numbered is None:
+                error = AnnotationError(f"{where}: {self.classes.lacks(name)}")
+                self.mistake(video, error, Fault.UNKNOWN_CLASS)
+            name = numbered or name
         self.used.add(name)
         return name
 
@@ -77,7 +82,10 @@ class Reading:
         duration: float | None,
         activities: Iterable[Activity],
     ) -> AnnotatedVideo:
-        """A video whose activities lie within it, each once; what that took is noted."""
+        """A video as its file lists it, and beside that its activities mended for training.
+
+        Those lie within the video, each once, by start; what that took is noted.
+        """
         if duration is not None and duration <= 0:
             told = f"the duration is {duration:g} s: taken as unknown"
             self.problems.append(Problem(video_id, told, (Fault.DURATION,)))
@@ -86,8 +94,9 @@ class Reading:
             told = "no subset is given: taken as training"
             self.problems.append(Problem(video_id, told, (Fault.NO_SUBSET,)))
             subset = "training"
+        listed = tuple(activities)
         kept: set[Activity] = set()
-        for given in activities:
+        for given in listed:
             activity, problem = _within(given, video_id, duration)
             if problem is not None:
                 self.problems.append(problem)
@@ -96,7 +105,32 @@ class Reading:
             elif activity is not None:
                 kept.add(activity)
         ordered = tuple(sorted(kept, key=lambda a: (a.start, a.end, a.label)))
-        return AnnotatedVideo(video_id, subset_name(subset), duration, ordered)
+        return AnnotatedVideo(
+            video_id,
+            subset_name(subset),
+            duration,
+            ordered,
+            listed=None if listed == ordered else listed,
+        )
+
+    def annotations(self, videos: Iterable[AnnotatedVideo]) -> Annotations:
+        """All that was read.
+
+        Raises:
+            AnnotationError: two entries are one video, and reading is strict.
+        """
+        found: dict[str, AnnotatedVideo] = {}
+        for video in videos:
+            if video.id in found:
+                error = AnnotationError(
+                    f"video {video.id} appears twice, with and without an ending or folder; "
+                    "remove one"
+                )
+                self.mistake(video.id, error)
+                continue
+            found[video.id] = video
+        numbers = {} if self.classes is None else dict(self.classes.numbers)
+        return Annotations(self.class_names(), tuple(found.values()), tuple(self.problems), numbers)
 
 
 def _within(
@@ -225,6 +259,18 @@ def name_of(value: object, what: str, where: str) -> str:
         if name and (name.isprintable() or not any(category(c) in _UNFIT for c in name)):
             return name
     raise AnnotationError(f"{where}: {shown(value)} is not a {what}; give a text of one line")
+
+
+def video_id_of(given: str) -> str:
+    """The id in the name of a video's file: without folder and ending, of `videos/kitchen.mp4`.
+
+    A name without the ending of a video is an id as it stands.
+    """
+    file = re.split(r"[\\/]", given)[-1]
+    suffix = Path(file).suffix
+    if suffix.lower() in VIDEO_SUFFIXES and len(file) > len(suffix):
+        return file.removesuffix(suffix)
+    return given
 
 
 def subset_name(given: str) -> str:

@@ -25,14 +25,15 @@ def read_annotations(
     """Read annotations, whatever their form.
 
     What published files are known to contain (activities beyond their video's end, or that end
-    before they start) is put right, and told in `Annotations.problems`.
+    before they start) is put right in `AnnotatedVideo.activities`, to train on, and told in
+    `Annotations.problems`; `AnnotatedVideo.truth`, to score with, is the file's as it stands.
 
     Args:
         path: Charades' CSV (or the folder that holds both), `charades.json`, ActivityNet-style
             JSON (ActivityNet, HACS Segments, THUMOS-14), THUMOS-14's folder, MultiTHUMOS' folder
             or `multithumos.json`, Kinetics' CSV or JSON (or the folder that holds all), a CSV
-            `video,label,start,end`, or a folder with one of these as `annotations.json` or
-            `annotations.csv` and perhaps `classes.txt`.
+            `video,label,start,end`, a table of G-TAD, AFSD, TSP or DAPs, or a folder with one of
+            these as `annotations.json` or `annotations.csv` and perhaps `classes.txt`.
         classes: a file of class names, one a line, in the order of the model's outputs; for
             Charades, `Charades_v1_classes.txt`. By default the one beside, in a folder.
         strict: False goes on after malformed entries and unknown classes too, and tells them in
@@ -50,8 +51,7 @@ def read_annotations(
         if path.is_dir()
         else _read_file(path, listed, strict=strict)
     )
-    # THUMOS-14's own annotations, not those that others made of its videos, as MultiTHUMOS.
-    if not keep_wrong and annotations.classes and set(annotations.classes) <= thumos.CLASSES:
+    if not keep_wrong:
         annotations = thumos.without_wrong_videos(annotations)
     if not annotations.videos:
         raise AnnotationError(f"{path} names no videos; give a file with annotations")
@@ -94,10 +94,11 @@ def without_videos(annotations: Annotations, listed: str | Path | Sequence[str])
         if video.id.removeprefix("v_") in whole:
             told.append(Problem(video.id, f"is listed in {name}: left out"))
             continue
-        if len(activities) < len(video.activities):
+        if any(a.label in avoided for a in video.truth):
             named = ", ".join(sorted(avoided))
             told.append(Problem(video.id, f"{named}: listed in {name}: left out"))
-            video = replace(video, activities=activities)  # noqa: PLW2901
+            truth = tuple(a for a in video.truth if a.label not in avoided)
+            video = replace(video, activities=activities, listed=truth)  # noqa: PLW2901
         videos.append(video)
     if not told and from_file:
         raise AnnotationError(f"{listed} lists nothing that the annotations have; check the list")

@@ -8,6 +8,19 @@ from pathlib import Path
 
 from actline.errors import AnnotationError
 
+# What segments' columns are called, ours first: by G-TAD and AFSD (`type`), TSP (`t-start`,
+# `action-label`), DAPs, SST and TURN (`t-init`, `label-idx`).
+_SEGMENT_COLUMNS = {
+    "video": ("video", "video-name", "video-id", "filename"),
+    "label": ("label", "type", "action-label", "class", "label-idx"),
+    "start": ("start", "t-start", "t-init"),
+    "end": ("end", "t-end"),
+    "confidence": ("confidence", "score"),
+    "subset": ("subset",),
+    "duration": ("duration", "video-duration"),
+    "region": ("temporal-region-label",),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -43,10 +56,25 @@ def header_of(text: str) -> tuple[str, ...]:
     return tuple(cell.strip().lower() for cell in cells)
 
 
-def parse_rows(text: str, path: Path, needed: Collection[str]) -> Iterator[Row]:
+def segment_columns(header: Collection[str]) -> dict[str, str]:
+    """Which column of a table of segments is its video, label, start, end, …, where it is there."""
+    given = {name.replace("_", "-").replace(" ", "-"): name for name in header}
+    found = {
+        column: next((given[name] for name in names if name in given), None)
+        for column, names in _SEGMENT_COLUMNS.items()
+    }
+    return {column: name for column, name in found.items() if name is not None}
+
+
+def parse_rows(
+    text: str, path: Path, needed: Collection[str], *, stripped: bool = True
+) -> Iterator[Row]:
     """Yield the rows that are not empty.
 
-    Commas, semicolons or tabs separate cells, as in the first line.
+    Commas, semicolons, tabs or else spaces separate cells, as in the first line.
+
+    Args:
+        stripped: False keeps spaces around cells.
 
     Raises:
         AnnotationError: a column is missing or there twice, or a quotation mark is not closed.
@@ -62,7 +90,10 @@ def parse_rows(text: str, path: Path, needed: Collection[str]) -> Iterator[Row]:
             raise AnnotationError(f'{path}: two columns are named "{column}"; rename one')
     delimiter = _delimiter(next(line for line in text.splitlines() if line.strip()))
     rows = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=stripped,
+        strict=True,
     )
     begun = False
     while True:
@@ -78,10 +109,12 @@ def parse_rows(text: str, path: Path, needed: Collection[str]) -> Iterator[Row]:
         values = tuple(cell.strip() for cell in cells)
         if not any(values):
             continue
+        values = values if stripped else tuple(cells)
         if begun:
             yield Row(f"{path}, line {line}", header, values, len(values), delimiter)
         begun = True
 
 
 def _delimiter(line: str) -> str:
-    return max(",;\t", key=line.count)
+    delimiter = max(",;\t", key=line.count)
+    return delimiter if delimiter in line or " " not in line.strip() else " "

@@ -232,14 +232,14 @@ def trainable(annotations: Annotations, *, min_seconds: float) -> Annotations:
     Raises:
         AnnotationError: none is left.
     """
-    videos = (
-        replace(v, activities=tuple(a for a in v.activities if a.duration > min_seconds))
-        for v in annotations.videos
-    )
-    kept = tuple(video for video in videos if video.activities)
+    kept = []
+    for video in annotations.videos:
+        activities = tuple(a for a in video.activities if a.duration > min_seconds)
+        if activities:
+            kept.append(replace(video, activities=activities, listed=None))
     if not kept:
         raise AnnotationError(
             f"no training video has an activity longer than {min_seconds:g} s; lower "
             "data.min_seconds, or annotate some"
         )
-    return replace(annotations, videos=kept)
+    return replace(annotations, videos=tuple(kept))

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from actline.data.annotations import AnnotatedVideo, Annotations, Problem
-from actline.data.raw import Reading, number, read_text, shown
+from actline.data.annotations import AnnotatedVideo, Annotations, Fault, Problem
+from actline.data.raw import Reading, number, read_text, shown, video_id_of
 from actline.errors import AnnotationError
 from actline.timeline import Activity
 
@@ -14,35 +14,36 @@ CLASSES_FILE = "detclasslist.txt"
 # Segments that may or may not show an action: no class, and the official evaluation counts a
 # detection on one neither as right nor as wrong.
 AMBIGUOUS = "Ambiguous"
-# G-TAD, VSGN and OpenTAD leave it out: a video of 176 s with actions as late as 714 s.
+# G-TAD, VSGN and OpenTAD leave it out, the toolkit does not: a video of 176 s with actions as late
+# as 714 s.
 WRONG_VIDEOS = frozenset({"video_test_0000270"})
-# Of detclasslist.txt.
-CLASSES = frozenset(
-    (
-        "BaseballPitch",
-        "BasketballDunk",
-        "Billiards",
-        "CleanAndJerk",
-        "CliffDiving",
-        "CricketBowling",
-        "CricketShot",
-        "Diving",
-        "FrisbeeCatch",
-        "GolfSwing",
-        "HammerThrow",
-        "HighJump",
-        "JavelinThrow",
-        "LongJump",
-        "PoleVault",
-        "Shotput",
-        "SoccerPenalty",
-        "TennisSwing",
-        "ThrowDiscus",
-        "VolleyballSpiking",
-    )
-)
+# Of detclasslist.txt: what submissions to the challenge call the classes.
+NUMBERS = {
+    7: "BaseballPitch",
+    9: "BasketballDunk",
+    12: "Billiards",
+    21: "CleanAndJerk",
+    22: "CliffDiving",
+    23: "CricketBowling",
+    24: "CricketShot",
+    26: "Diving",
+    31: "FrisbeeCatch",
+    33: "GolfSwing",
+    36: "HammerThrow",
+    40: "HighJump",
+    45: "JavelinThrow",
+    51: "LongJump",
+    68: "PoleVault",
+    79: "Shotput",
+    85: "SoccerPenalty",
+    92: "TennisSwing",
+    93: "ThrowDiscus",
+    97: "VolleyballSpiking",
+}
+CLASSES = frozenset(NUMBERS.values())
 
-_ID = re.compile(r"video_(?:validation|test)_\d{7}")
+_ID = re.compile(r"video_(validation|test)_\d{7}")
+_ID_SUBSETS = {"validation": "validation", "test": "testing"}
 _CLASS_FILE = re.compile(r"([A-Za-z]+)_(val|test)\.txt")
 _SUBSETS = {"val": "validation", "test": "testing"}
 
@@ -54,22 +55,41 @@ def has_ids(video_ids: Collection[str]) -> bool:
 
 def set_apart(video: AnnotatedVideo) -> AnnotatedVideo:
     """Move what is labelled `Ambiguous` from the activities to `ambiguous`."""
+    listed = tuple(a for a in video.truth if a.label != AMBIGUOUS)
+    activities = tuple(a for a in video.activities if a.label != AMBIGUOUS)
     return replace(
         video,
-        activities=tuple(a for a in video.activities if a.label != AMBIGUOUS),
-        ambiguous=tuple(a for a in video.activities if a.label == AMBIGUOUS),
+        activities=activities,
+        ambiguous=tuple(a for a in video.truth if a.label == AMBIGUOUS),
+        listed=None if listed == activities else listed,
     )
+
+
+def subset_of(video_id: str) -> str | None:
+    """The subset that a video's id tells; None for an id that is not THUMOS-14's."""
+    known = _ID.fullmatch(video_id)
+    return known and _ID_SUBSETS[known[1]]
+
+
+def wrong_videos(annotations: Annotations) -> tuple[str, ...]:
+    """Ids of videos known to be falsely annotated.
+
+    In THUMOS-14's own annotations, not in those that others made of its videos, as MultiTHUMOS.
+    """
+    if not annotations.classes or not set(annotations.classes) <= CLASSES:
+        return ()
+    return tuple(video.id for video in annotations.videos if video.id in WRONG_VIDEOS)
 
 
 def without_wrong_videos(annotations: Annotations) -> Annotations:
     """Leave out the videos known to be falsely annotated, and tell it in `problems`."""
+    wrong = wrong_videos(annotations)
     told = tuple(
-        Problem(video.id, "is known to be falsely annotated: left out")
-        for video in annotations.videos
-        if video.id in WRONG_VIDEOS
+        Problem(video_id, "is known to be falsely annotated: left out", (Fault.WRONG_VIDEO,))
+        for video_id in wrong
     )
-    kept = tuple(video for video in annotations.videos if video.id not in WRONG_VIDEOS)
-    others = tuple(p for p in annotations.problems if p.video not in WRONG_VIDEOS or not told)
+    kept = tuple(video for video in annotations.videos if video.id not in wrong)
+    others = tuple(p for p in annotations.problems if p.video not in wrong)
     return replace(annotations, videos=kept, problems=(*others, *told))
 
 
@@ -128,7 +148,8 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
         if label != AMBIGUOUS:
             label = reading.label(label, "", str(path))
         for where, line in lines_of(path):
-            video_id, _, times = line.partition(" ")
+            given, *times = line.split(maxsplit=1)
+            video_id = video_id_of(given)
             try:
                 start, end = segment_in(line, where)
             except AnnotationError as error:
@@ -147,7 +168,7 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
         )
         for video_id in sorted(activities)
     )
-    return Annotations(reading.class_names(), videos, tuple(reading.problems))
+    return reading.annotations(videos)
 
 
 def segment_in(line: str, where: str) -> tuple[float, float]:

@@ -1,16 +1,22 @@
 """Predictions as `actline detect` writes them, per frame or as segments, beside the annotations."""
 
+import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from actline.data import thumos
 from actline.data.annotations import Annotations
 from actline.data.segment_results import annotated_id
 from actline.errors import PredictionError
 from actline.timeline import Activity, FrameScores
 from actline.timeline_reading import load_scores
+
+# Predictions may pass a video's end by rounding or a last window, not by half of its length.
+_TOO_LATE = 1.5
+_LONG_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,15 @@ def read_predictions(folder: Path, annotations: Annotations) -> dict[str, FrameS
     """
     if not folder.is_dir():
         raise PredictionError(f"no predictions folder at {folder}; make one with `actline detect`")
-    paths = {path.stem: path for path in sorted(folder.glob("*.npz"))}
+    paths = {path.stem: path for path in _scores_in(folder)}
     if not paths:
         raise PredictionError(f"{folder} holds no predictions (ID.npz); run `actline detect`")
-    result = {}
-    for video, path in paths.items():
-        if video in annotations:
+    result: dict[str, FrameScores] = {}
+    for name, path in paths.items():
+        video = annotated_id(name, annotations)
+        if video in result:
+            raise PredictionError(f"{path}: video {video} is in another file too; keep one")
+        if video is not None:
             result[video] = _in_order(read_scores(path), annotations.classes, path)
     if not result:
         raise PredictionError(f"none of the {len(paths)} predictions in {folder} is annotated")
@@ -76,8 +85,14 @@ def coverage(
         annotated=len(annotations.videos),
         missing=tuple(v for v in taken if v not in predictions),
         short=short,
-        unknown=tuple(p.stem for p in sorted(folder.glob("*.npz")) if p.stem not in annotations),
+        unknown=tuple(
+            path.stem for path in _scores_in(folder) if annotated_id(path.stem, annotations) is None
+        ),
     )
+
+
+def _scores_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]
 
 
 def _in_order(scores: FrameScores, classes: tuple[str, ...], path: Path) -> FrameScores:
@@ -116,6 +131,77 @@ class Segments:
     unknown_predictions: int
     unknown_classes: Mapping[str, int]
     backward_predictions: int
+
+
+def with_class_names(
+    results: Mapping[str, list[Activity]], annotations: Annotations
+) -> Mapping[str, list[Activity]]:
+    """Results whose labels are numbers, with the names that these stand for.
+
+    Numbers are those of the list of classes, as of Charades or `7 BaseballPitch`, or a class's
+    place in a list of bare names, from 0; of THUMOS-14 those of the challenge where none is given.
+    Other results are returned as they are.
+
+    Raises:
+        PredictionError: there is no list of classes, or most of the numbers are not in it.
+    """
+    labels = {one.label for segments in results.values() for one in segments}
+    numbers = {label: _number(label) for label in labels}
+    if not labels or labels & set(annotations.classes) or None in numbers.values():
+        return results
+    names = {number: annotations.classes[i] for number, i in annotations.numbers.items()}
+    if not names and annotations.classes and set(annotations.classes) <= thumos.CLASSES:
+        names = thumos.NUMBERS
+    if not names:
+        raise PredictionError(
+            f"the predicted classes are numbers, such as {min(labels)}; "
+            "give the list of their names with --classes"
+        )
+    known = {label: names[n] for label, n in numbers.items() if n is not None and n in names}
+    if 2 * len(known) < len(labels):
+        lacking = min(labels - known.keys())
+        raise PredictionError(
+            f"the predicted classes are numbers, and most, such as {lacking}, are not in the list "
+            "of classes; give the list that they count with --classes"
+        )
+    return {
+        video: [replace(one, label=known.get(one.label, one.label)) for one in segments]
+        for video, segments in results.items()
+    }
+
+
+def _number(label: str) -> int | None:
+    whole = re.fullmatch(r"(\d{1,6})(?:\.0+)?", label)
+    return None if whole is None else int(whole[1])
+
+
+def unit_hint(annotations: Annotations, ends: Mapping[str, float]) -> str | None:
+    """What predictions look like whose times are not seconds; None where they look sound.
+
+    Args:
+        ends: the last time that is predicted, by video id.
+    """
+    lengths = {
+        video.id: video.duration or max((a.end for a in video.truth), default=0.0)
+        for video in annotations.videos
+        if video.id in ends
+    }
+    parts = [ends[video] / length for video, length in lengths.items() if length > 0]
+    if not parts:
+        return None
+    if float(np.median(parts)) > _TOO_LATE:
+        late = sum(part > _TOO_LATE for part in parts)
+        return (
+            f"the predictions of {late} of {len(parts)} videos go on long after the video, to "
+            f"{np.median(parts):.1f} times its length in the middle: they look like frames or "
+            "snippets; times are seconds"
+        )
+    if max(ends.values()) <= 1 and float(np.median(list(lengths.values()))) > _LONG_SECONDS:
+        return (
+            "all predictions end within the first second: they look like fractions of the "
+            "video; times are seconds"
+        )
+    return None
 
 
 def choose_segments(

@@ -262,11 +262,15 @@ def test_convert_writes_every_form_and_says_what_it_mended(data, capsys):
     charades, table = data / "charades.json", data / "table.csv"
     assert main(["data", "convert", str(data), str(charades), "--charades"]) == 0
     shown = capsys.readouterr().out
-    assert "1 activities that end after their video, such as tiny0" in shown
+    assert "written as they stand, nothing left out or cut" in shown
+    assert "1 activities that end after their video, such as in tiny0" in shown
     names = data / "charades.classes.txt"
     assert read_annotations(charades, classes=names).videos == before.videos
     convert = ["data", "convert", str(charades), str(table), "--classes", str(names)]
     assert main(convert) == 0
+    shown = capsys.readouterr().out
+    assert '1 activities that end after their video, such as tiny0: "move" 3 to 9 s' in shown
+    assert "cut to it" in shown
     assert read_annotations(table, classes=names).videos == before.videos
     again = data / "again.json"
     assert main(["data", "convert", str(table), str(again)]) == 0

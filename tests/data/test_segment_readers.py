@@ -127,7 +127,7 @@ def test_thumos14_as_published(tmp_path):
     assert found["video_test_0000004"].ambiguous == (Activity(AMBIGUOUS, 8.0, 9.0),)
     assert found["video_test_0001292"].activities == ()
     assert found["video_validation_0000053"].activities[1] == Activity("Diving", 7.0, 10.0)
-    assert [(p.video, p.what) for p in found.problems if not p.faults] == [
+    assert [(p.video, p.what) for p in found.problems if Fault.WRONG_VIDEO in p.faults] == [
         ("video_test_0000270", "is known to be falsely annotated: left out")
     ]
     assert "video_test_0000270" in read_annotations(tmp_path, keep_wrong=True)

@@ -1,0 +1,138 @@
+"""Results are read by one reader, whatever their form and whoever reads them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from actline.data.segment_results import annotated_id, read_results, read_segments
+from actline.errors import PredictionError
+from actline.timeline import Activity
+from actline.timeline_formats import load_folder, load_timelines
+from actline.timeline_reading import shown
+
+ROWS = [
+    ("kitchen", "open door", 1.5, 4.0, 0.75),
+    ("garden", "run", 0.0, 2.0, 0.5),
+    ("kitchen", "run", 9.0, 5.0, 0.5),  # ends before it starts
+    ("kitchen", "run", -1.0, 3.0, 0.25),  # starts before the video
+]
+EXPECTED = {
+    "kitchen": [Activity(label, s, e, c) for v, label, s, e, c in ROWS if v == "kitchen"],
+    "garden": [Activity("run", 0.0, 2.0, 0.5)],
+}
+
+
+def as_json(name=lambda video: video) -> str:
+    results = {}
+    for video, label, start, end, score in ROWS:
+        entry = {"label": label, "score": score, "segment": [start, end]}
+        results.setdefault(name(video), []).append(entry)
+    return json.dumps({"version": "x", "results": results, "external_data": {}})
+
+
+def as_table(header: str, separator: str = ",", name=lambda video: video) -> str:
+    rows = [separator.join(map(str, (name(v), *rest))) for v, *rest in ROWS]
+    return "\n".join([header, *rows]) + "\n"
+
+
+FORMS = {
+    "results.json": as_json(),
+    "endings.json": as_json(lambda video: f"videos/{video}.mp4"),
+    "bom.json": "\ufeff" + as_json(),
+    "results.csv": as_table("video,label,start,end,confidence"),
+    "endings.csv": as_table("Video,Label,Start,End,Confidence", name=lambda v: f"{v}.MKV"),
+    "published.csv": as_table("video-name,type,t-start,t-end,score"),
+    "daps.csv": as_table("video_name;label;t_init;t_end;score", ";"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_scoring_and_showing_read_the_same_from_every_form(tmp_path: Path, name: str):
+    path = tmp_path / name
+    path.write_text(FORMS[name], encoding="utf-8")
+    assert read_segments(path) == EXPECTED
+    timelines = {timeline.video: timeline for timeline in load_timelines(path)}
+    assert timelines.keys() == EXPECTED.keys()
+    for video, timeline in timelines.items():
+        assert sorted(timeline.activities, key=str) == sorted(EXPECTED[video], key=str)
+    assert {t.video for t in load_folder(tmp_path)} == EXPECTED.keys()
+
+
+def test_a_submission_to_the_thumos_toolkit_is_read(tmp_path: Path):
+    path = tmp_path / "submission.txt"
+    path.write_text(
+        "video_test_0000004.mp4 1.2 3.4 7 0.9\n\nvideo_test_0000006\t5  6 97\t0.25\n"
+        "video_test_0000004 0.0 1.0 7 0.9\n"
+    )
+    assert read_segments(path) == {
+        "video_test_0000004": [Activity("7", 1.2, 3.4, 0.9), Activity("7", 0.0, 1.0, 0.9)],
+        "video_test_0000006": [Activity("97", 5.0, 6.0, 0.25)],
+    }
+    assert len(load_timelines(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.txt", "0.000000\t1.500000\trun\n", "line 1: .* is not a video, start, end"),
+        ("a.txt", "v 0 1 7 0.5\nv 0 x 7 0.5\n", "line 2: 'x' is not a number"),
+        ("a.txt", "v 0 1 7 nan\n", "line 1: score 'nan' is not a finite"),
+        ("a.csv", "video,label,start,end\nv,x,0,1\n", "no column confidence"),
+        ("a.csv", "video,start,end,score\nv,0,1,1\n", "no column label"),
+        ("a.csv", "video,label,start,end,score\nv,x,0,1\n", "line 2: 4 fields, not 5"),
+        ("a.csv", "class,AP\nx,1\n", "neither JSON .* nor a table"),
+        ("a.json", '{"results": {"v": [], "v.mp4": []}}', "video v appears twice"),
+    ],
+)
+def test_what_is_malformed_is_told_with_its_place(tmp_path: Path, name, text, expected):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(PredictionError) as caught:
+        read_segments(path)
+    assert re.search(f"{name}.*{expected}", str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def test_of_a_folder_every_prediction_is_taken_once_and_nothing_else(tmp_path: Path):
+    entry = [{"label": "run", "score": 0.5, "segment": [0, 1]}]
+    for video in ("a", "b"):
+        (tmp_path / f"{video}.json").write_text(json.dumps({"results": {video: entry}}))
+    (tmp_path / "b.csv").write_text("video,label,start,end,confidence\nb,walk,5,6,1\n")
+    (tmp_path / "c.csv").write_text("video,label,start,end,confidence\nc,walk,5,6,1\n")
+    (tmp_path / "classes.csv").write_text("class,AP\nrun,0.5\n")
+    (tmp_path / "scores.json").write_text('{"protocol": "x", "mean": 0.5}')
+    (tmp_path / "._a.json").write_bytes(b"\x00\x05\x16\x07")
+    expected = {"a": "run", "b": "run", "c": "walk"}
+    found = read_segments(tmp_path)
+    assert {video: rows[0].label for video, rows in found.items()} == expected
+    timelines = load_folder(tmp_path)
+    assert {t.video: t.activities[0].label for t in timelines} == expected
+
+
+def test_only_what_lies_in_the_video_is_shown(tmp_path: Path):
+    path = tmp_path / "results.json"
+    content = json.loads(as_json())
+    content["external_data"] = {"durations": {"kitchen": 3.0}}
+    path.write_text(json.dumps(content))
+    results = read_results(path)
+    assert results.durations == {"kitchen": 3.0}
+    timeline = next(t for t in load_timelines(path) if t.video == "kitchen")
+    assert [(a.start, a.end) for a in shown(timeline).activities] == [(0.0, 3.0), (1.5, 3.0)]
+
+
+def test_segments_without_a_score_are_shown_but_not_scored(tmp_path: Path):
+    path = tmp_path / "truth.json"
+    path.write_text('{"results": {"v": [{"label": "run", "segment": [0, 1]}]}}')
+    (timeline,) = load_timelines(path)
+    assert timeline.activities == (Activity("run", 0.0, 1.0, 1.0),)
+    with pytest.raises(PredictionError, match="lacks one of label, score"):
+        read_segments(path)
+
+
+def test_an_id_is_the_same_with_v_and_with_the_ending_of_a_video():
+    for given in ("abc", "v_abc", "abc.mp4", "v_abc.mkv", "videos/v_abc.mp4"):
+        assert annotated_id(given, {"abc"}) == "abc"
+        assert annotated_id(given, {"v_abc"}) == "v_abc"
+    assert annotated_id("abc.d", {"abc"}) is None
