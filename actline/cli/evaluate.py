@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from actline.evaluate.predictions import Coverage
 
 FRAME_PROTOCOLS = ("dense", "charades-localize")
-SEGMENT_PROTOCOLS = ("activitynet", "hacs", "thumos", "thumos-wide", "thumos-toolkit")
+TOOLKIT_PROTOCOLS = ("thumos-toolkit", "thumos-toolkit-wide")
+SEGMENT_PROTOCOLS = ("activitynet", "hacs", "thumos", "thumos-wide", *TOOLKIT_PROTOCOLS)
 PROPOSAL_PROTOCOLS = ("proposals", "proposals-thumos")
 # Of these data sets the test subset's annotations are not public.
 VALIDATED = ("activitynet", "hacs", "proposals")
@@ -29,6 +30,7 @@ protocols of segments, mAP at thresholds of temporal IoU (tIoU):
   thumos             THUMOS-14 as papers report it: that evaluator at tIoU 0.3:0.1:0.7
   thumos-wide        the same at tIoU 0.1:0.1:0.9
   thumos-toolkit     THUMOS-14's own toolkit, tIoU 0.3:0.1:0.7
+  thumos-toolkit-wide  the same at tIoU 0.1:0.1:0.7
 
 protocols of proposals, whatever their class:
   proposals          ActivityNet's AR@AN up to 100 a video and the area under it (AUC)
@@ -36,7 +38,12 @@ protocols of proposals, whatever their class:
 
 PREDICTIONS is a folder of `actline detect`. For charades-localize it may also be a submission
 file, and for segments and proposals a file of results as ActivityNet has them:
-{"results": {ID: [{"label": …, "score": …, "segment": [start, end]}, …]}}.
+{"results": {ID: [{"label": …, "score": …, "segment": [start, end]}, …]}}, a table
+video,label,start,end,confidence, or a submission to THUMOS-14's toolkit: lines
+`video start end class confidence`. Labels may be numbers of the list of classes.
+
+ANNOTATIONS are scored as they stand: repeated, empty and overlong activities too, as in the
+published evaluators.
 
 examples:
   actline evaluate detections data/generated --protocol dense --bootstrap 1000
@@ -45,6 +52,8 @@ examples:
       --without blocked.json --out scores.json --csv classes.csv
   actline evaluate detections thumos_14.json --protocol thumos --bootstrap 1000
   actline evaluate proposals.json activity_net.v1-3.json --protocol proposals --out scores.json
+  actline evaluate submission.txt thumos14 --protocol thumos-toolkit-wide
+  actline evaluate results.json flat.json --subsets video_info.csv --protocol activitynet
 """
 
 
@@ -68,7 +77,13 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--subset",
         help="(default: testing; validation for activitynet, hacs and proposals, whose test "
-        "annotations are not public)",
+        "annotations are not public; all videos where there is only training)",
+    )
+    parser.add_argument(
+        "--subsets",
+        type=Path,
+        metavar="CSV",
+        help="subsets of ANNOTATIONS that have none: a table with the columns video and subset",
     )
     parser.add_argument("--classes", type=Path, help="class names, where ANNOTATIONS lacks them")
     parser.add_argument(
@@ -76,6 +91,12 @@ def add_parser(subparsers) -> None:
         type=Path,
         metavar="LIST",
         help="leave out the videos that a file lists, one a line or as JSON",
+    )
+    parser.add_argument(
+        "--wrong-videos",
+        choices=("count", "leave-out"),
+        help="THUMOS-14's videos known to be falsely annotated, video_test_0000270 (default: as "
+        "published: thumos-toolkit counts it, the papers of the others leave it out)",
     )
     parser.add_argument("--label-rate", type=float, help="labels a second, for dense")
     parser.add_argument(
@@ -120,26 +141,83 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Score, print, and write what was asked for."""
+    from actline.data import activitynet, thumos
     from actline.data.read import read_annotations, without_videos
 
     _check(arguments)
-    whole = read_annotations(arguments.annotations, classes=arguments.classes)
-    default = "validation" if arguments.protocol in VALIDATED else "testing"
-    annotations = whole.subset(arguments.subset or default)
+    whole = read_annotations(arguments.annotations, classes=arguments.classes, keep_wrong=True)
+    if arguments.subsets:
+        whole = activitynet.with_subsets(whole, arguments.subsets)
+    annotations = _chosen_subset(arguments, whole)
     if arguments.without:
         listed = len(annotations.videos)
         annotations = without_videos(annotations, arguments.without)
         listed -= len(annotations.videos)
         print(f"{listed} videos are left out, as {arguments.without} lists them")
+    counting = annotations
+    without_wrong = thumos.without_wrong_videos(annotations)
+    counts = arguments.wrong_videos or (
+        "count" if arguments.protocol in TOOLKIT_PROTOCOLS else "leave-out"
+    )
+    annotations, others = (
+        (counting, without_wrong) if counts == "count" else (without_wrong, counting)
+    )
+    other = others if len(others.videos) != len(annotations.videos) else None
+    _show_faults(annotations)
     if arguments.protocol in FRAME_PROTOCOLS:
         _score_frames(arguments, annotations)
+        if other is not None:
+            print(f"{_wrong_videos(counting, counts)}")
         return
     from actline.cli.score_segments import score_proposals, score_segments
 
     # Videos left out, for whatever reason, are not unknown: their predictions are not wrong.
     elsewhere = {video.id for video in whole.videos} | {problem.video for problem in whole.problems}
     score = score_segments if arguments.protocol in SEGMENT_PROTOCOLS else score_proposals
-    score(arguments, annotations, elsewhere)
+    told = None if other is None else _wrong_videos(counting, counts)
+    score(arguments, annotations, elsewhere, other=other, told=told)
+
+
+def _chosen_subset(arguments: argparse.Namespace, whole: "Annotations") -> "Annotations":
+    """The videos to score; all where none is in another subset than training and none is named."""
+    if arguments.subset is None and {video.subset for video in whole.videos} == {"training"}:
+        count = len(whole.videos)
+        print(
+            f"{arguments.annotations} names no subset but training: all {count} videos are "
+            "scored; name others with --subsets"
+        )
+        return whole
+    default = "validation" if arguments.protocol in VALIDATED else "testing"
+    return whole.subset(arguments.subset or default)
+
+
+def _show_faults(annotations: "Annotations") -> None:
+    """Say what the published file has that training would mend, and that it is scored."""
+    from actline.data.annotations import Fault, summary
+
+    scored = {video.id for video in annotations.videos}
+    about_none = {Fault.NO_SUBSET, Fault.WRONG_VIDEO}
+    told = summary(
+        (
+            problem
+            for problem in annotations.problems
+            if problem.video in scored and about_none.isdisjoint(problem.faults)
+        ),
+        mended=False,
+    )
+    if told:
+        print("the annotations are scored as they stand, nothing left out or cut; they have")
+        for line in told:
+            print(f"  {line}")
+
+
+def _wrong_videos(counting: "Annotations", counts: str) -> str:
+    """What was done about falsely annotated videos, and the option for the other."""
+    from actline.data.thumos import wrong_videos
+
+    names = ", ".join(wrong_videos(counting))
+    done, other = ("counted", "leave-out") if counts == "count" else ("left out", "count")
+    return f"{names}, known to be falsely annotated: {done}; with --wrong-videos {other}"
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -184,8 +262,9 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
         write_submission,
     )
     from actline.evaluate.dense import evaluate_dense
-    from actline.evaluate.predictions import Coverage, coverage, read_predictions
+    from actline.evaluate.predictions import Coverage, coverage, read_predictions, unit_hint
 
+    hint = None
     localizing = arguments.protocol == "charades-localize"
     frames = LocalizeFrames(arguments.frames, arguments.source_rate)
     if localizing and arguments.predictions.is_file():
@@ -207,6 +286,9 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
         if not kept:
             raise PredictionError("every video is shorter than --min-seconds; lower it")
         annotations = replace(annotations, videos=kept)
+        hint = unit_hint(
+            annotations, {v: float(found.times[-1]) for v, found in predictions.items()}
+        )
         if localizing:
             submission = localize(annotations, predictions, frames)
             result = evaluate_localize(annotations, submission, frames, draws=arguments.bootstrap)
@@ -220,6 +302,8 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
                 draws=arguments.bootstrap,
             )
     _show(result, covered)
+    if hint is not None:
+        print(f"hint: {hint}")
     _write(arguments, result, covered)
 
 

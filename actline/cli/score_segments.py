@@ -13,7 +13,12 @@ from actline.data.annotations import Annotations
 from actline.data.segment_results import read_segments
 from actline.evaluate import errors, proposals, segments
 from actline.evaluate.bootstrap import Interval
-from actline.evaluate.predictions import Segments, choose_segments
+from actline.evaluate.predictions import (
+    Segments,
+    choose_segments,
+    unit_hint,
+    with_class_names,
+)
 from actline.evaluate.segment_intervals import bootstrap_segment_precision
 from actline.files import write_text
 
@@ -29,10 +34,22 @@ _REPORTED = (0.5, 0.75, 0.95)
 
 
 def score_segments(
-    arguments: argparse.Namespace, annotations: Annotations, elsewhere: Collection[str]
+    arguments: argparse.Namespace,
+    annotations: Annotations,
+    elsewhere: Collection[str],
+    *,
+    other: Annotations | None,
+    told: str | None,
 ) -> None:
-    """Mean average precision at temporal IoU thresholds, and what the detections get wrong."""
-    chosen = choose_segments(read_segments(arguments.predictions), annotations, elsewhere=elsewhere)
+    """Mean average precision at temporal IoU thresholds, and what the detections get wrong.
+
+    Args:
+        elsewhere: ids of annotated videos that are not scored.
+        other: the annotations with or without falsely annotated videos, the other way round.
+        told: words about those, before the score that the other way gives.
+    """
+    results = with_class_names(read_segments(arguments.predictions), annotations)
+    chosen = choose_segments(results, annotations, elsewhere=elsewhere)
     protocol = segments.PROTOCOLS[arguments.protocol]
     score = segments.detection_average_precision(annotations, chosen.found, protocol)
     rest = _available(annotations, score.missing)
@@ -75,7 +92,18 @@ def score_segments(
     print(f"{_all(score.videos)}, {true}: average mAP {100 * score.average:.2f}")
     _show_interval(interval)
     _show_missing(score.missing, "average mAP", None if available is None else available.average)
-    _show_misfits(chosen, "wrong, as in the published evaluator")
+    if other is not None:
+        found = choose_segments(results, other, elsewhere=elsewhere).found
+        average = segments.detection_average_precision(other, found, protocol).average
+        print(f"{told}: average mAP {100 * average:.2f}")
+    _show_misfits(
+        annotations,
+        chosen,
+        unknown="wrong, as in the published evaluator",
+        backward="taken in either order, as the toolkit does"
+        if protocol.matching == "activities first"
+        else "wrong, as in the published evaluator, but on the very same segment forwards",
+    )
     if diagnosis is not None:
         _show_errors(diagnosis)
 
@@ -109,15 +137,16 @@ def score_segments(
 
 
 def score_proposals(
-    arguments: argparse.Namespace, annotations: Annotations, elsewhere: Collection[str]
+    arguments: argparse.Namespace,
+    annotations: Annotations,
+    elsewhere: Collection[str],
+    *,
+    other: Annotations | None,
+    told: str | None,
 ) -> None:
-    """Average recall over the average number of proposals."""
-    chosen = choose_segments(
-        read_segments(arguments.predictions, labelled=False),
-        annotations,
-        elsewhere=elsewhere,
-        labelled=False,
-    )
+    """Average recall over the average number of proposals; arguments as of `score_segments`."""
+    results = read_segments(arguments.predictions, labelled=False)
+    chosen = choose_segments(results, annotations, elsewhere=elsewhere, labelled=False)
     protocol = _PROPOSALS[arguments.protocol]
     score = proposals.average_recall(annotations, chosen.found, protocol)
     rest = _available(annotations, score.missing)
@@ -138,7 +167,16 @@ def score_proposals(
         f"{score.proposals_per_video:.1f} proposals a video: AUC {score.area:.2f}"
     )
     _show_missing(score.missing, "AUC", None if available is None else available.area / 100)
-    _show_misfits(chosen, "counted in the number of proposals, as published, and nothing else")
+    if other is not None:
+        found = choose_segments(results, other, elsewhere=elsewhere, labelled=False).found
+        area = proposals.average_recall(other, found, protocol).area
+        print(f"{told}: AUC {area:.2f}")
+    _show_misfits(
+        annotations,
+        chosen,
+        unknown="counted in the number of proposals, as published, and nothing else",
+        backward="wrong, as they overlap nothing",
+    )
 
     curve = score.average_recall.tolist()
     numbers = score.average_numbers.tolist()
@@ -217,8 +255,14 @@ def _show_missing(missing: tuple[str, ...], what: str, available: float | None) 
     )
 
 
-def _show_misfits(chosen: Segments, unknown: str) -> None:
+def _show_misfits(
+    annotations: Annotations, chosen: Segments, *, unknown: str, backward: str
+) -> None:
     """Say what does not fit the annotations, and how it was dealt with."""
+    ends = {video: max(one.end for one in found) for video, found in chosen.found.items() if found}
+    hint = unit_hint(annotations, ends)
+    if hint is not None:
+        print(f"hint: {hint}")
     if chosen.elsewhere:
         print(
             f"{counted(chosen.elsewhere_predictions, 'prediction')} of "
@@ -239,12 +283,17 @@ def _show_misfits(chosen: Segments, unknown: str) -> None:
     if chosen.backward_predictions:
         print(
             f"{counted(chosen.backward_predictions, 'prediction')} with an end before the start: "
-            "wrong, as they overlap nothing"
+            f"{backward}"
         )
 
 
 def _show_errors(diagnosis: errors.Diagnosis) -> None:
     name = diagnosis.protocol
+    if diagnosis.left_out:
+        print(
+            f"{counted(diagnosis.left_out, 'true segment')} without length or longer than the "
+            "video: left out of the error analysis, as published"
+        )
     print(f"\nerror analysis: {name}; average mAP_N {100 * diagnosis.normalized:.2f}")
     print_table(f"{name}: false positives", *diagnosis.impact_table())
     print_table(

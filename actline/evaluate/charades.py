@@ -126,10 +126,10 @@ def evaluate_localize(
     for video in annotations.videos:
         times = frames_at.label_times(_duration(video))
         if frames_at.at == "authors-log":
-            labels = frame_labels(video.activities, annotations.classes, times)
+            labels = frame_labels(video.truth, annotations.classes, times)
         else:
             labels = np.zeros((FRAMES, len(annotations.classes)), np.float32)
-            for activity in video.activities:
+            for activity in video.truth:
                 inside = (activity.start <= times) & (times <= activity.end)
                 labels[inside, annotations.classes.index(activity.label)] = 1
         scores = submission.get(video.id)
@@ -205,4 +205,4 @@ def _frame_number(text: str, where: str) -> int:
 
 
 def _duration(video: AnnotatedVideo) -> float:
-    return video.duration or max((a.end for a in video.activities), default=1.0)
+    return video.duration or max((a.end for a in video.truth), default=1.0)

@@ -1,5 +1,6 @@
 """Per-frame mAP: every frame of every video, as the authors' training code reports it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,26 +65,44 @@ def evaluate_dense(
     Args:
         predictions: by video id; a video without any counts as frames of score 0.
         label_rate: labels a second, to which scores are interpolated, as in the published code
-            (24, one a source frame); None takes labels at the predictions' own times.
+            (24, one a source frame); None takes labels at the predictions' own times, and of a
+            video without any at the rate that most predictions have.
         draws: bootstrap draws over videos; 0 gives no interval.
     """
     frames = []
+    rate_of_missing = label_rate or own_rate(predictions)
     for video in annotations.videos:
         found = predictions.get(video.id)
-        times, scores = scores_at(found, video, len(annotations.classes), label_rate)
-        labels = frame_labels(video.activities, annotations.classes, times)
+        times, scores = scores_at(
+            found, video, len(annotations.classes), label_rate, rate_of_missing=rate_of_missing
+        )
+        labels = frame_labels(video.truth, annotations.classes, times)
         frames.append((scores, labels, found is not None))
     return summarize(PROTOCOL, annotations.classes, frames, draws=draws, seed=seed)
 
 
+def own_rate(predictions: Mapping[str, FrameScores]) -> float:
+    """Scores a second: the median over videos; 1 where no video has two times."""
+    rates = [
+        (len(found.times) - 1) / (found.times[-1] - found.times[0])
+        for found in predictions.values()
+        if len(found.times) > 1 and found.times[-1] > found.times[0]
+    ]
+    return float(np.median(rates)) if rates else 1.0
+
+
 def scores_at(
-    found: FrameScores | None, video: AnnotatedVideo, classes: int, label_rate: float | None
+    found: FrameScores | None,
+    video: AnnotatedVideo,
+    classes: int,
+    label_rate: float | None,
+    *,
+    rate_of_missing: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """The times that are scored, and the scores there: (T,) and (T, C)."""
-    duration = video.duration or max((a.end for a in video.activities), default=1.0)
+    duration = video.duration or max((a.end for a in video.truth), default=1.0)
     if found is None:
-        rate = label_rate or 1.0
-        times = np.arange(max(1, round(duration * rate))) / rate
+        times = np.arange(max(1, round(duration * rate_of_missing))) / rate_of_missing
         return times, np.zeros((len(times), classes), np.float32)
     if label_rate is None:
         return found.times, found.probabilities

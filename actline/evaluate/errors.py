@@ -141,6 +141,8 @@ class Diagnosis:
         profile: parts that are right, then of each kind, among the first, second, … highest
             scores, as many at a time as a class has activities: (G, 6).
         sensitivity: all activities, then by bucket.
+        left_out: how many true activities are not looked at, as published: those without length,
+            and those longer than their video.
     """
 
     protocol: str
@@ -148,6 +150,7 @@ class Diagnosis:
     impacts: tuple[ErrorImpact, ...]
     profile: NDArray[np.float64] = field(repr=False)
     sensitivity: tuple[Sensitivity, ...]
+    left_out: int
 
     def impact_table(self) -> Table:
         """Header and rows: a row for each kind of false positive."""
@@ -215,6 +218,7 @@ def diagnose(
         impacts=tuple(impacts),
         profile=_profile(kinds[looked_at], group[looked_at], protocol.detections_per_activity),
         sensitivity=_sensitivity(scores, values, protocol),
+        left_out=int((~usable).sum()),
     )
 
 

@@ -1,10 +1,10 @@
 """Segments of a whole data set as columns, and how much those of one video overlap."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from actline.data.annotations import Annotations
 from actline.errors import AnnotationError, PredictionError
@@ -12,6 +12,43 @@ from actline.models.suppression import temporal_iou
 from actline.timeline import Activity
 
 Predictions = Mapping[str, Sequence[Activity]]
+Measure = Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], NDArray[np.float64]]
+"""How much segments overlap, of start and end of the ones and of the others."""
+
+
+def published_iou(
+    start: ArrayLike, end: ArrayLike, other_start: ArrayLike, other_end: ArrayLike
+) -> NDArray[np.float64]:
+    """ActivityNet's: temporal IoU, and NaN for 0 / 0, as of two segments of no length at a time.
+
+    That evaluator takes such a pair for a hit, as NaN is not below a threshold.
+
+    Shape:
+        all four broadcast against each other; returns their common shape.
+    """
+    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    other_start, other_end = np.asarray(other_start, np.float64), np.asarray(other_end, np.float64)
+    shared = np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start), 0.0)
+    union = ((other_end - other_start) + (end - start)) - shared
+    with np.errstate(invalid="ignore"):
+        return shared / union
+
+
+def toolkit_iou(
+    start: ArrayLike, end: ArrayLike, other_start: ArrayLike, other_end: ArrayLike
+) -> NDArray[np.float64]:
+    """THUMOS-14's own toolkit's: ends in either order, and over what the two span together.
+
+    That is the union of segments that overlap, rounded as there, where thresholds are met exactly.
+
+    Shape:
+        all four broadcast against each other; returns their common shape.
+    """
+    first, last = np.minimum(start, end), np.maximum(start, end)
+    other_first, other_last = np.minimum(other_start, other_end), np.maximum(other_start, other_end)
+    shared = np.minimum(last, other_last) - np.maximum(first, other_first)
+    span = np.maximum(last, other_last) - np.minimum(first, other_first)
+    return np.divide(shared, span, out=np.zeros_like(shared), where=shared > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +84,7 @@ class Tables:
         videos: ids in the order of the video numbers; after the annotated ones come those that
             only have predictions.
         annotated: how many videos are annotated.
-        truth: the true activities.
+        truth: the true activities, as listed.
         ambiguous: segments on which a detection is neither right nor wrong; their label is -1.
         predictions: those of known classes.
         missing: ids of videos that have true activities but no predictions.
@@ -88,7 +125,7 @@ def tables_of(
     classes = {name: number for number, name in enumerate(annotations.classes)}
     if class_agnostic:
         classes = None
-    truth = _columns(enumerate(v.activities for v in annotations.videos), classes)
+    truth = _columns(enumerate(v.truth for v in annotations.videos), classes)
     if (truth.label < 0).any():
         video = annotations.videos[truth.video[(truth.label < 0).argmax()]]
         raise AnnotationError(f"video {video.id} has an activity of a class that is not listed")
@@ -164,6 +201,18 @@ def ranking(group: NDArray[np.intp], score: NDArray[np.float64]) -> NDArray[np.i
     return order
 
 
+def toolkit_ranking(tables: Tables) -> NDArray[np.intp]:
+    """The order by class and falling score of the predictions: (N,).
+
+    Equal scores are ordered by their videos' ids, then as given, as THUMOS-14's toolkit has them.
+    """
+    names = np.array(tables.videos)
+    place = np.empty(len(names), np.intp)
+    place[np.argsort(names, kind="stable")] = np.arange(len(names))
+    found = tables.predictions
+    return np.lexsort((place[found.video], -found.score, found.label))
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Rows of two tables that belong together, and how much they overlap.
@@ -178,19 +227,25 @@ class Pairs:
 
 
 def overlapping_pairs(
-    table: SegmentTable, others: SegmentTable, *, same_class: bool, least: float = 0.0
+    table: SegmentTable,
+    others: SegmentTable,
+    *,
+    same_class: bool,
+    least: float = 0.0,
+    measure: Measure = temporal_iou,
 ) -> Pairs:
     """All pairs in the same video that overlap, and at least by `least`.
 
-    Pairs are ordered by their row, and those of one row by falling overlap.
+    Pairs are ordered by their row, and those of one row by falling overlap, NaN first.
 
     Args:
         same_class: only pairs of one class.
         least: smallest overlap; pairs without any overlap never count.
+        measure: of overlap; where it gives NaN, that counts as enough.
     """
     rows, indices, overlaps = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)], [np.zeros(0)]
     for of_rows, of_others in _grouped(table, others, same_class=same_class):
-        overlap = temporal_iou(
+        overlap = measure(
             table.start[of_rows, None],
             table.end[of_rows, None],
             others.start[of_others],
@@ -199,7 +254,7 @@ def overlapping_pairs(
         # The order of the published evaluators, to the last tie: NumPy's own sort, reversed.
         order = np.argsort(overlap, axis=1)[:, ::-1]
         overlap = np.take_along_axis(overlap, order, axis=1)
-        there = (overlap >= least) & (overlap > 0)
+        there = ((overlap >= least) & (overlap > 0)) | np.isnan(overlap)
         rows.append(np.broadcast_to(of_rows[:, None], there.shape)[there])
         indices.append(np.take_along_axis(of_others, order, axis=1)[there])
         overlaps.append(overlap[there])

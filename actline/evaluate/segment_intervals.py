@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from actline.data.annotations import Annotations
 from actline.evaluate.bootstrap import Interval
-from actline.evaluate.overlap import Predictions, overlapping_pairs, ranking, tables_of
-from actline.evaluate.segments import SegmentProtocol, match
+from actline.evaluate.overlap import Predictions, tables_of
+from actline.evaluate.segments import SegmentProtocol, match, on_ambiguous, ranked
 
 
 def bootstrap_segment_precision(
@@ -100,11 +100,10 @@ def _weighing(
     annotations: Annotations, predictions: Predictions, protocol: SegmentProtocol
 ) -> _Weighing:
     tables = tables_of(annotations, predictions)
-    found = tables.predictions[ranking(tables.predictions.label, tables.predictions.score)]
+    found = ranked(tables, protocol)
     matched = match(tables.truth, found, protocol) >= 0
     counts = np.ones(len(found), bool)
-    if protocol.ambiguous and len(tables.ambiguous):
-        counts[overlapping_pairs(found, tables.ambiguous, same_class=False).row] = False
+    counts[on_ambiguous(tables, found, protocol)] = False
     right = tuple(
         (rows, found.label[rows]) for rows in (np.flatnonzero(column) for column in matched.T)
     )

@@ -3,7 +3,7 @@
 ActivityNet's, HACS's and THUMOS-14's protocols, each from its published evaluator.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -17,9 +17,13 @@ from actline.evaluate.overlap import (
     SegmentTable,
     Tables,
     overlapping_pairs,
+    published_iou,
     ranking,
     tables_of,
+    toolkit_iou,
+    toolkit_ranking,
 )
+from actline.models.suppression import temporal_iou
 
 # Thresholds are the bits of one integer while detections are matched.
 MOST_THRESHOLDS = 62
@@ -35,7 +39,8 @@ class SegmentProtocol:
         matching: "detections first" goes through detections by falling score, each taking the
             true activity it overlaps most of those still free (ActivityNet); "activities first"
             goes through true activities as they are listed, each taking the free detection that
-            overlaps it most, by more than the threshold (THUMOS-14's own toolkit).
+            overlaps it most, by more than the threshold (THUMOS-14's own toolkit). Equal scores
+            and overlaps are ordered as in the code of each, and overlap is measured as there.
         interpolated: whether precision at a recall is the best at that recall or any higher.
         ambiguous: whether an unmatched detection that overlaps an ambiguous segment, however
             little, counts neither as right nor as wrong.
@@ -72,10 +77,16 @@ THUMOS_WIDE = SegmentProtocol(
 # TH14evalDet_Updated.m: matching and average precision of the challenge's own toolkit.
 THUMOS_TOOLKIT = SegmentProtocol(
     "THUMOS-14 toolkit mAP at tIoU 0.3:0.1:0.7",
-    _steps(0.3, 0.7, 5),
+    (0.3, 0.4, 0.5, 0.6, 0.7),
     matching="activities first",
     interpolated=False,
     ambiguous=True,
+)
+# Of the years of S-CNN, CDC and R-C3D.
+THUMOS_TOOLKIT_WIDE = replace(
+    THUMOS_TOOLKIT,
+    name="THUMOS-14 toolkit mAP at tIoU 0.1:0.1:0.7",
+    thresholds=(0.1, 0.2, *THUMOS_TOOLKIT.thresholds),
 )
 PROTOCOLS = {
     "activitynet": ACTIVITYNET,
@@ -83,6 +94,7 @@ PROTOCOLS = {
     "thumos": THUMOS,
     "thumos-wide": THUMOS_WIDE,
     "thumos-toolkit": THUMOS_TOOLKIT,
+    "thumos-toolkit-wide": THUMOS_TOOLKIT_WIDE,
 }
 
 
@@ -128,8 +140,8 @@ def detection_average_precision(
 ) -> SegmentScore:
     """Score detected segments: by video id, activities with their confidence.
 
-    Equal to ActivityNet's evaluator, ties included, but for two segments of no length at one
-    time: these overlap by 0 here, where the published code divides 0 by 0 and counts a hit.
+    The truth is scored as it is listed, repeated, empty and overlong activities included. Equal to
+    ActivityNet's evaluator and THUMOS-14's toolkit, ties included.
 
     Raises:
         AnnotationError: there are no true activities, or unusable ones.
@@ -162,16 +174,15 @@ def average_precision_of(tables: Tables, protocol: SegmentProtocol) -> NDArray[n
     Raises:
         AnnotationError: there are no true activities.
     """
-    truth, found = tables.truth, tables.predictions
+    truth = tables.truth
     if not len(truth):
         raise AnnotationError("there is nothing to score: no video has an activity")
     classes = len(tables.classes)
-    found = found[ranking(found.label, found.score)]
+    found = ranked(tables, protocol)
     right = match(truth, found, protocol) >= 0
     counted = np.ones_like(right)
-    if protocol.ambiguous and len(tables.ambiguous):
-        touches = overlapping_pairs(found, tables.ambiguous, same_class=False).row
-        counted[touches] = right[touches]
+    touches = on_ambiguous(tables, found, protocol)
+    counted[touches] = right[touches]
     bounds = np.searchsorted(found.label, np.arange(classes + 1))
     counts = np.bincount(truth.label, minlength=classes)
     result = np.full((len(protocol.thresholds), classes), np.nan)
@@ -184,6 +195,24 @@ def average_precision_of(tables: Tables, protocol: SegmentProtocol) -> NDArray[n
     return result
 
 
+def ranked(tables: Tables, protocol: SegmentProtocol) -> SegmentTable:
+    """The predictions by class and falling score, equal ones in the protocol's order."""
+    found = tables.predictions
+    if protocol.matching == "activities first":
+        return found[toolkit_ranking(tables)]
+    return found[ranking(found.label, found.score)]
+
+
+def on_ambiguous(
+    tables: Tables, found: SegmentTable, protocol: SegmentProtocol
+) -> NDArray[np.intp]:
+    """Rows of detections that overlap an ambiguous segment; none where the protocol has none."""
+    if not protocol.ambiguous or not len(tables.ambiguous):
+        return np.zeros(0, np.intp)
+    measure = toolkit_iou if protocol.matching == "activities first" else temporal_iou
+    return overlapping_pairs(found, tables.ambiguous, same_class=False, measure=measure).row
+
+
 def match(truth: SegmentTable, found: SegmentTable, protocol: SegmentProtocol) -> NDArray[np.intp]:
     """Which true activity each prediction is matched with at each threshold, -1 for none.
 
@@ -193,8 +222,10 @@ def match(truth: SegmentTable, found: SegmentTable, protocol: SegmentProtocol) -
     thresholds = np.array(protocol.thresholds)
     matched = np.full((len(found), len(thresholds)), -1, np.intp)
     if protocol.matching == "detections first":
-        pairs = overlapping_pairs(found, truth, same_class=True, least=thresholds.min())
-        reached = pairs.overlap[:, None] >= thresholds
+        pairs = overlapping_pairs(
+            found, truth, same_class=True, least=thresholds.min(), measure=published_iou
+        )
+        reached = ~(pairs.overlap[:, None] < thresholds)
     else:
         pairs = _activities_first(truth, found, thresholds.min())
         reached = pairs.overlap[:, None] > thresholds
@@ -207,7 +238,7 @@ def match(truth: SegmentTable, found: SegmentTable, protocol: SegmentProtocol) -
 
 def _activities_first(truth: SegmentTable, found: SegmentTable, least: float) -> Pairs:
     """Pairs by true activity, then falling overlap, then falling score."""
-    pairs = overlapping_pairs(found, truth, same_class=True, least=least)
+    pairs = overlapping_pairs(found, truth, same_class=True, least=least, measure=toolkit_iou)
     order = np.lexsort((pairs.row, -pairs.overlap, pairs.other))
     return Pairs(pairs.row[order], pairs.other[order], pairs.overlap[order])
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from actline.data.annotations import Annotations, frame_labels
+from actline.data.annotations import Annotations, frame_labels, summary
 from actline.data.footage import folder_rate
 from actline.data.read import read_annotations, without_videos
 from actline.data.trimmed import present
@@ -34,11 +34,9 @@ from actline.train.recipe import (
     RefinementRecipe,
 )
 from actline.train.refinement import RefinementJob
-from actline.train.setup import device_of_process
 from actline.video.sampling import find_video
 
 PROTOCOL = "per-frame mAP"
-WINDOW_FACTOR = 2.5  # windows more times as long as training clips, or as short, are pointed out
 
 
 def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingResult:
@@ -47,8 +45,10 @@ def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingRe
     Raises:
         ActlineError: as `train`, and for annotations that cannot be used.
     """
-    chosen = device_of_process(find_device(device))
+    chosen = find_device(device)
     annotations = read_annotations(recipe.data.annotations, classes=_classes(recipe))
+    for line in summary(annotations.problems):
+        print(f"{recipe.data.annotations}, mended for training: {line}")
     if isinstance(recipe, Recipe | PretrainingRecipe):
         if recipe.data.skip_missing:
             annotations, missing = present(annotations, Path(recipe.data.videos))
@@ -78,11 +78,8 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
             frame_rate=recipe.data.frame_rate,
         )
 
-    note = window_note(recipe)
-    if note and os.environ.get("RANK", "0") == "0":
-        print(note)
     job = DenseJob(recipe, annotations.subset(recipe.data.train_subset))
-    return train(recipe, job, validate=validate, device=device)
+    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
 
 
 def _pretrain(
@@ -109,7 +106,7 @@ def _pretrain(
         recipe,
         job,
         validate=validate,
-        device=device,
+        cpu=device.type == "cpu",
         lr_scale=lambda step: schedule.shape_at(step).lr_factor,
     )
 
@@ -122,14 +119,14 @@ def _train_segments(
     if isinstance(recipe, ProposalRecipe):
         job = ProposalJob(recipe, training)
     else:
-        job = RefinementJob(recipe, training, device=device)
+        job = RefinementJob(recipe, training)
     for video in held_out.videos:
         job.features.require(video.id)
 
     def validate(network: nn.Module, card: SegmentCard) -> Validation:
         return validate_proposals(network, card, held_out, job, device=device)
 
-    return train(recipe, job, validate=validate, device=device)
+    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
 
 
 def validate_dense(
@@ -155,7 +152,7 @@ def validate_dense(
             rate = folder_rate(video, path, frame_rate)
             found, _ = score_video(path, model, frame_rate=rate)
             scores.append(found)
-            labels.append(frame_labels(video.activities, annotations.classes, found.times))
+            labels.append(frame_labels(video.truth, annotations.classes, found.times))
             advance()
     probabilities = np.concatenate([found.probabilities for found in scores])
     targets = np.concatenate(labels)
@@ -165,20 +162,6 @@ def validate_dense(
         score=float(precision[occurs].mean()) if occurs.any() else 0.0,
         protocol=PROTOCOL,
         thresholds=tuple(float(t) for t in choose_thresholds(probabilities, targets)),
-    )
-
-
-def window_note(recipe: Recipe) -> str | None:
-    """A line where the network is shown far more, or fewer, frames at once than it learns from.
-
-    What it averages over and where Grid Pool samples depend on that, and the Gaussians' width.
-    """
-    window, frames = recipe.window, recipe.clip.frames
-    if frames <= WINDOW_FACTOR * window and window <= WINDOW_FACTOR * frames:
-        return None
-    return (
-        f"note: trained on clips of {frames} frames, validated on windows of {window}, which can "
-        f"cost accuracy; window={frames} overlap={frames // 2} shows as many at once"
     )
 
 

@@ -103,6 +103,37 @@ def test_missing_videos_are_scored_and_left_out_apart():
     assert part.videos == 6
 
 
+@pytest.mark.parametrize("rate", [1, 5, 24])
+def test_a_missing_video_has_labels_at_the_rate_of_the_predictions(rate):
+    """At one a second it would weigh little beside predictions of 24, and hide what it lacks."""
+    activities = (Activity("a", 2.0, 6.0), Activity("b", 1.0, 9.0))
+    videos = tuple(AnnotatedVideo(v, "testing", 10.0, activities) for v in ("v", "w", "x"))
+    annotations = Annotations(CLASSES, videos)
+    times = np.arange(10 * rate) / rate
+    inside = [(times > a.start) & (times < a.end) for a in activities]
+    perfect = FrameScores(CLASSES, times, np.stack(inside, axis=1).astype(np.float32))
+    assert evaluate_dense(annotations, dict.fromkeys("vwx", perfect)).mean == 1.0
+    part = evaluate_dense(annotations, {"v": perfect, "w": perfect})
+    assert part.frames == 3 * len(times)
+    # Two thirds of the positives come first, the others among frames of score 0.
+    assert 0.7 < part.mean < 0.9
+    by_label_rate = evaluate_dense(annotations, {"v": perfect, "w": perfect}, label_rate=rate)
+    assert part.mean == pytest.approx(by_label_rate.mean)
+
+
+def test_frames_are_scored_with_the_truth_as_listed():
+    """At 0 s an activity from before the video is on; mended to start there it would not be."""
+    video = AnnotatedVideo(
+        "v", "testing", 2.0, (Activity("a", 0.0, 1.5),), listed=(Activity("a", -1.0, 1.5),)
+    )
+    times = np.array([0.0, 1.0, 1.9])
+    scores = np.array([[0.9], [0.8], [0.1]], np.float32)
+    result = evaluate_dense(
+        Annotations(("a",), (video,)), {"v": FrameScores(("a",), times, scores)}
+    )
+    assert (result.mean, result.classes[0].frames) == (1.0, 2)
+
+
 def test_the_interval_holds_the_estimate_and_narrows_with_videos():
     widths = {5: 0.0, 40: 0.0}
     for seed in range(8):
