@@ -48,6 +48,12 @@ def add_parser(subparsers) -> None:
         metavar="SECONDS",
         help="from one snippet to the next, for BMN on public features, which do not say",
     )
+    parser.add_argument(
+        "--layout",
+        choices=("TC", "CT"),
+        help="of public features where their width does not say, as of square arrays: TC has a row "
+        "a snippet, CT a column (default: as in training)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -64,6 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         refinement=arguments.refinement,
         labels=labels,
         interval=arguments.interval,
+        layout=arguments.layout,
     )
     links = {"backbone": card.backbone, "BMN": card.proposals, "TCANet": card.refinement}
     print(f"{arguments.out}: {', '.join(name for name, link in links.items() if link)}")

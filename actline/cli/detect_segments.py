@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actline.video.names import id_forms
+
 if TYPE_CHECKING:
-    from actline.data.annotations import Annotations
+    from actline.data.annotations import AnnotatedVideo, Annotations
     from actline.timeline import Timeline
 
 
@@ -21,7 +23,12 @@ def stored_videos(arguments: argparse.Namespace) -> list[Path]:
             "no video is named; name files or folders, or give --features and --annotations"
         )
     folder = FeatureFolder(arguments.features)
-    return [folder.path_of(video.id) for video in annotations.videos]
+    return [_named(video, folder.path_of(video.id, video.subset)) for video in annotations.videos]
+
+
+def _named(video: "AnnotatedVideo", path: Path) -> Path:
+    """A path whose name is the video's: of its features, or as if it lay in the file of all."""
+    return path if path.stem in id_forms(video.id) else path / f"{video.id}{path.suffix}"
 
 
 def by_segments(
@@ -33,6 +40,7 @@ def by_segments(
     from actline.data.annotations import AnnotatedVideo
     from actline.data.feature_folder import FeatureFolder
     from actline.data.proposals import proposals_of, read_proposals
+    from actline.data.public_features import Advice
     from actline.data.segment_results import annotated_id
     from actline.data.video_scores import read_video_scores
     from actline.detection.chain import load_chain
@@ -50,7 +58,12 @@ def by_segments(
         card = chain.card
         width = next(link.channels for link in (chain.bmn, chain.tcanet) if link is not None)
         folder = FeatureFolder(
-            arguments.features, origin=card.origin, interval=card.interval, width=width
+            arguments.features,
+            origin=card.origin,
+            interval=card.interval,
+            width=width,
+            form=card.form,
+            advice=Advice(layout="make the chain with `actline chain --layout TC`, or CT"),
         )
     settings = {
         "min_seconds": arguments.min_seconds,

@@ -1,24 +1,35 @@
-"""Snippet features that others published: .npy, .csv, .h5, and the .pkl of TCANet's authors."""
+"""Snippet features that others published: arrays from files, turned, joined and checked."""
 
-import csv
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from actline.data.safe_pickle import MAX_BYTES, load_plain, read_bytes
-from actline.data.snippets import SnippetFeatures, checked, fits
+from actline.data.feature_files import Layout, Part, Wanted, read_parts
+from actline.data.snippets import SnippetFeatures, WidthError, checked, fits
 from actline.errors import FeatureError
 
-# "TC" has a row a snippet, "CT" a column a snippet.
-Layout = Literal["TC", "CT"]
-# What TCANet's files name the two pathways' features; the order in which its code joins them.
-PARTS = ("slow", "fast")
+
+class LayoutError(FeatureError):
+    """Either axis of features may be time."""
+
+
+class Advice(NamedTuple):
+    """How to mend what is wrong with features, in the words of who reads them.
+
+    Attributes:
+        layout: how to say which axis is time.
+        interval: how to say how far snippets are apart.
+    """
+
+    layout: str = "give data.layout=TC (a row a snippet) or data.layout=CT (a column a snippet)"
+    interval: str = "give data.interval in seconds, or 0 for features rescaled to a fixed number"
+
+
+IN_RECIPES = Advice()
 
 
 def read_public(
@@ -30,193 +41,155 @@ def read_public(
     layout: Layout | None = None,
     video: str | None = None,
     offset: float = 0.0,
-    parts: Sequence[str] = PARTS,
+    parts: Sequence[str] | None = None,
+    advice: Advice = IN_RECIPES,
 ) -> SnippetFeatures:
     """Read the features of one video, whatever their form; none of them says its interval.
 
     Args:
-        path: `.npy`; `.csv` with a header and a row a snippet; `.h5` or `.hdf5`; `.pkl` with
-            `slow_feature` and `fast_feature`, of which nothing is run.
+        path: `.npy`; `.npz`; `.csv` with a header and a row a snippet; `.h5` or `.hdf5`; `.pkl`, of
+            which nothing is run; `.pt`, of tensors alone. Of several arrays in a file the
+            `slow_feature` and `fast_feature` of TCANet's authors are joined.
         interval: seconds from one snippet to the next, such as 8 / 15 for TCANet's features; 0
             for features rescaled to a fixed number of snippets, however long the video.
         duration: of the video, in seconds.
         width: the features a snippet that are expected, such as 2304 for TCANet's.
-        layout: of `.npy` and `.h5`; None tells it by the width, or without one by the duration.
-        video: the dataset's name in `.h5`; None takes the file's name, or the only dataset.
+        layout: of files that do not say; None tells it by the width, or without one by the
+            duration.
+        video: the name of one in a file that holds all videos; None for a file of one video.
         offset: seconds at which the first snippet's stretch starts.
-        parts: which features of `.pkl` to take.
+        parts: which arrays of a file to join, where it has several.
+        advice: how an error says to mend it.
 
     Shape:
-        `.npy` and `.h5`: (T, C) or (C, T); `.pkl`: (1, C, T) each; returns (C, T).
+        files: (T, C) or (C, T), and axes of length 1 beside these; returns (C, T).
 
     Raises:
         FeatureError: no such file, of another form, damaged, or not features of this video.
     """
-    path = Path(path)
-    readers: dict[str, Callable[[], tuple[NDArray[Any], Layout | None]]] = {
-        ".npy": lambda: (_npy(path), layout),
-        ".csv": lambda: (_csv(path), "TC"),
-        ".h5": lambda: (_h5(path, video), layout),
-        ".hdf5": lambda: (_h5(path, video), layout),
-        ".pkl": lambda: (_pkl(path, parts), "CT"),
-    }
-    if path.suffix.lower() not in readers:
-        raise FeatureError(f"{path} is of no known form; give one of {', '.join(readers)}")
-    if not path.is_file():
-        raise FeatureError(f"no features at {path}; check the path")
-    values, known = readers[path.suffix.lower()]()
-    values = _two_axes(values, path)
-    if known is None and not interval and width is None:
-        raise FeatureError(f"{path}: of rescaled features say the layout or the width")
-    if known is None:
-        cover = partial(fits, interval=interval, duration=duration, offset=offset)
-        known = _told_layout(values.shape, width, cover, path)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below, as not finite
-        ordered = np.array(values.T if known == "TC" else values, np.float32, order="C")
-    interval = interval or duration / max(1, ordered.shape[1])
-    snippets = SnippetFeatures(torch.from_numpy(ordered), interval, duration, offset)
-    return checked(snippets, path, width=width)
+    found = read_parts(Wanted(Path(path), video, parts))
+    return joined(
+        [found],
+        interval=interval,
+        duration=duration,
+        width=width,
+        layout=layout,
+        offset=offset,
+        advice=advice,
+    )
 
 
-def _two_axes(values: NDArray[Any], path: Path) -> NDArray[Any]:
-    """The values as two axes of numbers; axes of 1 before them are taken away."""
-    if values.dtype.kind not in "fiu":
-        raise FeatureError(f"{path} holds {values.dtype}, not numbers; give features")
-    while values.ndim > 2 and values.shape[0] == 1:
-        values = values[0]
-    if values.ndim != 2:
-        raise FeatureError(
-            f"{path} holds values of shape {values.shape}, not snippets by features; "
-            "pool them over space first"
-        )
-    return values
+def joined(
+    sources: Sequence[Sequence[Part]],
+    *,
+    interval: float,
+    duration: float,
+    width: int | None = None,
+    layout: Layout | None = None,
+    offset: float = 0.0,
+    advice: Advice = IN_RECIPES,
+) -> SnippetFeatures:
+    """One video's features from one or several sources, along channels.
 
+    The first parts of all sources come first, then their second ones, as in TCANet's code: slow
+    features of all its folders, then the fast ones.
 
-def _told_layout(
-    shape: tuple[int, ...], width: int | None, cover: Callable[[int], bool], path: Path
-) -> Layout:
-    """Which axis is time: not the one that is the width, or the one that covers the video."""
-    rows, columns = shape
-    given = f"{path}: {rows} x {columns} values"
-    if width is not None:
-        by_rows, by_columns = columns == width, rows == width
-        lacking = f"of which no side is {width}; give the features that the model was made for"
-    else:
-        by_rows, by_columns = cover(rows), cover(columns)
-        lacking = "of which no side covers the video; give the right interval, or the width"
-    if not by_rows and not by_columns:
-        raise FeatureError(f"{given}, {lacking}")
-    if by_rows and by_columns:
-        raise FeatureError(
-            f'{given}, of which either side may be time; say layout "TC" (a row a snippet) or "CT"'
-        )
-    return "TC" if by_rows else "CT"
+    Args:
+        sources: the parts of each.
 
-
-def _npy(path: Path) -> NDArray[Any]:
-    try:
-        # Mapped, so that a header which tells of more than the file has is refused, not filled.
-        return np.lib.format.open_memmap(path, mode="r")
-    # A damaged header is parsed as Python's literals are, and fails in as many ways.
-    except Exception as error:
-        raise FeatureError(f"{path} is not a whole .npy file of numbers; copy it again") from error
-
-
-def _csv(path: Path) -> NDArray[Any]:
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FeatureError(f"{path} is not text; copy it again") from error
-    header, _, rest = text.partition("\n")
-    names = next(csv.reader([header]), [])
-    if len(names) > 1 and all(_is_fraction(name) for name in names):
-        raise FeatureError(f"{path} has no header row; add one, or its first snippet is lost")
-    if not rest.strip():
-        raise FeatureError(f"{path} holds no snippets; copy it again")
-    # All that write tables end the last line; one that goes on may have lost half a number.
-    if not rest.endswith("\n"):
-        raise FeatureError(f"{path} is cut off in its last line; copy it again, or end that line")
-    try:
-        values = np.loadtxt(rest.splitlines(), delimiter=",", ndmin=2, comments=None)
-    except ValueError as error:
-        told = str(error).splitlines()[0][:120]
-        raise FeatureError(f"{path} is not a whole table of numbers ({told}); copy it again") from (
-            error
-        )
-    if values.shape[1] != len(names):
-        raise FeatureError(
-            f"{path}: {len(names)} columns have names and {values.shape[1]} have values; "
-            "copy it again"
-        )
-    return values
-
-
-def _is_fraction(cell: str) -> bool:
-    """Whether a cell is a number that is not whole: columns may be named 0, 1, 2, …."""
-    try:
-        return not float(cell).is_integer() or "." in cell
-    except ValueError:
-        return False
-
-
-def _h5(path: Path, video: str | None) -> NDArray[Any]:
-    try:
-        with h5py.File(path, "r") as file:
-            return _h5_dataset(file, path, video)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise FeatureError(f"{path} is not a whole HDF5 file; copy it again") from error
-
-
-def _h5_dataset(file: h5py.File, path: Path, video: str | None) -> NDArray[Any]:
-    wanted = (video or path.stem).removeprefix("v_")
-    names = [str(name) for name in file]
-    chosen = [name for name in names if name.removeprefix("v_") == wanted]
-    if not chosen and video is None and len(names) == 1:
-        chosen = names
-    if len(chosen) != 1:
-        raise FeatureError(
-            f'{path} has no dataset "{wanted}" among its {len(names)}; name the video as there'
-        )
-    group: h5py.Group = file
-    name = chosen[0]
-    while True:
-        # A link may lead to any other file of this machine.
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise FeatureError(f'{path}: "{name}" is a link to elsewhere; copy the data itself')
-        found = group[name]
-        if isinstance(found, h5py.Group) and len(found) == 1:
-            group, name = found, str(next(iter(found)))
-            continue
-        break
-    if not isinstance(found, h5py.Dataset):
-        raise FeatureError(f'{path}: "{name}" is no dataset; give one of a video')
-    if found.is_virtual or found.external:
-        raise FeatureError(f'{path}: "{name}" lies in other files; copy the data itself')
-    if found.dtype.kind not in "fiu":
-        raise FeatureError(f"{path} holds {found.dtype}, not numbers; give features")
-    if found.nbytes > MAX_BYTES:
-        raise FeatureError(
-            f'{path}: "{name}" has {found.nbytes / 2**30:.1f} GiB, more than {MAX_BYTES >> 30}; '
-            "give the features of one video"
-        )
-    return np.asarray(found[()])
-
-
-def _pkl(path: Path, parts: Sequence[str]) -> NDArray[Any]:
-    """The features of TCANet's authors' `.pkl`, joined as their code does: slow, then fast.
-
-    `{"slow_feature": (1, C, T), "fast_feature": (1, C, T), "feature_frames": …}`; a part without
-    values is left out.
+    Raises:
+        FeatureError: they are of several lengths, or as `read_public`.
     """
-    content = load_plain(path)
-    keys = [f"{part}_feature" for part in parts]
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), np.ndarray) for key in keys
-    ):
-        raise FeatureError(f"{path} has no {' and '.join(keys)}; name the parts that it has")
-    arrays = [_two_axes(content[key], path) for key in keys if content[key].size]
-    lengths = {array.shape[1] for array in arrays}
-    if len(lengths) != 1:
-        told = " and ".join(str(length) for length in sorted(lengths)) or "0"
-        raise FeatureError(f"{path}: its parts have {told} snippets; copy it again")
-    return np.concatenate(arrays)
+    parts = in_order(sources)
+    path = parts[0].path
+    cover = partial(fits, interval=interval, duration=duration, offset=offset) if interval else None
+    layouts = told_layouts(parts, width=width, layout=layout, cover=cover, advice=advice)
+    turned = [
+        part.values.T if its == "TC" else part.values
+        for part, its in zip(parts, layouts, strict=True)
+    ]
+    for part, values in zip(parts, turned, strict=True):
+        if values.shape[1] != turned[0].shape[1]:
+            where = "its parts have" if part.path == path else f"it and {part.path} have"
+            lengths = " and ".join(map(str, sorted((turned[0].shape[1], values.shape[1]))))
+            raise FeatureError(
+                f"{path}: {where} {lengths} snippets; only features of the same snippets can be "
+                "joined"
+            )
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below, as not finite
+        together = np.concatenate([np.asarray(values, np.float32) for values in turned])
+    interval = interval or duration / max(1, together.shape[1])
+    features = torch.from_numpy(np.ascontiguousarray(together))
+    return checked(SnippetFeatures(features, interval, duration, offset), path, width=width)
+
+
+def in_order(sources: Sequence[Sequence[Part]]) -> list[Part]:
+    """The first parts of all sources, then their second ones, and so on."""
+    most = max(len(source) for source in sources)
+    return [source[place] for place in range(most) for source in sources if place < len(source)]
+
+
+def told_layouts(
+    parts: Sequence[Part],
+    *,
+    width: int | None,
+    layout: Layout | None,
+    cover: Callable[[int], bool] | None,
+    advice: Advice = IN_RECIPES,
+) -> list[Layout]:
+    """Which axis of each part is time.
+
+    As its form says. The others have one layout together: that with which all widths add up to
+    `width`, or `layout`, or without both that whose lengths cover the video.
+
+    Args:
+        cover: whether so many snippets cover the video; None for features of a fixed number.
+
+    Raises:
+        LayoutError: either axis may be time.
+        WidthError: neither has the width.
+        FeatureError: neither covers the video.
+    """
+    choices: tuple[Layout, Layout] = ("TC", "CT")
+    options: list[list[Layout]] = [[p.layout or choice for p in parts] for choice in choices]
+    if options[0] == options[1]:
+        return options[0]
+    given = f"{parts[0].path}: {' and '.join(' x '.join(map(str, p.values.shape)) for p in parts)}"
+    lengths, widths = zip(*(_sizes(parts, option) for option in options), strict=True)
+    covering = [cover is None or all(map(cover, length)) for length in lengths]
+    if width is not None:
+        fitting = [sum(sizes) == width for sizes in widths]
+        if all(fitting):
+            # Several files have their snippets along one axis.
+            fitting = [len(set(length)) == 1 for length in lengths]
+    elif layout is None and cover is None:
+        raise FeatureError(
+            f"{parts[0].path}: of rescaled features say the layout or the width; {advice.layout}"
+        )
+    else:
+        fitting = covering if layout is None else [False, False]
+    if sum(fitting) == 1:
+        return options[fitting.index(True)]
+    if layout is not None:
+        return options[choices.index(layout)]
+    if all(fitting):
+        raise LayoutError(f"{given} values, of which either side may be time; {advice.layout}")
+    if width is None:
+        raise FeatureError(
+            f"{given} values, of which no side covers the video; {advice.interval}, or the width"
+        )
+    likely = widths if sum(covering) != 1 else [widths[covering.index(True)]]
+    raise WidthError(
+        f"{given} values, of which no side is {width}; give the features that the model was made "
+        "for",
+        tuple(sum(sizes) for sizes in likely),
+    )
+
+
+def _sizes(parts: Sequence[Part], layouts: Sequence[Layout]) -> tuple[list[int], list[int]]:
+    """Lengths and widths of parts in these layouts."""
+    shapes = [
+        part.values.shape if its == "TC" else part.values.shape[::-1]
+        for part, its in zip(parts, layouts, strict=True)
+    ]
+    return [shape[0] for shape in shapes], [shape[1] for shape in shapes]

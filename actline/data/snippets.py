@@ -15,6 +15,18 @@ from actline.errors import FeatureError
 from actline.files import written_whole
 
 
+class WidthError(FeatureError):
+    """Features have another number of values a snippet than is asked for.
+
+    Attributes:
+        found: the numbers that they may have.
+    """
+
+    def __init__(self, message: str, found: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 @dataclass(frozen=True, eq=False)
 class SnippetFeatures:
     """A video's features over time.
@@ -181,9 +193,10 @@ def checked(snippets: SnippetFeatures, path: Path, *, width: int | None = None) 
         raise FeatureError(f"{path}: {shape or 'one'} values are no snippets; extract them again")
     channels, length = features.shape
     if width is not None and channels != width:
-        raise FeatureError(
+        raise WidthError(
             f"{path} has {channels} values a snippet, not {width}; give the features that the "
-            "model was made for"
+            "model was made for",
+            (channels,),
         )
     wrong = (~torch.isfinite(features)).any(dim=0).nonzero()
     if len(wrong):

@@ -1,11 +1,12 @@
 """A whole chain in one file: from frames to features, to proposals, to refined detections."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from actline.data.feature_files import Layout
 from actline.detection.model import Model, find_device, folded_model
 from actline.detection.snippets import snippet_origin_of
 from actline.errors import CheckpointError
@@ -65,6 +66,7 @@ def assemble(
     refinement: Path | None,
     labels: LabelConfig,
     interval: float | None = None,
+    layout: Layout | None = None,
 ) -> ChainCard:
     """Write one file that holds a chain's links, whole or not at all.
 
@@ -74,6 +76,8 @@ def assemble(
         refinement: of TCANet; None leaves proposals as they are.
         interval: seconds from one snippet to the next, of public features, for BMN alone; TCANet
             knows it.
+        layout: of public features where their width does not say; None takes that of those the
+            links were trained on.
 
     Raises:
         CheckpointError: a checkpoint cannot be used, or was made for other features.
@@ -122,8 +126,15 @@ def assemble(
         interval = origin.interval
     if interval is None:
         raise CheckpointError(f"{proposals} does not say how far snippets are apart; give it")
+    form = next(iter(cards.values())).form
     card = ChainCard(
-        model_card, origin, interval, cards.get("proposals"), cards.get("refinement"), labels
+        model_card,
+        origin,
+        interval,
+        cards.get("proposals"),
+        cards.get("refinement"),
+        labels,
+        replace(form, layout=layout or form.layout),
     )
     save_checkpoint(path, nn.ModuleDict(links), card)
     return card

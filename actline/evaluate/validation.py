@@ -121,7 +121,7 @@ def _train_segments(
     else:
         job = RefinementJob(recipe, training)
     for video in held_out.videos:
-        job.features.require(video.id)
+        job.features.require(video)
 
     def validate(network: nn.Module, card: SegmentCard) -> Validation:
         return validate_proposals(network, card, held_out, job, device=device)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from actline import __version__
+from actline.data.feature_files import PublicForm
 from actline.data.features import FeatureOrigin
 from actline.data.snippets import SnippetOrigin
 from actline.errors import CheckpointError, RecipeError
@@ -77,6 +78,7 @@ class SegmentCard:
         network: the architecture.
         classes: names, of the data set it was trained on; the network itself knows none.
         origin: what made the features; None takes public ones, whose making is not known.
+        form: of public features.
         suppression: of its proposals.
         source, version, score, recipe: as in `ModelCard`.
     """
@@ -85,6 +87,7 @@ class SegmentCard:
     classes: tuple[str, ...]
     origin: SnippetOrigin | None
     suppression: SuppressionConfig
+    form: PublicForm = field(default_factory=PublicForm)
     source: str = "actline train"
     version: str = __version__
     score: str | None = None
@@ -118,6 +121,7 @@ class ChainCard:
         proposals: BMN; None where proposals come from a file.
         refinement: TCANet; None leaves proposals as they are.
         labels: how detections get their classes.
+        form: of public features.
     """
 
     backbone: ModelCard | None
@@ -126,6 +130,7 @@ class ChainCard:
     proposals: SegmentCard | None
     refinement: SegmentCard | None
     labels: LabelConfig
+    form: PublicForm = field(default_factory=PublicForm)
     version: str = __version__
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from actline.data.annotations import Annotations
 from actline.data.batches import loaded
+from actline.data.feature_files import PublicForm
 from actline.data.feature_folder import FeatureFolder
 from actline.data.segments import (
     RescaledBatch,
@@ -17,13 +18,14 @@ from actline.data.segments import (
     collate_rescaled,
     trainable,
 )
+from actline.data.snippets import WidthError
 from actline.errors import RecipeError
 from actline.models.bmn import BMN
 from actline.models.config import BMNConfig, TCANetConfig
 from actline.models.tcanet import TCANet
 from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
 from actline.train.checkpoint import start_from
-from actline.train.recipe import ProposalRecipe
+from actline.train.recipe import ProposalRecipe, RefinementRecipe
 from actline.train.setup import batches_for, segment_card
 
 
@@ -45,14 +47,14 @@ class ProposalJob:
                 "their own rate with data.interval, or network.sliding=false"
             )
         chosen = trainable(annotations, min_seconds=recipe.data.min_seconds)
-        self.features = FeatureFolder(recipe.data.features, interval=recipe.data.interval)
-        origin = self.features.agree_on(chosen.videos[0])
-        check_width(self.features, chosen, recipe.network.channels, recipe.data.features)
+        self.features = recipe_features(recipe)
+        origin = self.features.agree_on(chosen.videos)
+        check_width(self.features, chosen, recipe)
         torch.manual_seed(recipe.seed)
         self.network = built(recipe.network)
         if recipe.init:
             start_from(self.network, recipe.init)
-        self.card = segment_card(recipe, annotations.classes, origin)
+        self.card = segment_card(recipe, annotations.classes, origin, self.features.whole_form)
         form = SlidWindows if recipe.network.sliding else RescaledVideos
         self.videos = form(chosen, self.features, length=recipe.network.temporal_scale)
         self.items = len(self.videos)
@@ -105,8 +107,18 @@ def built(config: BMNConfig | TCANetConfig) -> BMN | TCANet:
         raise RecipeError(f"network: {error}; change it") from error
 
 
+def recipe_features(recipe: ProposalRecipe | RefinementRecipe) -> FeatureFolder:
+    """The features that a recipe names, of the width that its network takes."""
+    return FeatureFolder(
+        recipe.data.features,
+        interval=recipe.data.interval,
+        width=recipe.network.channels,
+        form=PublicForm(recipe.data.layout, recipe.data.parts),
+    )
+
+
 def check_width(
-    features: FeatureFolder, annotations: Annotations, channels: int, folder: str
+    features: FeatureFolder, annotations: Annotations, recipe: ProposalRecipe | RefinementRecipe
 ) -> None:
     """Refuse features of another width: the first video's before the first step, others later.
 
@@ -114,10 +126,11 @@ def check_width(
         FeatureError: the first video's features cannot be used.
         RecipeError: the width differs.
     """
-    width = features.load(annotations.videos[0]).features.shape[0]
-    if width != channels:
+    try:
+        features.load(annotations.videos[0])
+    except WidthError as error:
+        widths = " or ".join(str(width) for width in dict.fromkeys(error.found))
         raise RecipeError(
-            f"{folder} has {width} values a snippet, and network.channels is {channels}; "
-            f"give network.channels={width}"
-        )
-    features.width = channels
+            f"{recipe.data.features} has {widths} values a snippet, and network.channels is "
+            f"{recipe.network.channels}; give network.channels={widths}"
+        ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from actline.data.dense import ClipConfig
+from actline.data.feature_files import Layout
 from actline.errors import RecipeError
 from actline.models.config import (
     BMNConfig,
@@ -169,9 +170,13 @@ class SnippetData:
 
     Attributes:
         annotations: a file or folder in any of the forms that are read.
-        features: folder of snippet features, ours or public ones.
+        features: folder of snippet features, ours or public ones, or one file for all videos;
+            several with commas between them are joined along channels.
         interval: seconds from one snippet to the next, for public features, which do not say; 0
             for those rescaled to a fixed number of snippets.
+        layout: of public features where `network.channels` does not say, as of square arrays:
+            "TC" has a row a snippet, "CT" a column.
+        parts: names of the arrays to join, where a public file has several.
         classes: names of the classes, where `annotations` does not hold them.
         train_subset, validation_subset: names of subsets.
         min_seconds: shorter activities are not trained on; TCANet's authors leave out those of a
@@ -189,6 +194,8 @@ class SnippetData:
     min_seconds: float = 0.0
     without: str | tuple[str, ...] | None = None
     interval: float | None = None
+    layout: Layout | None = None
+    parts: tuple[str, ...] | None = None
     workers: int = 0
 
 

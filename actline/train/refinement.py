@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.batches import loaded
-from actline.data.feature_folder import FeatureFolder
 from actline.data.proposals import MATCHED, Proposals, proposals_of, read_proposals
 from actline.data.segment_results import annotated_id
 from actline.data.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
@@ -17,7 +16,7 @@ from actline.errors import CheckpointError, RecipeError
 from actline.models.bmn import BMN
 from actline.progress import progress
 from actline.train.checkpoint import load_segment_checkpoint, start_from
-from actline.train.proposals import built, check_width
+from actline.train.proposals import built, check_width, recipe_features
 from actline.train.propose import propose
 from actline.train.recipe import RefinementRecipe
 from actline.train.setup import batches_for, segment_card
@@ -39,9 +38,9 @@ class RefinementJob:
     def __init__(self, recipe: RefinementRecipe, annotations: Annotations) -> None:
         self.recipe = recipe
         chosen = trainable(annotations, min_seconds=recipe.data.min_seconds)
-        self.features = FeatureFolder(recipe.data.features, interval=recipe.data.interval)
-        origin = self.features.agree_on(chosen.videos[0])
-        check_width(self.features, chosen, recipe.network.channels, recipe.data.features)
+        self.features = recipe_features(recipe)
+        origin = self.features.agree_on(chosen.videos)
+        check_width(self.features, chosen, recipe)
         interval = self.features.load(chosen.videos[0]).interval
         if abs(interval - recipe.network.snippet_interval) > 1e-6 * interval:
             raise RecipeError(
@@ -58,7 +57,7 @@ class RefinementJob:
         self.network = built(recipe.network)
         if recipe.init:
             start_from(self.network, recipe.init)
-        self.card = segment_card(recipe, annotations.classes, origin)
+        self.card = segment_card(recipe, annotations.classes, origin, self.features.whole_form)
         self.videos = ProposedVideos(chosen, self.features, self._to_train_on(chosen))
         self.items = len(self.videos)
 

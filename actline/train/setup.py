@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from actline.data.batches import TrainingBatches
+from actline.data.feature_files import PublicForm
 from actline.data.snippets import SnippetOrigin
 from actline.train.checkpoint import ModelCard, SegmentCard
 from actline.train.recipe import (
@@ -75,12 +76,14 @@ def segment_card(
     recipe: ProposalRecipe | RefinementRecipe,
     classes: tuple[str, ...],
     origin: SnippetOrigin | None,
+    form: PublicForm,
 ) -> SegmentCard:
     """The card of a network on snippet features that is trained by this recipe."""
     return SegmentCard(
         network=recipe.network,
         classes=classes,
         origin=origin,
+        form=form,
         suppression=recipe.suppression,
         recipe=json.dumps(to_mapping(recipe)),
     )

@@ -368,7 +368,7 @@ def test_damaged_pickles_are_refused_wherever_they_end(tmp_path):
 
 def test_pickles_of_other_content_are_refused(tmp_path):
     path = tmp_path / "v.pkl"
-    path.write_bytes(pickle.dumps({"rgb": ramp()}))
+    path.write_bytes(pickle.dumps({"rgb": ramp(), "flow": ramp()}))
     assert "has no slow_feature and fast_feature" in refusal(path)
     path.write_bytes(pickle.dumps({"slow_feature": np.array([{}], dtype=object)}))
     assert "arrays of 'O8'" in refusal(path)

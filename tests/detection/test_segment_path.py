@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -24,7 +25,7 @@ from actline.detection.segments import detect_segments, find_segments
 from actline.detection.snippets import extract_snippets
 from actline.errors import CheckpointError, FeatureError, PredictionError
 from actline.models.config import TCANetConfig
-from actline.train.checkpoint import read_card
+from actline.train.checkpoint import ChainCard, read_card
 from actline.train.propose import refine
 
 SECONDS, SNIPPET = 6.0, 0.4
@@ -472,6 +473,42 @@ def test_public_features_need_no_backbone_and_find_the_same(kit, public, public_
     video = str(kit.videos / "tiny4.mp4")
     assert kit.detect(tmp_path / "video", video, *stored, *classes, chain=chain) == 0
     assert segments(tmp_path / "video")["tiny4"] == theirs["v_tiny4"]
+
+
+def test_public_features_in_one_file_or_in_folders_to_join_find_the_same(
+    kit, public, public_links, tmp_path
+):
+    """As stored in one HDF5 for all videos, and in two folders with half of the channels each."""
+    whole, halves = tmp_path / "all.h5", (tmp_path / "one", tmp_path / "two")
+    with h5py.File(whole, "w") as file:
+        for name in NAMES:
+            values = np.load(public / f"v_{name}.npy")
+            file[name] = values
+            for half, part in zip(halves, np.array_split(values, 2, axis=1), strict=True):
+                half.mkdir(exist_ok=True)
+                np.save(half / f"{name}.npy", part)
+    chain = tmp_path / "public.safetensors"
+    links = ["--proposals", str(public_links[0]), "--refinement", str(public_links[1])]
+    assert main(["chain", *links, "--out", str(chain)]) == 0
+    classes = ("--video-classes", str(video_classes(tmp_path / "classes.json", *HELD_OUT)))
+    listed = ("--annotations", str(kit.data), "--subset", "testing", *classes)
+    found = []
+    for number, features in enumerate((public, whole, ",".join(map(str, halves)))):
+        out = tmp_path / f"out{number}"
+        assert kit.detect(out, "--features", str(features), *listed, chain=chain) == 0
+        found.append({name.removeprefix("v_"): rows for name, rows in segments(out).items()})
+    assert sorted(found[0]) == sorted(HELD_OUT)
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_chain_carries_how_features_lie_and_may_be_told(kit, public, public_links, tmp_path):
+    chain = tmp_path / "public.safetensors"
+    for options, layout in (((), "TC"), (("--layout", "CT"), "CT")):
+        command = ["chain", "--refinement", str(public_links[1]), "--out", str(chain), *options]
+        assert main(command) == 0
+        card = read_card(chain)
+        assert isinstance(card, ChainCard)
+        assert card.form.layout == layout, "learned in training, or as is said"
 
 
 def test_public_features_need_classes_of_their_videos(kit, public, public_links, tmp_path, capsys):
