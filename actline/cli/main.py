@@ -1,9 +1,17 @@
 """The command `actline`: parses, runs one command, turns users' errors into one line."""
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 
+from actline.cli.standard import (
+    MISTAKE,
+    OutputLostError,
+    ending_signals,
+    honest_output,
+    kept_traceback,
+)
 from actline.errors import ActlineError
 from actline.process import prepare
 
@@ -25,7 +33,11 @@ COMMANDS = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 for an error, 130 when interrupted."""
+    """Run the command line and return its exit status.
+
+    0; 1 for an error in what was given, told in one line; 2 for wrong words; 128 and a signal's
+    number where that ended it; 70 for a mistake of our own.
+    """
     prepare()
     parser = argparse.ArgumentParser(
         prog="actline",
@@ -38,16 +50,20 @@ def main(argv: list[str] | None = None) -> int:
         import_module(f"actline.cli.{name}").add_parser(subparsers)
     arguments = parser.parse_args(argv)
     try:
-        return arguments.run(arguments) or 0
+        with ending_signals(), honest_output():
+            return arguments.run(arguments) or 0
     except ActlineError as error:
         print(f"actline: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("actline: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        return 128 + getattr(stop, "number", signal.SIGINT)
+    except OutputLostError as lost:
+        print(f"actline: standard output cannot be written: {lost}; run it again", file=sys.stderr)
+        return 1
+    except Exception as error:
+        print(f"actline: unexpected {kept_traceback(error)}", file=sys.stderr)
+        return MISTAKE
 
 
 def _version() -> str:

@@ -1,7 +1,7 @@
 """Clips with per-frame labels, for per-frame multi-label detection."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,9 @@ class DenseBatch:
     Shape:
         clip: (B, 3, T, H, W), normalized; labels: (B, K, L) of 0 and 1;
         frame_mask: (B, T) and label_mask: (B, L), 1 where valid;
-        fine: {stage: (B, C, N, G, G)}, or None; fine_mask: (B, N); fine_start: (B,).
+        fine: {stage: (B, C, N, G, G)}, stored features, or None;
+        fine_clip: (B, 3, N, H, W), what the Fine stream sees where that is more, or None;
+        fine_mask: (B, N); fine_start: (B,), the clip's first frame among these.
     """
 
     videos: tuple[str, ...]
@@ -84,19 +86,25 @@ class DenseBatch:
     frame_mask: Tensor
     label_mask: Tensor
     fine: dict[str, Tensor] | None = None
+    fine_clip: Tensor | None = None
     fine_mask: Tensor | None = None
     fine_start: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class DenseSample:
-    """One clip: (3, T, H, W), labels (K, L), stored features {stage: (C, N, G, G)} and start."""
+    """One clip: (3, T, H, W), labels (K, L), and what the Fine stream has of the video.
+
+    That is stored features {stage: (C, N, G, G)} or the frames around the clip, (3, N, H, W), and
+    where the clip starts in them.
+    """
 
     video: str
     clip: Tensor
     labels: Tensor
-    fine: dict[str, Tensor] | None
-    fine_start: int
+    fine: dict[str, Tensor] | None = None
+    fine_clip: Tensor | None = None
+    fine_start: int = 0
 
 
 class DenseClips(Dataset[DenseSample]):
@@ -104,6 +112,9 @@ class DenseClips(Dataset[DenseSample]):
 
     An item is asked for as (epoch, index): where the clip begins and how it is augmented depend
     on these and the seed alone, so that a run that was stopped sees what it would have seen.
+
+    Args:
+        fine_frames: sampled frames that the Fine stream sees around a clip; 0 are the clip's own.
 
     Raises:
         VideoError: a video is missing or unreadable.
@@ -120,14 +131,18 @@ class DenseClips(Dataset[DenseSample]):
         frame_rate: float = 24.0,
         features: Path | None = None,
         origin: FeatureOrigin | None = None,
+        fine_positions: int = MAX_FINE_POSITIONS,
         decoded: Path | None = None,
+        fine_frames: int = 0,
     ) -> None:
         self.annotations = annotations
+        self.fine_frames = fine_frames
         self.footage = Footage(videos, clip.sampling, frame_rate=frame_rate, decoded=decoded)
         self.clip = clip
         self.seed = seed
         self.features = features
         self.origin = origin
+        self.fine_positions = max(clip.frames, fine_positions)
         self.transform = TrainTransform(
             size=clip.size,
             short_sides=clip.short_sides,
@@ -151,17 +166,21 @@ class DenseClips(Dataset[DenseSample]):
             torch.randint(max(1, len(times) - self.clip.frames + 1), (), generator=generator)
         )
         chosen = times[first : first + self.clip.frames]
+        following = times[first + len(chosen)] if first + len(chosen) < len(times) else None
+        labels = self.labels(video, chosen, following)
         size = ShortSide(self.transform.short_side(generator))
+        if self.fine_frames:
+            begin = around(first, len(chosen), count=len(times), most=self.fine_frames)
+            seen = times[begin : begin + self.fine_frames]
+            pixels = self.footage.read(video, seen, size=size)
+            whole = self.transform(to_clip(pixels), generator)
+            start = first - begin
+            clip = whole[:, start : start + len(chosen)]
+            return DenseSample(video.id, clip, labels, fine_clip=whole, fine_start=start)
         pixels = self.footage.read(video, chosen, size=size)
         fine, fine_start = self._fine_features(video.id, first, len(chosen))
-        following = times[first + len(chosen)] if first + len(chosen) < len(times) else None
-        return DenseSample(
-            video.id,
-            self.transform(to_clip(pixels), generator),
-            self.labels(video, chosen, following),
-            fine,
-            fine_start,
-        )
+        clip = self.transform(to_clip(pixels), generator)
+        return DenseSample(video.id, clip, labels, fine=fine, fine_start=fine_start)
 
     def labels(
         self, video: AnnotatedVideo, times: NDArray[np.float64], following: float | None
@@ -174,15 +193,14 @@ class DenseClips(Dataset[DenseSample]):
     def _fine_features(
         self, video_id: str, first: int, frames: int
     ) -> tuple[dict[str, Tensor] | None, int]:
-        """At most 128 Fine positions around the clip, and where among them the clip starts."""
+        """`fine_positions` around the clip, if there are, and where among them the clip starts."""
         if self.features is None:
             return None, 0
         assert self.origin is not None, "features come with their origin"
         path = feature_path(self.features, video_id)
         count = feature_count(path, self.origin)
-        spare = MAX_FINE_POSITIONS - frames
-        begin = min(max(0, first - spare // 2), max(0, count - MAX_FINE_POSITIONS))
-        stages = load_features(path, self.origin, first=begin, count=MAX_FINE_POSITIONS)
+        begin = around(first, frames, count=count, most=self.fine_positions)
+        stages = load_features(path, self.origin, first=begin, count=self.fine_positions)
         return stages, first - begin
 
 
@@ -191,21 +209,30 @@ def collate(samples: Sequence[DenseSample]) -> DenseBatch:
     clip, frame_mask = pad_in_time([sample.clip for sample in samples])
     labels, label_mask = pad_in_time([sample.labels for sample in samples])
     videos = tuple(sample.video for sample in samples)
+    batch = DenseBatch(videos, clip, labels, frame_mask, label_mask)
+    start = torch.tensor([float(sample.fine_start) for sample in samples])
+    wider = [sample.fine_clip for sample in samples if sample.fine_clip is not None]
+    if wider:
+        fine_clip, fine_mask = pad_in_time(wider)
+        return replace(batch, fine_clip=fine_clip, fine_mask=fine_mask, fine_start=start)
     stored = [sample.fine for sample in samples if sample.fine is not None]
     if not stored:
-        return DenseBatch(videos, clip, labels, frame_mask, label_mask)
+        return batch
     fine = {name: pad_in_time([stages[name] for stages in stored]) for name in stored[0]}
-    start = torch.tensor([float(sample.fine_start) for sample in samples])
-    return DenseBatch(
-        videos,
-        clip,
-        labels,
-        frame_mask,
-        label_mask,
-        {name: padded for name, (padded, _) in fine.items()},
-        next(mask for _, mask in fine.values()),
-        start,
+    return replace(
+        batch,
+        fine={name: padded for name, (padded, _) in fine.items()},
+        fine_mask=next(mask for _, mask in fine.values()),
+        fine_start=start,
     )
+
+
+def around(first: int, frames: int, *, count: int, most: int) -> int:
+    """Where `most` of `count` positions begin that have `frames` from `first` in their middle.
+
+    At a video's ends they are moved inwards, so that there are as many as the video has.
+    """
+    return min(max(0, first - (most - frames) // 2), max(0, count - most))
 
 
 def subdivide(

@@ -72,6 +72,11 @@ def load_model(
         DeviceError: the device is not on this machine, or the runtime is not installed.
     """
     if Path(path).suffix == ".onnx":
+        if device != "auto" and find_device(device).type != "cpu":
+            raise DeviceError(
+                f'{path} is run by the processor, not by device "{device}"; use --device cpu, or '
+                "give the checkpoint that it was exported from"
+            )
         exported = ExportedNetwork(Path(path), runtime=runtime)
         return Model(exported, exported.card, torch.device("cpu"))
     network, card = load_checkpoint(path)

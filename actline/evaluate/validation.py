@@ -34,9 +34,11 @@ from actline.train.recipe import (
     RefinementRecipe,
 )
 from actline.train.refinement import RefinementJob
+from actline.train.setup import device_of_process
 from actline.video.sampling import find_video
 
 PROTOCOL = "per-frame mAP"
+WINDOW_FACTOR = 2.5  # windows more times as long as training clips, or as short, are pointed out
 
 
 def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingResult:
@@ -45,7 +47,7 @@ def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingRe
     Raises:
         ActlineError: as `train`, and for annotations that cannot be used.
     """
-    chosen = find_device(device)
+    chosen = device_of_process(find_device(device))
     annotations = read_annotations(recipe.data.annotations, classes=_classes(recipe))
     for line in summary(annotations.problems):
         print(f"{recipe.data.annotations}, mended for training: {line}")
@@ -78,8 +80,11 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
             frame_rate=recipe.data.frame_rate,
         )
 
+    note = window_note(recipe)
+    if note and os.environ.get("RANK", "0") == "0":
+        print(note)
     job = DenseJob(recipe, annotations.subset(recipe.data.train_subset))
-    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
+    return train(recipe, job, validate=validate, device=device)
 
 
 def _pretrain(
@@ -106,7 +111,7 @@ def _pretrain(
         recipe,
         job,
         validate=validate,
-        cpu=device.type == "cpu",
+        device=device,
         lr_scale=lambda step: schedule.shape_at(step).lr_factor,
     )
 
@@ -119,14 +124,14 @@ def _train_segments(
     if isinstance(recipe, ProposalRecipe):
         job = ProposalJob(recipe, training)
     else:
-        job = RefinementJob(recipe, training)
+        job = RefinementJob(recipe, training, device=device)
     for video in held_out.videos:
         job.features.require(video)
 
     def validate(network: nn.Module, card: SegmentCard) -> Validation:
         return validate_proposals(network, card, held_out, job, device=device)
 
-    return train(recipe, job, validate=validate, cpu=device.type == "cpu")
+    return train(recipe, job, validate=validate, device=device)
 
 
 def validate_dense(
@@ -162,6 +167,20 @@ def validate_dense(
         score=float(precision[occurs].mean()) if occurs.any() else 0.0,
         protocol=PROTOCOL,
         thresholds=tuple(float(t) for t in choose_thresholds(probabilities, targets)),
+    )
+
+
+def window_note(recipe: Recipe) -> str | None:
+    """A line where the network is shown far more, or fewer, frames at once than it learns from.
+
+    What it averages over and where Grid Pool samples depend on that, and the Gaussians' width.
+    """
+    window, frames = recipe.window, recipe.clip.frames
+    if frames <= WINDOW_FACTOR * window and window <= WINDOW_FACTOR * frames:
+        return None
+    return (
+        f"note: trained on clips of {frames} frames, validated on windows of {window}, which can "
+        f"cost accuracy; window={frames} overlap={frames // 2} shows as many at once"
     )
 
 

@@ -1,8 +1,9 @@
 """Coarse-Fine Networks for temporal activity detection (Kahatapitiya and Ryoo, CVPR 2021)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from actline.models.fixed_pooling import (
@@ -36,6 +37,20 @@ class CoarseFineOutput:
     logits: Tensor
     positions: Tensor
     fine_logits: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What the Fine stream sees where that is more than the clip, the clip's frames among it.
+
+    Shape:
+        clip: (B, 3, N, H, W), normalized; mask: (B, N), 1 where valid.
+        start: (B,), the clip's first frame among the N.
+    """
+
+    clip: Tensor
+    mask: Tensor
+    start: Tensor
 
 
 class CoarseStream(nn.Module):
@@ -130,7 +145,11 @@ class CoarseFine(nn.Module):
         self.cells = cells
 
     def forward(
-        self, clip: Tensor, features: FineFeatures | None = None, mask: Tensor | None = None
+        self,
+        clip: Tensor,
+        features: FineFeatures | None = None,
+        mask: Tensor | None = None,
+        surroundings: Surroundings | None = None,
     ) -> CoarseFineOutput:
         """Logits for every frame of the clip.
 
@@ -138,9 +157,14 @@ class CoarseFine(nn.Module):
             clip: (B, 3, T, H, W), normalized.
             features: stored Fine features; None runs the Fine stream.
             mask: (B, T), 1 for the clip's valid frames; used when the Fine stream runs.
+            surroundings: what the Fine stream runs on instead of the clip.
         """
         fine_logits = None
-        if features is None:
+        if features is None and surroundings is not None:
+            features, wider = self.encode_fine(surroundings.clip, surroundings.mask)
+            features = replace(features, start=surroundings.start)
+            fine_logits = _clip_of(wider, surroundings.start, clip.shape[2])
+        elif features is None:
             features, fine_logits = self.encode_fine(clip, mask)
         logits, positions = self.coarse(clip, features)
         return CoarseFineOutput(logits, positions, fine_logits)
@@ -155,3 +179,13 @@ class CoarseFine(nn.Module):
         start = mask.new_zeros(len(mask))
         features = FineFeatures(pool_in_space(stages, self.cells), mask, start)
         return features, self.fine.head(stages.conv5)
+
+
+def _clip_of(wider: Tensor, start: Tensor, frames: int) -> Tensor:
+    """The clip's part (B, K, T) of what is there for its surroundings, (B, K, N).
+
+    Frames that pad a short clip may lie outside; they repeat the last.
+    """
+    frame = start.long().unsqueeze(1) + torch.arange(frames, device=wider.device)
+    frame = frame.clamp(max=wider.shape[2] - 1)
+    return wider.gather(2, frame.unsqueeze(1).expand(-1, wider.shape[1], -1))

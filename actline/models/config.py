@@ -8,7 +8,7 @@ from actline.models.bmn import BMN
 from actline.models.coarse_fine import CoarseFine, CoarseStream, TemporalPooling
 from actline.models.slowfast import SlowFast
 from actline.models.tcanet import TCANet
-from actline.models.x3d import X3D
+from actline.models.x3d import X3D, DepthwiseInit
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class X3DConfig:
     splits: int = 1
     per_frame: bool = True
     first_shortcut_norm: bool = True
+    depthwise_init: DepthwiseInit = "published"
 
     def build(self, classes: int) -> X3D:
         """A new network with random weights."""
@@ -37,6 +38,7 @@ class X3DConfig:
             dropout=self.dropout,
             splits=self.splits,
             first_shortcut_norm=self.first_shortcut_norm,
+            depthwise_init=self.depthwise_init,
         )
 
 

@@ -6,6 +6,7 @@ Coarse-Fine Networks, Section 3.1.
 import torch
 from torch import Tensor, nn
 
+from actline.models.initialization import kaiming_normal
 from actline.models.normalization import SplitBatchNorm3d
 
 
@@ -31,6 +32,9 @@ class GridPool(nn.Module):
         self.conv2 = nn.Conv3d(channels, channels, 3, stride=2, padding=1)
         self.norm2 = SplitBatchNorm3d(channels)
         self.conv3 = nn.Conv3d(channels, 1, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        # As published. With PyTorch's own weights, a tenth as large in the last convolution,
+        # intervals begin equal to 1 % and stay so.
+        kaiming_normal(self)
 
     def forward(self, clip: Tensor) -> tuple[Tensor, Tensor]:
         positions = cumulative_positions(self.confidences(clip))

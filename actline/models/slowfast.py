@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actline.models.heads import FrameOutput
+from actline.models.initialization import kaiming_normal
 from actline.models.normalization import SplitBatchNorm3d
 from actline.models.x3d import pointwise
 
@@ -413,9 +414,13 @@ def level_widths(width: int) -> tuple[int, int, int, int, int]:
 
 
 def initialize(network: SlowFast) -> None:
-    """Kaiming's weights, and blocks that start as their shortcuts (Goyal et al. 2017, 5.1)."""
+    """As in the published code: Kaiming's weights, and blocks that start as their shortcuts.
+
+    The latter as in Goyal et al. 2017, 5.1; the classifier has a standard deviation of 0.01.
+    """
+    kaiming_normal(network)
     for module in network.modules():
-        if isinstance(module, nn.Conv3d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, Bottleneck):
+        if isinstance(module, Bottleneck):
             nn.init.zeros_(module.widen_norm.weight)
+    nn.init.normal_(network.head.classify.weight, std=0.01)
+    nn.init.zeros_(network.head.classify.bias)

@@ -1,7 +1,7 @@
 """X3D: expanding a tiny image network along time, width and depth (Feichtenhofer, CVPR 2020)."""
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight, conv3d_input
 
 from actline.models.heads import ClassHead, FrameOutput
+from actline.models.initialization import kaiming_normal
 from actline.models.normalization import SplitBatchNorm3d
+
+DepthwiseInit = Literal["published", "per_channel"]
 
 
 class StageFeatures(NamedTuple):
@@ -35,6 +38,9 @@ class X3D(nn.Module):
         splits: parts of the batch that are normalized apart while training.
         first_shortcut_norm: normalize the first stage's projected shortcut too. The Coarse-Fine
             and X3D-Multigrid authors do; PyTorchVideo's models do not.
+        depthwise_init: how depthwise convolutions begin: "published" counts all channels into
+            Kaiming's fan-out, "per_channel" the one that a value reaches, for small networks that
+            learn from random weights in few steps (docs/coarse-fine.md).
 
     Shape:
         clip: (B, 3, T, H, W), normalized; returns logits (B, K, T) per frame, or (B, K).
@@ -51,6 +57,7 @@ class X3D(nn.Module):
         dropout: float = 0.5,
         splits: int = 1,
         first_shortcut_norm: bool = True,
+        depthwise_init: DepthwiseInit = "published",
     ) -> None:
         super().__init__()
         self.widths = widths
@@ -79,13 +86,14 @@ class X3D(nn.Module):
             width=head_width,
             dropout=dropout,
         )
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                # Kaiming's rule by what a value really reaches: 27 others in a depthwise
-                # convolution. PyTorch's counts all channels there, and weights that small change
-                # so fast, relative to their size, that training from nothing often gets stuck.
-                fan_out = module.weight.numel() / module.in_channels
-                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+        kaiming_normal(self)
+        # The published head projects by a convolution of one point, which the same rule covers.
+        nn.init.kaiming_normal_(self.head.project.weight, mode="fan_out", nonlinearity="relu")
+        if depthwise_init == "per_channel":
+            for module in self.modules():
+                if isinstance(module, DepthwiseConv3d):
+                    reached = module.weight[0].numel()  # outputs that one value counts for
+                    nn.init.normal_(module.weight, std=(2 / reached) ** 0.5)
 
     def forward(self, clip: Tensor) -> Tensor:
         return self.head(self.features(clip).conv5)

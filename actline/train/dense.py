@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from actline.data.annotations import Annotations
 from actline.data.batches import loaded
-from actline.data.dense import DenseBatch, DenseClips, collate
+from actline.data.dense import MAX_FINE_POSITIONS, DenseBatch, DenseClips, collate
 from actline.errors import CheckpointError
-from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
+from actline.models.coarse_fine import CoarseFine, CoarseFineOutput, Surroundings
 from actline.models.config import CoarseFineConfig
 from actline.models.fusion import FineFeatures
 from actline.models.x3d import StageFeatures
@@ -107,7 +107,10 @@ def training_clips(recipe: Recipe, annotations: Annotations, card: ModelCard) ->
         frame_rate=recipe.data.frame_rate,
         features=features,
         origin=origin,
+        # As many as a window of detection has: the Gaussians' width is a share of them.
+        fine_positions=min(recipe.window, MAX_FINE_POSITIONS),
         decoded=None if recipe.data.decoded is None else Path(recipe.data.decoded),
+        fine_frames=recipe.fine_frames,
     )
 
 
@@ -131,7 +134,17 @@ def batch_loss(
         assert batch.fine_start is not None
         stages = StageFeatures(**{name: stage.to(device) for name, stage in batch.fine.items()})
         features = FineFeatures(stages, batch.fine_mask.to(device), batch.fine_start.to(device))
-    output: CoarseFineOutput = network(clip, features, batch.frame_mask.to(device))
+    surroundings = None
+    if batch.fine_clip is not None:
+        assert batch.fine_mask is not None
+        assert batch.fine_start is not None
+        wider = batch.fine_clip.to(device, non_blocking=True)
+        surroundings = Surroundings(
+            wider.contiguous(memory_format=torch.channels_last_3d),
+            batch.fine_mask.to(device),
+            batch.fine_start.to(device),
+        )
+    output: CoarseFineOutput = network(clip, features, batch.frame_mask.to(device), surroundings)
     loss = loss_of(output.logits)
     if recipe.fine_loss and output.fine_logits is not None:
         loss = loss + recipe.fine_loss * loss_of(output.fine_logits)

@@ -108,7 +108,7 @@ def train(
     job: Job,
     *,
     validate: Validate,
-    cpu: bool = False,
+    device: torch.device,
     lr_scale: Callable[[int], float] | None = None,
     say: Callable[[str], None] = print,
 ) -> TrainingResult:
@@ -117,7 +117,7 @@ def train(
     Args:
         job: what the recipe trains.
         validate: gives the score that the best checkpoint is chosen by.
-        cpu: leave a GPU alone.
+        device: where it trains.
         lr_scale: what the learning rate is multiplied by at a step, besides its schedule, as
             where Multigrid's batches are larger.
         say: gets a line after every validation.
@@ -126,7 +126,7 @@ def train(
         TrainingError: the loss is not finite, or the folder holds a run of another recipe.
         VideoError, FeatureError, CheckpointError: something the recipe names cannot be used.
     """
-    accelerator = accelerator_for(recipe, cpu=cpu, unused_parameters=job.unused_parameters)
+    accelerator = accelerator_for(recipe, device=device, unused_parameters=job.unused_parameters)
     main = accelerator.is_main_process
     run = TrainingRun(recipe, job, accelerator)
     epoch_batches = batches_per_epoch(job.items, recipe.batch_size, accelerator.num_processes)

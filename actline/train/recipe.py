@@ -138,6 +138,8 @@ class Recipe(Run):
         features: train on stored Fine features; None trains the streams jointly.
         logits_to_labels: how logits are brought to the labels' times.
         fine_loss: weight of the Fine stream's own loss in joint training.
+        fine_frames: sampled frames that the Fine stream sees in joint training, with the clip in
+            their middle; 0 are the clip's own. The published Fine stream sees up to 128.
         window: frames seen at once in validation and detection.
         overlap: frames that consecutive windows share.
     """
@@ -149,6 +151,7 @@ class Recipe(Run):
     features: FeaturesConfig | None = None
     logits_to_labels: Literal["times", "corners", "centres"] = "times"
     fine_loss: float = 0.0
+    fine_frames: int = 0
     window: int = 128
     overlap: int = 32
 
@@ -160,6 +163,16 @@ class Recipe(Run):
             raise ValueError(f"overlap must lie between 0 and half the window, {self.window // 2}")
         if self.features is not None and not isinstance(self.network, CoarseFineConfig):
             raise ValueError("features are for a Coarse-Fine network")
+        if self.fine_frames:
+            if not isinstance(self.network, CoarseFineConfig) or self.features is not None:
+                raise ValueError(
+                    "fine_frames are for joint training of a Coarse-Fine network, without features"
+                )
+            if self.fine_frames < self.clip.frames:
+                raise ValueError(
+                    f"fine_frames must be 0 or at least clip.frames ({self.clip.frames}), not "
+                    f"{self.fine_frames}"
+                )
         if not isinstance(self.network, CoarseFineConfig) and not self.network.per_frame:
             raise ValueError("network: per_frame must be true for detection")
 

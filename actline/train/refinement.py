@@ -26,6 +26,9 @@ from actline.train.tcanet_losses import THRESHOLDS, refinement_loss
 class RefinementJob:
     """Training videos of a recipe with their proposals, and TCANet's loss.
 
+    Args:
+        device: where a BMN makes the proposals.
+
     Raises:
         CheckpointError: the recipe's `proposals` is no BMN for these features.
         PredictionError: it is a file of proposals that cannot be used.
@@ -35,8 +38,11 @@ class RefinementJob:
 
     unused_parameters = False
 
-    def __init__(self, recipe: RefinementRecipe, annotations: Annotations) -> None:
+    def __init__(
+        self, recipe: RefinementRecipe, annotations: Annotations, *, device: torch.device
+    ) -> None:
         self.recipe = recipe
+        self.device = device
         chosen = trainable(annotations, min_seconds=recipe.data.min_seconds)
         self.features = recipe_features(recipe)
         origin = self.features.agree_on(chosen.videos)
@@ -92,22 +98,21 @@ class RefinementJob:
             FeatureError: a video's features cannot be used.
         """
         found = {}
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if isinstance(self.given, BMN):
-            self.given.to(device)
+            self.given.to(self.device)
         with progress("proposing", total=len(annotations.videos), unit="videos") as advance:
             for video in annotations.videos:
                 key = video.id, most
                 if key not in self._proposed:
-                    self._proposed[key] = self._propose(video, most, device)
+                    self._proposed[key] = self._propose(video, most)
                 found[video.id] = self._proposed[key]
                 advance()
         return found
 
-    def _propose(self, video: AnnotatedVideo, most: int, device: torch.device) -> Proposals:
+    def _propose(self, video: AnnotatedVideo, most: int) -> Proposals:
         features = self.features.load(video)
         if isinstance(self.given, BMN):
-            return propose(self.given, features, device=device, most=most)
+            return propose(self.given, features, device=self.device, most=most)
         return proposals_of(video.id, self.given, duration=features.duration).best(most)
 
     def batches(

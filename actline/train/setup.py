@@ -1,11 +1,15 @@
 """What every run needs besides network and data: devices, batches, card, optimizer, averages."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -13,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from actline.data.batches import TrainingBatches
 from actline.data.feature_files import PublicForm
 from actline.data.snippets import SnippetOrigin
+from actline.errors import DeviceError
 from actline.train.checkpoint import ModelCard, SegmentCard
 from actline.train.recipe import (
     OptimizerConfig,
@@ -25,20 +30,65 @@ from actline.train.recipe import (
 from actline.train.yaml_form import to_mapping
 
 
-def accelerator_for(recipe: Run, *, cpu: bool, unused_parameters: bool) -> Accelerator:
-    """Devices, processes and precision, by Accelerate.
+def device_of_process(device: torch.device) -> torch.device:
+    """The device that this process trains on: among several on a machine, each has its own GPU.
+
+    Raises:
+        DeviceError: there are several processes, and one GPU is named for all.
+    """
+    if _processes() == 1 or device.type != "cuda":
+        return device
+    if device.index is not None:
+        raise DeviceError(
+            f"several processes cannot share {device}; give --device cuda, or choose GPUs with "
+            "CUDA_VISIBLE_DEVICES"
+        )
+    # As Accelerate counts them.
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    return torch.device("cuda", rank % torch.cuda.device_count())
+
+
+def accelerator_for(recipe: Run, *, device: torch.device, unused_parameters: bool) -> Accelerator:
+    """Processes and precision, by Accelerate, on this device.
 
     `unused_parameters`: whether some parameters may get no gradient in a step.
     """
-    return Accelerator(
-        cpu=cpu,
-        mixed_precision=recipe.mixed_precision,
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(find_unused_parameters=unused_parameters),
-            # One process validates while the others wait.
-            InitProcessGroupKwargs(timeout=timedelta(hours=12)),
-        ],
-    )
+    with _accelerate_on(device):
+        return Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=recipe.mixed_precision,
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(find_unused_parameters=unused_parameters),
+                # One process validates while the others wait.
+                InitProcessGroupKwargs(timeout=timedelta(hours=12)),
+            ],
+        )
+
+
+@contextmanager
+def _accelerate_on(device: torch.device) -> Iterator[None]:
+    """Have Accelerate take this device, not the first GPU or what an earlier run had.
+
+    It keeps device and precision for a process's whole life, and is told a device by its
+    environment alone. Among several processes it deals out GPUs itself.
+    """
+    if _processes() > 1:
+        yield
+        return
+    AcceleratorState._reset_state(reset_partial_state=True)
+    before = os.environ.get("ACCELERATE_TORCH_DEVICE")
+    os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    try:
+        yield
+    finally:
+        del os.environ["ACCELERATE_TORCH_DEVICE"]
+        if before is not None:
+            os.environ["ACCELERATE_TORCH_DEVICE"] = before
+
+
+def _processes() -> int:
+    """How many processes train together, as `torchrun` says it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def batches_for(

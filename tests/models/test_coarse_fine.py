@@ -1,8 +1,11 @@
 """The two streams together: shapes, masks, joint gradients, fixed poolings."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from actline.models.coarse_fine import Surroundings
 from actline.models.config import CoarseFineConfig, X3DConfig
 from actline.models.fusion import FineFeatures, MixDepths, align
 from actline.models.x3d import StageFeatures
@@ -43,6 +46,24 @@ def test_stored_features_give_what_the_fine_stream_gives():
     clip = torch.randn(2, 3, 16, 64, 64)
     stored, _ = network.encode_fine(clip)
     assert torch.equal(network(clip).logits, network(clip, stored).logits)
+
+
+def test_the_fine_stream_may_see_what_lies_around_the_clip():
+    network = CONFIG.build(5).eval()
+    whole = torch.randn(2, 3, 24, 64, 64)
+    mask, start = torch.ones(2, 24), torch.tensor([3.0, 8.0])
+    clip = torch.stack([whole[0, :, 3:19], whole[1, :, 8:24]])
+    output = network(clip, None, None, Surroundings(whole, mask, start))
+    # The same as on stored features of the whole, and other than on the clip alone.
+    stored, wider = network.encode_fine(whole)
+    assert torch.equal(output.logits, network(clip, replace(stored, start=start)).logits)
+    assert not torch.allclose(output.logits, network(clip).logits, atol=1e-3)
+    assert torch.equal(output.fine_logits[0], wider[0, :, 3:19])
+    assert torch.equal(output.fine_logits[1], wider[1, :, 8:24])
+    # Around a clip that is all there is, nothing changes.
+    alone = network(clip, None, None, Surroundings(clip, mask[:, :16], torch.zeros(2)))
+    assert torch.equal(alone.logits, network(clip).logits)
+    assert torch.equal(alone.fine_logits, network(clip).fine_logits)
 
 
 def test_padded_fine_positions_change_nothing():

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -144,6 +145,24 @@ def test_recipes_change_shapes_where_the_released_scripts_do(recipe, steps, chan
         == changes[-1][0] - 1
         == round(config.stages[-1] * steps)
     )
+
+
+@pytest.mark.parametrize(
+    ("stages", "passes"), [((0.4, 0.65, 0.85), 679), ((0.4, 0.65, 0.925), 714)]
+)
+def test_the_docs_tell_how_often_a_run_sees_its_videos(stages, passes) -> None:
+    schedule = Schedule(
+        length=220_000,
+        batch_size=32,
+        frames=8,
+        size=224,
+        epochs=120,
+        processes=4,
+        config=MultigridConfig(stages=stages),
+    )
+    clips = sum(4 * schedule.shape_at(step).batch_size for step in range(schedule.total_steps))
+    assert round(clips / 220_000) == passes
+    assert f"{passes} " in (Path(__file__).parents[2] / "docs/multigrid.md").read_text()
 
 
 def test_released_ssdet_scales_neither_rate_nor_parts_and_the_paper_both() -> None:

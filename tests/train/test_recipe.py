@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from actline.errors import RecipeError
+from actline.evaluate.validation import window_note
 from actline.models.config import CoarseFineConfig, X3DConfig
 from actline.pretrain.multigrid import Schedule
 from actline.train.recipe import PretrainingRecipe, Recipe, read_recipe
@@ -172,6 +173,8 @@ def test_overrides_reach_nested_keys(tmp_path):
         ("overlap=100", "overlap must lie"),
         ("features={folder: f, checkpoint: c}", "features are for a Coarse-Fine network"),
         ("network.per_frame=false", "per_frame must be true"),
+        ("fine_frames=32", "fine_frames are for joint training of a Coarse-Fine network"),
+        ("fine_frames=-1", "fine_frames are for joint training"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, change, said):
@@ -188,3 +191,58 @@ def test_a_missing_key_and_a_missing_file_are_named(tmp_path):
         read_recipe(tmp_path / "nowhere.yaml")
     with pytest.raises(RecipeError, match="line 3"):
         read_recipe(write(tmp_path, "name: x\nout: [\n"))
+
+
+GENERATED = Path(__file__).parents[2] / "recipes" / "generated"
+
+
+def generated(name: str) -> Recipe | PretrainingRecipe:
+    recipe = read_recipe(GENERATED / f"{name}.yaml")
+    assert isinstance(recipe, Recipe | PretrainingRecipe)
+    return recipe
+
+
+@pytest.mark.parametrize("name", ["fine", "finetune", "pretrain", "joint", "coarse_fine"])
+def test_recipes_of_the_generated_set_show_as_many_frames_as_they_train_on(name):
+    recipe = generated(name)
+    assert recipe.window == recipe.clip.frames
+    assert recipe.overlap > 0
+
+
+def test_recipes_of_the_generated_set_go_on_from_one_another():
+    """A network that starts from, or looks at, another recipe's is described as that one."""
+    fine, joint, stored = generated("fine"), generated("joint"), generated("coarse_fine")
+    pretrained, tuned = generated("pretrain"), generated("finetune")
+    for recipe in (joint, stored):
+        assert isinstance(recipe.network, CoarseFineConfig)
+        assert recipe.network.fine == fine.network
+        assert recipe.init == f"{fine.out}/best.safetensors"
+        assert (recipe.clip.rate, recipe.clip.size) == (fine.clip.rate, fine.clip.size)
+    assert tuned.network == pretrained.network == fine.network
+    assert tuned.init == f"{pretrained.out}/best.safetensors"
+
+
+@pytest.mark.parametrize(("frames", "window"), [(16, 64), (64, 16), (15, 128), (1, 4)])
+def test_windows_far_from_training_clips_are_pointed_out_with_advice_that_works(
+    tmp_path, frames, window
+):
+    clip = f"clip.frames={frames}"
+    recipe = read_recipe(write(tmp_path, GOOD), [clip, f"window={window}", "overlap=0"])
+    assert isinstance(recipe, Recipe)
+    note = window_note(recipe)
+    assert note is not None
+    assert "\n" not in note
+    assert f"{frames} frames" in note
+    assert f"windows of {window}" in note
+    advice = note.split("; ")[1].split(" shows")[0].split()
+    changed = read_recipe(write(tmp_path, GOOD), [clip, *advice])
+    assert isinstance(changed, Recipe)
+    assert window_note(changed) is None
+
+
+@pytest.mark.parametrize(("frames", "window"), [(16, 16), (64, 128), (16, 32), (64, 32)])
+def test_windows_near_training_clips_are_no_matter(tmp_path, frames, window):
+    values = [f"clip.frames={frames}", f"window={window}", "overlap=0"]
+    recipe = read_recipe(write(tmp_path, GOOD), values)
+    assert isinstance(recipe, Recipe)
+    assert window_note(recipe) is None

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import write_data, write_recipe
+from tiny import CLASSES, write_data, write_recipe
 
+from actline.data.dense import collate
+from actline.data.read import read_annotations
 from actline.detection.extract import extract
 from actline.detection.model import load_model
 from actline.errors import FeatureError, TrainingError
 from actline.evaluate.validation import train_and_validate
-from actline.train.checkpoint import load_checkpoint, weights_hash
-from actline.train.recipe import read_recipe
+from actline.train.checkpoint import load_checkpoint, save_checkpoint, weights_hash
+from actline.train.dense import DenseJob, new_network, training_clips
+from actline.train.recipe import Recipe, read_recipe
 from actline.video.sampling import find_video
 
 COARSE_FINE = {
@@ -154,6 +157,80 @@ def test_coarse_fine_trains_on_stored_features_and_jointly(data, tmp_path):
     assert not torch.equal(trained.fine.stem.spatial.weight, before.stem.spatial.weight), (
         "jointly it learns"
     )
+
+
+def test_jointly_the_fine_stream_may_see_more_than_the_clip(data, tmp_path):
+    """Clips of 8 frames (5 a second) within 14 of a video's 20, cropped and mirrored alike."""
+    path = write_recipe(
+        tmp_path / "j.yaml", data, network=COARSE_FINE, fine_loss=1.0, fine_frames=14, epochs=1
+    )
+    recipe = read_recipe(path)
+    assert isinstance(recipe, Recipe)
+    job = DenseJob(recipe, read_annotations(data).subset("training"))
+    places = set()
+    for epoch in range(20):
+        samples = [job.clips[epoch, index] for index in range(2)]
+        for sample in samples:
+            assert sample.fine_clip is not None
+            assert sample.clip.shape[1:] == (8, 32, 32)
+            assert sample.fine_clip.shape[1:] == (14, 32, 32)
+            start = sample.fine_start
+            assert torch.equal(sample.clip, sample.fine_clip[:, start : start + 8])
+            places.add(start)
+        batch = collate(samples)
+        assert batch.fine_mask is not None
+        assert batch.fine_mask.shape == (2, 14)
+    # In the middle, and at the video's ends moved inwards.
+    assert places == set(range(7))
+    same = read_recipe(path, ["fine_frames=0"])
+    assert isinstance(same, Recipe)
+    alone = DenseJob(same, read_annotations(data).subset("training")).clips[0, 0]
+    assert torch.equal(alone.clip, job.clips[0, 0].clip)
+    assert torch.equal(alone.labels, job.clips[0, 0].labels)
+    result = train_and_validate(recipe, device="cpu")
+    assert result.best.exists()
+
+
+@pytest.mark.parametrize("window", [8, 12, 16])
+def test_stored_features_span_what_a_window_of_detection_does(data, tmp_path, window):
+    """The Gaussians' width is a share of them: it must be the same in training and detection."""
+    fine = read_recipe(write_recipe(tmp_path / "f.yaml", data, window=8, overlap=4))
+    assert isinstance(fine, Recipe)
+    network, card = new_network(fine, CLASSES)
+    save_checkpoint(tmp_path / "fine.safetensors", network, card)
+    model = load_model(tmp_path / "fine.safetensors", device="cpu")
+    origin = model.card.feature_origin(weights_hash(model.network))
+    for index in range(6):
+        video = find_video(data / "videos", f"tiny{index}")  # 20 frames each
+        extract(video, model, tmp_path / "features", origin=origin, cells=1)
+    recipe = read_recipe(
+        write_recipe(
+            tmp_path / "c.yaml",
+            data,
+            network=COARSE_FINE,
+            features={
+                "folder": str(tmp_path / "features"),
+                "checkpoint": str(tmp_path / "fine.safetensors"),
+            },
+            window=window,
+        )
+    )
+    assert isinstance(recipe, Recipe)
+    annotations = read_annotations(data).subset("training")
+    clips = training_clips(recipe, annotations, new_network(recipe, CLASSES)[1])
+    batch = collate([clips[epoch, 0] for epoch in range(8)])
+    assert batch.fine_mask is not None
+    assert batch.fine_start is not None
+    assert batch.fine_mask.sum(dim=1).tolist() == [window] * 8
+    assert ((batch.fine_start >= 0) & (batch.fine_start + 8 <= window)).all()
+
+
+def test_a_window_far_from_the_clips_is_said_once(data, tmp_path, capsys):
+    changes = {"epochs": 2, "evaluate_every": 1, "window": 64}
+    train_and_validate(
+        read_recipe(write_recipe(tmp_path / "r.yaml", data, **changes)), device="cpu"
+    )
+    assert capsys.readouterr().out.count("trained on clips of 8 frames") == 1
 
 
 def test_features_of_another_checkpoint_are_refused(data, tmp_path):
