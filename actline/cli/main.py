@@ -1,10 +1,10 @@
 """The command `actline`: parses, runs one command, turns users' errors into one line."""
 
-import argparse
 import signal
 import sys
 from importlib import import_module
 
+from actline.cli.parser import AnyOrderParser
 from actline.cli.standard import (
     MISTAKE,
     OutputLostError,
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     number where that ended it; 70 for a mistake of our own.
     """
     prepare()
-    parser = argparse.ArgumentParser(
+    parser = AnyOrderParser(
         prog="actline",
         description="From an untrimmed video to a timeline of activities.",
         epilog="`actline COMMAND --help` shows a command's options, with examples.",

@@ -4,7 +4,8 @@ import argparse
 
 EXAMPLES = """\
 A recipe is a YAML file; any of its values can be given anew as key=value. A run that was stopped,
-even by kill -9, goes on where it was when the same command is given again.
+even by kill -9, goes on where it was when the same command is given again, and a finished one with
+more epochs=...; classes, training videos and most values must be as they were.
 
 examples:
   actline train recipes/generated/fine.yaml
@@ -24,7 +25,9 @@ def add_parser(subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", metavar="RECIPE.yaml", help="a file, or the name of our own")
-    parser.add_argument("values", metavar="key=value", nargs="*", help="values to change")
+    parser.add_argument(
+        "values", metavar="key=value", nargs="*", default=[], help="values to change"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.set_defaults(run=run)
 

@@ -1,5 +1,6 @@
 """Batches of training items: in an order that follows from the seed, loaded by workers, padded."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ class TrainingBatches(Sampler[list[tuple[int, int]]]):
     The order depends on seed and epoch alone, so that a stopped run goes on in the middle of an
     epoch. Every process takes its own part. What does not fill a batch at an epoch's end is left
     out, as split normalization needs whole batches; a data set smaller than one batch gives one
-    small batch an epoch.
+    small batch an epoch, of one size in all processes.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class TrainingBatches(Sampler[list[tuple[int, int]]]):
         processes: int = 1,
     ) -> None:
         self.length = length
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, max(1, length // processes))
         self.seed = seed
         self.first = first
         self.last = last
@@ -102,6 +103,7 @@ def loaded(
         collate_fn=partial(_collated, collate),
         num_workers=workers,
         pin_memory=pinned,
+        worker_init_fn=_let_the_run_stop,
         # A generator of its own: the loader must not draw from the one that dropout draws from.
         generator=torch.Generator(),
     )
@@ -109,6 +111,11 @@ def loaded(
         if isinstance(batch, ActlineError):
             raise batch
         yield batch
+
+
+def _let_the_run_stop(_worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; readers go on until the run itself stops."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def pad_in_time(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -92,7 +92,7 @@ class FeatureFolder:
         Raises:
             FeatureError: it has no features, or damaged ones.
         """
-        path = self._paths(videos[0])[0]
+        path = self.files_of(videos[0])[0]
         self._public = path.suffix.lower() in READERS
         if self.origin is None and not self._public:
             self.origin = snippet_origin(path)
@@ -128,7 +128,7 @@ class FeatureFolder:
         Raises:
             FeatureError: they are missing, damaged, or were made in another way.
         """
-        paths = self._paths(video)
+        paths = self.files_of(video)
         ours = [path for path in paths if path.suffix.lower() not in READERS]
         if ours:
             if self._public and ours[0].is_file():
@@ -185,7 +185,7 @@ class FeatureFolder:
         Raises:
             FeatureError: it is missing, or several may be meant.
         """
-        for path in self._paths(video):
+        for path in self.files_of(video):
             if not path.is_file():
                 advice = "make them with `actline extract`" if path.suffix == OURS else LEAVE_OUT
                 raise FeatureError(f"no features at {path}; {advice}")
@@ -198,7 +198,8 @@ class FeatureFolder:
         """
         return self.sources[0].find(video_id, subset)[0]
 
-    def _paths(self, video: AnnotatedVideo) -> list[Path]:
+    def files_of(self, video: AnnotatedVideo) -> list[Path]:
+        """A video's files, or where they would be: one of each folder."""
         return [source.find(video.id, video.subset)[0] for source in self.sources]
 
 

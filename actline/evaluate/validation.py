@@ -1,6 +1,7 @@
 """Validation while training: per-frame mAP over whole videos, and thresholds for detection."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from torch import nn
 
 from actline.data.annotations import Annotations, frame_labels, summary
 from actline.data.footage import folder_rate
+from actline.data.held_out import with_held_out
 from actline.data.read import read_annotations, without_videos
+from actline.data.segments import trainable
 from actline.data.trimmed import present
 from actline.detection.dense import score_video
 from actline.detection.model import find_device, prepare
@@ -23,7 +26,7 @@ from actline.progress import progress
 from actline.timeline import FrameScores
 from actline.train.checkpoint import ModelCard, SegmentCard
 from actline.train.dense import DenseJob
-from actline.train.loop import TrainingResult, Validation, train
+from actline.train.loop import Job, TrainingResult, Validation, train
 from actline.train.pretraining import PretrainingJob, clips_of
 from actline.train.proposals import ProposalJob
 from actline.train.recipe import (
@@ -34,7 +37,8 @@ from actline.train.recipe import (
     RefinementRecipe,
 )
 from actline.train.refinement import RefinementJob
-from actline.train.setup import device_of_process
+from actline.train.setup import device_of_process, say_once
+from actline.train.state import Dependencies, annotation_digests, file_digests
 from actline.video.sampling import find_video
 
 PROTOCOL = "per-frame mAP"
@@ -50,13 +54,14 @@ def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingRe
     chosen = device_of_process(find_device(device))
     annotations = read_annotations(recipe.data.annotations, classes=_classes(recipe))
     for line in summary(annotations.problems):
-        print(f"{recipe.data.annotations}, mended for training: {line}")
+        say_once(f"{recipe.data.annotations}, mended for training: {line}")
+    annotations = _with_subsets(recipe, annotations)
     if isinstance(recipe, Recipe | PretrainingRecipe):
         if recipe.data.skip_missing:
             annotations, missing = present(annotations, Path(recipe.data.videos))
             if missing:
                 count = len(annotations.videos) + missing
-                print(f"{missing} of {count} videos are not in {recipe.data.videos}: left out")
+                say_once(f"{missing} of {count} videos are not in {recipe.data.videos}: left out")
         if isinstance(recipe, PretrainingRecipe):
             return _pretrain(recipe, annotations, chosen)
         return _train_dense(recipe, usable(recipe, annotations), chosen)
@@ -67,8 +72,13 @@ def train_and_validate(recipe: AnyRecipe, *, device: str = "auto") -> TrainingRe
 
 def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device) -> TrainingResult:
     held_out = annotations.subset(recipe.data.validation_subset)
+    require_activities(held_out, recipe)
     for video in held_out.videos:
         find_video(recipe.data.videos, video.id)  # a missing one is told now, not after training
+    training = annotations.subset(recipe.data.train_subset)
+    files = {video.id: [find_video(recipe.data.videos, video.id)] for video in training.videos}
+    if recipe.features is not None:
+        files["features.checkpoint"] = [Path(recipe.features.checkpoint)]
 
     def validate(network: nn.Module, card: ModelCard) -> Validation:
         return validate_dense(
@@ -81,10 +91,11 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
         )
 
     note = window_note(recipe)
-    if note and os.environ.get("RANK", "0") == "0":
-        print(note)
-    job = DenseJob(recipe, annotations.subset(recipe.data.train_subset))
-    return train(recipe, job, validate=validate, device=device)
+    if note:
+        say_once(note)
+    job = DenseJob(recipe, training)
+    depends = depends_on(job, training, held_out, files)
+    return train(recipe, job, validate=validate, depends=depends, device=device)
 
 
 def _pretrain(
@@ -92,10 +103,13 @@ def _pretrain(
 ) -> TrainingResult:
     annotations = usable(recipe, annotations)
     held_out = clips_of(recipe, annotations.subset(recipe.data.validation_subset))
+    require_activities(held_out.annotations, recipe)
     for video in held_out.annotations.videos:
         find_video(recipe.data.videos, video.id)
+    training = annotations.subset(recipe.data.train_subset)
+    files = {video.id: [find_video(recipe.data.videos, video.id)] for video in training.videos}
     try:
-        job = PretrainingJob(recipe, annotations.subset(recipe.data.train_subset))
+        job = PretrainingJob(recipe, training)
         # Several processes each read their own: all of them have the same shapes.
         schedule = job.schedule(int(os.environ.get("WORLD_SIZE", "1")))
     except ValueError as error:
@@ -111,8 +125,9 @@ def _pretrain(
         recipe,
         job,
         validate=validate,
+        depends=depends_on(job, training, held_out.annotations, files),
         device=device,
-        lr_scale=lambda step: schedule.shape_at(step).lr_factor,
+        lr_scale=None if recipe.multigrid is None else lambda s: schedule.shape_at(s).lr_factor,
     )
 
 
@@ -121,17 +136,23 @@ def _train_segments(
 ) -> TrainingResult:
     held_out = annotations.subset(recipe.data.validation_subset)
     training = annotations.subset(recipe.data.train_subset)
+    require_activities(held_out, recipe)
     if isinstance(recipe, ProposalRecipe):
         job = ProposalJob(recipe, training)
     else:
         job = RefinementJob(recipe, training, device=device)
     for video in held_out.videos:
         job.features.require(video)
+    chosen = trainable(training, min_seconds=recipe.data.min_seconds)
+    files = {video.id: job.features.files_of(video) for video in chosen.videos}
+    if isinstance(recipe, RefinementRecipe):
+        files["proposals"] = [Path(recipe.proposals)]
 
     def validate(network: nn.Module, card: SegmentCard) -> Validation:
         return validate_proposals(network, card, held_out, job, device=device)
 
-    return train(recipe, job, validate=validate, device=device)
+    depends = depends_on(job, chosen, held_out, files)
+    return train(recipe, job, validate=validate, depends=depends, device=device)
 
 
 def validate_dense(
@@ -182,6 +203,49 @@ def window_note(recipe: Recipe) -> str | None:
         f"note: trained on clips of {frames} frames, validated on windows of {window}, which can "
         f"cost accuracy; window={frames} overlap={frames // 2} shows as many at once"
     )
+
+
+def depends_on(
+    job: Job, training: Annotations, held_out: Annotations, files: Mapping[str, Sequence[Path]]
+) -> Dependencies:
+    """What a run's state is compared by, besides the recipe."""
+    return Dependencies(
+        classes=job.card.classes,
+        training=annotation_digests(training.videos),
+        validation=annotation_digests(held_out.videos),
+        files=file_digests(files),
+    )
+
+
+def require_activities(held_out: Annotations, recipe: AnyRecipe) -> None:
+    """Ask before the first step for what validation needs after the last.
+
+    Raises:
+        AnnotationError: there is nothing to score.
+    """
+    if not any(video.activities for video in held_out.videos):
+        raise AnnotationError(
+            f"{recipe.data.annotations}: none of the {len(held_out.videos)} videos of subset "
+            f"{recipe.data.validation_subset} has an activity, so there is nothing to validate on; "
+            "annotate some, or choose another data.validation_subset"
+        )
+
+
+def _with_subsets(recipe: AnyRecipe, annotations: Annotations) -> Annotations:
+    """With a part to validate on, where the annotations name none."""
+    data = recipe.data
+    annotations, moved = with_held_out(
+        annotations,
+        training=data.train_subset,
+        validation=data.validation_subset,
+        share=data.held_out,
+    )
+    if moved:
+        say_once(
+            f"{data.annotations} names no videos to validate on; held out for it, chosen by their "
+            f"names (data.held_out={data.held_out:g}): {moved} of {len(annotations.videos)}"
+        )
+    return annotations
 
 
 def usable(recipe: Recipe | PretrainingRecipe, annotations: Annotations) -> Annotations:

@@ -5,6 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class NormalizationError(ValueError):
+    """A batch cannot be normalized: it cannot be split, or leaves a channel one value."""
+
+
 class SplitBatchNorm3d(nn.Module):
     """Batch normalization whose statistics are taken over `splits` parts of the batch.
 
@@ -14,6 +18,9 @@ class SplitBatchNorm3d(nn.Module):
 
     Shape:
         x: (B, C, T, H, W), B divisible by `splits` while training; returns the same shape.
+
+    Raises:
+        NormalizationError: while training, a batch that cannot be normalized.
     """
 
     running_mean: Tensor
@@ -43,7 +50,11 @@ class SplitBatchNorm3d(nn.Module):
             )
         B, C = x.shape[:2]
         if B % self.splits:
-            raise ValueError(f"a batch of {B} cannot be split into {self.splits} equal parts")
+            raise NormalizationError(
+                f"a batch of {B} cannot be split into {self.splits} equal parts"
+            )
+        if x.numel() == C * self.splits:
+            raise NormalizationError("a part of the batch has one value a channel")
         if self.splits == 1:  # no views: an in-place activation of one costs a copy of its gradient
             return F.batch_norm(
                 x,

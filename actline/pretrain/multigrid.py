@@ -172,15 +172,23 @@ class Schedule:
         return self.length // self.processes
 
     @property
-    def epoch_steps(self) -> int:
-        """Optimizer steps of a base epoch."""
-        batches = batches_per_epoch(self.length, self.batch_size, self.processes)
-        return max(1, batches // self.accumulate)
+    def epoch_batches(self) -> int:
+        """Batches of a base epoch."""
+        return batches_per_epoch(self.length, self.batch_size, self.processes)
+
+    @property
+    def total_batches(self) -> int:
+        """Batches of the run."""
+        return self.epoch_batches * self.epochs
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the run."""
-        return self.epoch_steps * self.epochs
+        """Optimizer steps of the run; the last takes what batches are left."""
+        return ceil(self.total_batches / self.accumulate)
+
+    def step_of(self, batch: int) -> int:
+        """The step that batch number `batch` is of, from 0 to before `total_batches`."""
+        return batch // self.accumulate
 
     @property
     def milestones(self) -> tuple[float, ...]:
@@ -194,7 +202,7 @@ class Schedule:
         if ends and ends[-1] < self.total_steps:
             tail = self.total_steps - ends[-1]
             drops.append(ends[-1] + int(tail * self.config.tail_lr_drop))
-        return tuple(step / self.epoch_steps for step in drops)
+        return tuple(step * self.accumulate / self.epoch_batches for step in drops)
 
     def shape_at(self, step: int) -> ClipShape:
         """The shape of optimizer step `step`, from 0 to before `total_steps`.
@@ -261,7 +269,7 @@ class Schedule:
 
 
 class MultigridBatches(Sampler[list[ClipRequest]]):
-    """Batches of clips for the steps of a schedule, from `first` to before `last`.
+    """Batches of clips of a schedule, from number `first` to before `last`.
 
     As in `TrainingBatches`, the order depends on the seed and the pass over the data alone, every
     process takes its own part, and what does not fill a batch at a pass's end is left out. A step
@@ -269,15 +277,15 @@ class MultigridBatches(Sampler[list[ClipRequest]]):
     counts passes.
 
     Raises:
-        ValueError: the schedule has no such steps, or no such process.
+        ValueError: the schedule has no such batches, or no such process.
     """
 
     def __init__(
         self, schedule: Schedule, *, seed: int, first: int, last: int, process: int = 0
     ) -> None:
-        if not 0 <= first <= last <= schedule.total_steps:
+        if not 0 <= first <= last <= schedule.total_batches:
             raise ValueError(
-                f"multigrid: steps {first} to {last} are not among {schedule.total_steps}"
+                f"multigrid: batches {first} to {last} are not among {schedule.total_batches}"
             )
         if not 0 <= process < schedule.processes:
             raise ValueError(f"multigrid: no process {process} of {schedule.processes}")
@@ -288,32 +296,31 @@ class MultigridBatches(Sampler[list[ClipRequest]]):
         self.process = process
 
     def __len__(self) -> int:
-        return (self.last - self.first) * self.schedule.accumulate
+        return self.last - self.first
 
     def __iter__(self) -> Iterator[list[ClipRequest]]:
         shuffled, mine = -1, []
-        for step, epoch, begin in self._places():
-            # Steps before the first are counted through, at well under a second for a whole run.
-            if step < self.first:
+        for batch, (epoch, begin) in enumerate(self._places()):
+            # Batches before the first are counted through, at well under a second for a whole run.
+            if batch < self.first:
                 continue
             if epoch != shuffled:
                 shuffled, mine = epoch, self._order(epoch)
-            shape = self.schedule.shape_at(step)
+            shape = self.schedule.shape_at(self.schedule.step_of(batch))
             yield [
                 ClipRequest(epoch, index, shape.frames, shape.size, shape.max_stride)
                 for index in mine[begin : begin + shape.batch_size]
             ]
 
-    def _places(self) -> Iterator[tuple[int, int, int]]:
-        """The step, pass and first place in it of every batch since the run's beginning."""
+    def _places(self) -> Iterator[tuple[int, int]]:
+        """The pass and the first place in it of every batch since the run's beginning."""
         epoch, begin = 0, 0
-        for step in range(self.last):
-            size = self.schedule.shape_at(step).batch_size
-            for _ in range(self.schedule.accumulate):
-                if begin + size > self.schedule.share:
-                    epoch, begin = epoch + 1, 0
-                yield step, epoch, begin
-                begin += size
+        for batch in range(self.last):
+            size = self.schedule.shape_at(self.schedule.step_of(batch)).batch_size
+            if begin + size > self.schedule.share:
+                epoch, begin = epoch + 1, 0
+            yield epoch, begin
+            begin += size
 
     def _order(self, epoch: int) -> list[int]:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch))

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -274,7 +275,12 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def start_from(
-    network: nn.Module, path: str | Path, *, classes: Sequence[str] | None = None
+    network: nn.Module,
+    path: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    least: float = 0.0,
+    say: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Take from a checkpoint the tensors that fit, such as a trunk without its head.
 
@@ -283,30 +289,39 @@ def start_from(
     Args:
         classes: of the network's logits. Where the checkpoint's are others, what tells them apart
             is not taken, even if there are as many; None asks for no classes.
+        least: the least share of the network's values that must be taken. What tells classes
+            apart does not count where it is not to be taken.
+        say: gets a line with the share.
 
     Returns:
         The names of the network's tensors that were not in the checkpoint and stay as they are.
 
     Raises:
-        CheckpointError: the file cannot be read, or nothing in it fits.
+        CheckpointError: the file cannot be read, or too little in it fits.
     """
     card = read_card(path)
     found = read_tensors(Path(path))
-    if classes is not None and tuple(classes) != card.classes:
-        found = {
-            name: tensor
-            for name, tensor in found.items()
-            if not any(part in name for part in CLASS_PARTS)
-        }
     own = state(network)
+    other_classes = classes is not None and tuple(classes) != card.classes
+    wanted = [n for n in own if not (other_classes and any(part in n for part in CLASS_PARTS))]
     taken = {}
-    for name, tensor in own.items():
+    for name in wanted:
         for candidate in (name, name.removeprefix("fine."), name.removeprefix("coarse.trunk.")):
-            if candidate in found and found[candidate].shape == tensor.shape:
+            if candidate in found and found[candidate].shape == own[name].shape:
                 taken[name] = found[candidate]
                 break
     if not taken:
         raise CheckpointError(f"{path}: nothing in it fits this network; choose another init")
+    share = sum(own[n].numel() for n in taken) / max(1, sum(own[n].numel() for n in wanted))
+    told = f"{share:.0%} of the network's weights ({len(taken)} of {len(wanted)} tensors)"
+    if share < least:
+        raise CheckpointError(
+            f"{path} gives {told}, less than init_share={least:g}; choose the checkpoint of such a "
+            f"network, or give init_share={math.floor(100 * share) / 100:g}"
+        )
+    if say is not None:
+        left = "" if len(wanted) == len(own) else ", besides what tells classes apart, which is new"
+        say(f"{path} gives {told}{left}")
     network.load_state_dict(taken, strict=False)
     return sorted(own.keys() - taken.keys())
 

@@ -16,10 +16,10 @@ from actline.models.coarse_fine import CoarseFine, CoarseFineOutput, Surrounding
 from actline.models.config import CoarseFineConfig
 from actline.models.fusion import FineFeatures
 from actline.models.x3d import StageFeatures
-from actline.train.checkpoint import ModelCard, load_checkpoint, start_from, weights_hash
+from actline.train.checkpoint import ModelCard, load_checkpoint, weights_hash
 from actline.train.losses import at_label_times, detection_loss
 from actline.train.recipe import Recipe
-from actline.train.setup import batches_for, model_card
+from actline.train.setup import batches_for, built, model_card, start
 
 
 class DenseJob:
@@ -39,17 +39,13 @@ class DenseJob:
         # With stored features or without a loss of its own, the Fine stream's head gets none.
         self.unused_parameters = isinstance(recipe.network, CoarseFineConfig)
 
-    def batches(
-        self, accelerator: Accelerator, *, first_step: int, last_step: int
-    ) -> Iterator[DenseBatch]:
-        """Batches for the steps from `first_step` to before `last_step`.
+    def batches(self, accelerator: Accelerator, *, first: int, last: int) -> Iterator[DenseBatch]:
+        """This process's batches from number `first` to before `last`.
 
         Raises:
             VideoError, FeatureError: while iterating, a video or its features cannot be used.
         """
-        sampler = batches_for(
-            self.recipe, self.items, accelerator, first_step=first_step, last_step=last_step
-        )
+        sampler = batches_for(self.recipe, self.items, accelerator, first=first, last=last)
         pinned = accelerator.device.type == "cuda"
         return loaded(self.clips, sampler, collate, workers=self.recipe.data.workers, pinned=pinned)
 
@@ -70,11 +66,11 @@ def new_network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module, Mo
 
     Raises:
         CheckpointError: a checkpoint that the recipe names cannot be used.
+        RecipeError: there is no network of the recipe's sizes.
     """
     torch.manual_seed(recipe.seed)
-    network = recipe.network.build(len(classes))
-    if recipe.init:
-        start_from(network, recipe.init, classes=classes if recipe.init_head else ())
+    network = built(lambda: recipe.network.build(len(classes)))
+    start(network, recipe, classes=classes if recipe.init_head else ())
     if recipe.features is not None:
         assert isinstance(network, CoarseFine)
         assert network.fine is not None

@@ -2,7 +2,8 @@
 
 All randomness follows from the seed and the step: where clips begin, how they are augmented, what
 dropout drops. So the state of a run is its weights, the optimizer's and the step, and a run that
-was killed ends with the weights it would have had.
+was killed ends with the weights it would have had. What the state depends on is in it as well, and
+only sound states and checkpoints are written: their weights are finite.
 
 Several processes, machines and mixed precision are Hugging Face Accelerate's work: it is small,
 well kept, runs under plain `torchrun`, and leaves the loop to us.
@@ -11,27 +12,35 @@ well kept, runs under plain `torchrun`, and leaves the loop to us.
 import copy
 import math
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from actline.data.batches import batches_per_epoch, derived_seed
-from actline.errors import TrainingError
-from actline.files import written_whole
-from actline.models.normalization import aggregate_statistics, set_splits
+from actline.errors import CheckpointError, RecipeError, TrainingError
+from actline.models.normalization import NormalizationError, aggregate_statistics, set_splits
 from actline.progress import progress
 from actline.train.checkpoint import Card, ModelCard, save_checkpoint
 from actline.train.recipe import Run
-from actline.train.schedule import learning_rate_factor
+from actline.train.schedule import Passes, learning_rate_factor
 from actline.train.setup import accelerator_for, averaged, optimizer_for
+from actline.train.state import (
+    Dependencies,
+    fall_back,
+    read_state,
+    refuse_changes,
+    write_state,
+)
 from actline.train.yaml_form import to_mapping
 
 
@@ -47,12 +56,16 @@ class Validation:
         return f"{self.protocol} {100 * self.score:.2f}"
 
 
+Done = TypeVar("Done")
 Validate = Callable[[nn.Module, Any], Validation]
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Where a run's checkpoints are, and whether it was stopped before its end."""
+    """Where a run's checkpoints are, and whether it was stopped before its end.
+
+    A stopped run may have no checkpoint yet, and its best score is then minus infinity.
+    """
 
     best: Path
     last: Path
@@ -90,10 +103,8 @@ class Job(Protocol):
         """Whether some parameters may get no gradient in a step."""
         ...
 
-    def batches(
-        self, accelerator: Accelerator, *, first_step: int, last_step: int
-    ) -> Iterator[Any]:
-        """This process's batches of optimizer steps `first_step` to before `last_step`."""
+    def batches(self, accelerator: Accelerator, *, first: int, last: int) -> Iterator[Any]:
+        """This process's batches from number `first` to before `last`."""
         ...
 
     def loss(
@@ -108,6 +119,7 @@ def train(
     job: Job,
     *,
     validate: Validate,
+    depends: Dependencies,
     device: torch.device,
     lr_scale: Callable[[int], float] | None = None,
     say: Callable[[str], None] = print,
@@ -117,80 +129,105 @@ def train(
     Args:
         job: what the recipe trains.
         validate: gives the score that the best checkpoint is chosen by.
+        depends: what the run depends on besides its recipe.
         device: where it trains.
         lr_scale: what the learning rate is multiplied by at a step, besides its schedule, as
             where Multigrid's batches are larger.
         say: gets a line after every validation.
 
     Raises:
-        TrainingError: the loss is not finite, or the folder holds a run of another recipe.
+        TrainingError: the loss or the weights are not finite, or the folder holds a run that
+            depends on something else.
+        RecipeError: batches cannot be had of these data and processes.
         VideoError, FeatureError, CheckpointError: something the recipe names cannot be used.
     """
     accelerator = accelerator_for(recipe, device=device, unused_parameters=job.unused_parameters)
     main = accelerator.is_main_process
-    run = TrainingRun(recipe, job, accelerator)
-    epoch_batches = batches_per_epoch(job.items, recipe.batch_size, accelerator.num_processes)
-    epoch_steps = max(1, epoch_batches // recipe.accumulate)
-    total_steps = epoch_steps * recipe.epochs
-    if run.restore() and main:
-        say(f"going on at step {run.step} of {total_steps}")
-    batches = job.batches(accelerator, first_step=run.step, last_step=total_steps)
+    say = say if main else _silent
+    check_batches(recipe, job.items, accelerator.num_processes, say=say)
+    run = TrainingRun(recipe, job, accelerator, depends)
+    run.restore(say)
+    batches = job.batches(accelerator, first=run.batch, last=run.passes.batches)
     writer = SummaryWriter(run.out / "tensorboard", purge_step=run.step) if main else None
 
-    stopped = False
     last_saved = time.monotonic()
+    total_steps = run.step + run.passes.steps_left(run.batch)
     with (
-        stop_signals() as stop_requested,
+        stop_signals() as stop,
         progress(f"training {recipe.name}", total_steps, unit="steps", show=main) as advance,
     ):
         advance(run.step)
-        while run.step < total_steps and not stopped:
+        stopped = False
+        while not stopped:
+            if run.validation_is_due():
+                validation = None
+                if main:
+                    # Saved before, so that a kill or an error while validating costs no step.
+                    run.save()
+                    run.save_last()
+                    validation = stop.at_once(lambda: run.evaluate(validate))
+                accelerator.wait_for_everyone()
+                stopped = _any_process(stop.requested, accelerator)
+                if not _any_process(main and validation is None, accelerator):
+                    run.validated = run.batch
+                if validation is not None:
+                    say(f"{run.place}: {validation} (best {100 * run.best:.2f})")
+                    if writer is not None:
+                        writer.add_scalar("validation", validation.score, run.step)
+                    run.save()
+                    last_saved = time.monotonic()
+            if stopped or run.batch >= run.passes.batches:
+                break
             factor = learning_rate_factor(
-                recipe.optimizer, run.step, steps_per_epoch=epoch_steps, epochs=recipe.epochs
+                recipe.optimizer,
+                run.step,
+                epoch=run.passes.epoch(run.batch),
+                epochs=recipe.epochs,
             )
             if lr_scale is not None:
                 factor *= lr_scale(run.step)
             loss = run.take_step(batches, factor)
-            advance(1, f"epoch {(run.step - 1) // epoch_steps + 1} · loss {loss:.4f}")
+            advance(1, f"epoch {int(run.passes.epoch(run.batch - 1)) + 1} · loss {loss:.4f}")
             if writer is not None:
                 writer.add_scalar("train/loss", loss, run.step)
                 writer.add_scalar("train/lr", recipe.optimizer.lr * factor, run.step)
-
-            due = run.step == total_steps or (
-                recipe.evaluate_every and run.step % (epoch_steps * recipe.evaluate_every) == 0
-            )
-            if due:
-                if main:
-                    validation = run.evaluate(validate)
-                    epoch = f"epoch {run.step / epoch_steps:.0f} of {recipe.epochs}"
-                    say(f"{epoch}, step {run.step}: {validation} (best {100 * run.best:.2f})")
-                    if writer is not None:
-                        writer.add_scalar("validation", validation.score, run.step)
-                accelerator.wait_for_everyone()
-            stopped = _any_process(stop_requested(), accelerator)
+            stopped = _any_process(stop.requested, accelerator)
             overdue = time.monotonic() - last_saved > recipe.save_every_seconds
-            if main and (due or stopped or overdue):
+            if main and (stopped or overdue) and not (run.validation_is_due() and not stopped):
                 run.save()
                 last_saved = time.monotonic()
     if writer is not None:
         writer.close()
     accelerator.end_training()
-    return TrainingResult(
-        run.out / BEST, run.out / LAST, run.best, stopped and run.step < total_steps
-    )
+    unfinished = run.validated < run.passes.batches
+    return TrainingResult(run.out / BEST, run.out / LAST, run.best, unfinished)
 
 
 class TrainingRun:
-    """Everything that changes while training: weights, optimizer, averages, step, best score."""
+    """Everything that changes while training: weights, optimizer, averages, place, best score.
 
-    def __init__(self, recipe: Run, job: Job, accelerator: Accelerator) -> None:
+    Attributes:
+        step: optimizer steps made.
+        batch: batches they took, of each process.
+        validated: the number of batches at the last validation.
+    """
+
+    def __init__(
+        self, recipe: Run, job: Job, accelerator: Accelerator, depends: Dependencies
+    ) -> None:
         self.recipe = recipe
         self.job = job
         self.card = job.card
+        self.depends = depends
         self.accelerator = accelerator
         self.out = Path(recipe.out)
+        per_epoch = batches_per_epoch(job.items, recipe.batch_size, accelerator.num_processes)
+        self.passes = Passes(per_epoch, recipe.epochs, recipe.accumulate)
         self.step = 0
+        self.batch = 0
+        self.validated = 0
         self.best = -math.inf
+        self._saved_step: int | None = None
         self.averaged = averaged(job.network, recipe.ema)
         if self.averaged is not None:
             self.averaged.to(accelerator.device)
@@ -199,11 +236,21 @@ class TrainingRun:
             self.network, optimizer_for(job.network, recipe)
         )
 
+    @property
+    def place(self) -> str:
+        """Where the run is, in words."""
+        epoch = int(self.passes.epoch(self.batch))
+        return f"epoch {epoch} of {self.recipe.epochs}, step {self.step}"
+
+    def validation_is_due(self) -> bool:
+        """Whether the weights as they are should be validated."""
+        return self.passes.due(self.batch, last=self.validated, every=self.recipe.evaluate_every)
+
     def take_step(self, batches: Iterator[Batch], lr_factor: float) -> float:
         """Change the weights once; returns the loss.
 
         Raises:
-            TrainingError: the loss is not finite.
+            TrainingError: the loss is not finite; the weights are left as they were.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * lr_factor
@@ -212,74 +259,196 @@ class TrainingRun:
         seed = derived_seed(self.recipe.seed, self.step, process)
         torch.manual_seed(seed)
         self.wrapped.train()
-        loss = training_step(
+        taken = self.passes.taken(self.batch)
+        loss, bad = training_step(
             self.wrapped,
             self.optimizer,
             batches,
+            taken=taken,
             recipe=self.recipe,
             job=self.job,
             accelerator=self.accelerator,
             generator=torch.Generator().manual_seed(seed),
         )
+        if bad is not None:
+            self.not_finite(
+                f"the loss is {loss} on videos {', '.join(bad)} in step {self.step + 1}; look at "
+                "these videos, or"
+            )
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
         self.step += 1
+        self.batch += taken
         return loss
+
+    def not_finite(self, what: str) -> NoReturn:
+        """Leave a state to go on from with a lower rate, and raise.
+
+        Raises:
+            TrainingError: always.
+        """
+        kept = fall_back(self.out, self.step) if self.accelerator.is_main_process else None
+        lower = f"give an optimizer.lr below {self.recipe.optimizer.lr:g}"
+        place = "begins again" if kept is None else f"goes on from step {kept}, the last good one"
+        raise TrainingError(f"{what} {lower}: the same command then {place}")
 
     def evaluate(self, validate: Validate) -> Validation:
         """Validate the weights (their average, where there is one) and write checkpoints.
+
+        Raises:
+            TrainingError: the network's outputs are not finite.
+        """
+        judged = self._judged()
+        after = f"validation after step {self.step}"
+        try:
+            validation = validate(judged, self.card)
+        except CheckpointError as error:  # outputs that are not finite, of weights that are
+            self.not_finite(f"{after}: {error};")
+        if not math.isfinite(validation.score):
+            self.not_finite(f"{after}: the score is {validation.score};")
+        card = replace(self.card, score=str(validation))
+        if isinstance(card, ModelCard):
+            card = replace(card, thresholds=validation.thresholds)
+        if self.recipe.keep == "last" or validation.score >= self.best:
+            save_checkpoint(self.out / BEST, judged, card)
+            self.best = validation.score
+        save_checkpoint(self.out / LAST, judged, card)
+        return validation
+
+    def save_last(self) -> None:
+        """Write the weights as a checkpoint that is not validated yet."""
+        save_checkpoint(self.out / LAST, self._judged(), self.card)
+
+    def _judged(self) -> nn.Module:
+        """What is validated and saved: the weights, or their average, ready for inference.
 
         A copy of them: training goes on as if nobody had looked.
         """
         judged = copy.deepcopy(self.network if self.averaged is None else self.averaged.module)
         aggregate_statistics(judged)
-        judged.eval()
-        validation = validate(judged, self.card)
-        card = replace(self.card, score=str(validation))
-        if isinstance(card, ModelCard):
-            card = replace(card, thresholds=validation.thresholds)
-            set_splits(judged, getattr(card.network, "splits", 1))
-        if self.recipe.keep == "last" or validation.score >= self.best:
-            self.best = validation.score
-            save_checkpoint(self.out / BEST, judged, card)
-        save_checkpoint(self.out / LAST, judged, card)
-        return validation
+        if isinstance(self.card, ModelCard):
+            set_splits(judged, getattr(self.card.network, "splits", 1))
+        return judged.eval()
 
     def save(self) -> None:
-        """Write the run's state, whole or not at all."""
+        """Write the run's state, whole or not at all.
+
+        Raises:
+            TrainingError: the weights are not finite.
+        """
         scaler = self.accelerator.scaler
         state = {
             "step": self.step,
+            "batch": self.batch,
+            "validated": self.validated,
             "best": self.best,
             "recipe": to_mapping(self.recipe),
+            "processes": self.accelerator.num_processes,
+            "classes": list(self.depends.classes),
+            "training": dict(self.depends.training),
+            "validation": dict(self.depends.validation),
+            "files": dict(self.depends.files),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averaged": {} if self.averaged is None else self.averaged.state_dict(),
             "scaler": {} if scaler is None else scaler.state_dict(),
         }
-        with written_whole(self.out / STATE) as aside:
-            torch.save(state, aside)
+        if not all(_finite(state[part]) for part in ("network", "averaged")):
+            self.not_finite(f"the weights are not finite after step {self.step};")
+        write_state(self.out, state, keep=self._saved_step != self.step)
+        self._saved_step = self.step
 
-    def restore(self) -> bool:
-        """Take up the state of an earlier part of this run; False when there is none.
+    def restore(self, say: Callable[[str], None]) -> None:
+        """Take up the state of an earlier part of this run, where there is one, and say so.
 
         Raises:
-            TrainingError: the state is damaged, or of another recipe.
+            TrainingError: the state is damaged, or of a run that depends on something else.
         """
-        state = _read_state(self.out / STATE, self.recipe)
+        state = read_state(self.out)
         if state is None:
-            return False
-        self.step, self.best = state["step"], state["best"]
+            return
+        refuse_changes(
+            state,
+            self.recipe,
+            self.depends,
+            self.passes,
+            processes=self.accelerator.num_processes,
+            fixed_epochs=getattr(self.recipe, "multigrid", None) is not None,
+        )
+        self.step, self.batch = state["step"], state["batch"]
+        self.validated, self.best = state["validated"], state["best"]
+        self._saved_step = self.step
+        rates = [group["base_lr"] for group in self.optimizer.param_groups]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["base_lr"] = rate  # the recipe's, which may be lower than the state's
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        return True
+        self._say_how(state, say)
+
+    def _say_how(self, state: Mapping[str, Any], say: Callable[[str], None]) -> None:
+        """Tell how the run goes on, and forget what does not hold for it any more."""
+        earlier = state["recipe"]
+        if earlier["epochs"] != self.recipe.epochs:
+            cosine = self.recipe.optimizer.schedule == "cosine"
+            rate = " along the cosine of that many" if cosine else ""
+            say(f"epochs was {earlier['epochs']}, is {self.recipe.epochs}: goes on{rate}")
+        if dict(state["validation"]) != dict(self.depends.validation):
+            say("the validation videos changed: the best score begins anew")
+            self.best, self.validated = -math.inf, min(self.validated, max(0, self.batch - 1))
+        elif self.validated and not ((self.out / BEST).exists() and (self.out / LAST).exists()):
+            say(f"{self.out} has lost a checkpoint: the best score begins anew")
+            self.best, self.validated = -math.inf, min(self.validated, max(0, self.batch - 1))
+        left = self.passes.steps_left(self.batch)
+        if left or self.validation_is_due():
+            say(f"going on at step {self.step} of {self.step + left}")
+        else:
+            say(f"{self.out} holds the finished run; more epochs=… go on from it")
 
 
-STATE, BEST, LAST = "state.pt", "best.safetensors", "last.safetensors"
+BEST, LAST = "best.safetensors", "last.safetensors"
+
+
+def check_batches(
+    recipe: Run, items: int, processes: int, *, say: Callable[[str], None] = print
+) -> None:
+    """Before the first step: whether batches can be had of these data.
+
+    Raises:
+        RecipeError: a process would have no item, or normalization cannot split a batch.
+    """
+    share = items // processes
+    if share < 1:
+        raise RecipeError(
+            f"{items} training items are too few for {processes} processes, which need one each; "
+            f"start at most {items}"
+        )
+    batch = min(recipe.batch_size, share)
+    network = getattr(recipe, "network", None)
+    parts = {
+        "network.splits": getattr(network, "splits", 1),
+        "network.fine.splits": getattr(getattr(network, "fine", None), "splits", 1),
+        "network.coarse.splits": getattr(getattr(network, "coarse", None), "splits", 1),
+    }
+    # Multigrid's batches are of many sizes, and it has the parts follow them.
+    if getattr(recipe, "multigrid", None) is None:
+        for key, splits in parts.items():
+            if batch % splits:
+                whole = batch - batch % splits
+                larger = f"batch_size={whole}" if whole else "more videos"
+                few = "" if batch == recipe.batch_size else f" ({share} training items a process)"
+                raise RecipeError(
+                    f"batches of {batch}{few} cannot be normalized in {key}={splits} equal parts; "
+                    f"give {larger}, or {key}=1"
+                )
+    if batch < recipe.batch_size:
+        say(
+            f"batch_size is {recipe.batch_size}, and batches have {batch}: "
+            f"each process has {share} training items"
+        )
 
 
 def training_step(
@@ -287,83 +456,113 @@ def training_step(
     optimizer: torch.optim.Optimizer,
     batches: Iterator[Batch],
     *,
+    taken: int,
     recipe: Run,
     job: Job,
     accelerator: Accelerator,
     generator: torch.Generator,
-) -> float:
-    """One change of the weights, from `recipe.accumulate` batches; returns the mean loss.
+) -> tuple[float, list[str] | None]:
+    """One change of the weights, from `taken` batches.
+
+    Returns:
+        The mean loss. Where one is not finite, in whatever process: that one, with the videos of
+        its batch, and the weights are left as they were.
 
     Raises:
-        TrainingError: the loss is not finite; the weights are left as they were.
+        TrainingError: a batch is too small to be normalized.
     """
     total = 0.0
+    bad: list[str] = []
     optimizer.zero_grad()
-    for part in range(recipe.accumulate):
+    for part in range(taken):
         batch = next(batches)
-        last = part == recipe.accumulate - 1
+        last = part == taken - 1
         with nullcontext() if last else accelerator.no_sync(network):
-            loss = job.loss(network, batch, accelerator.device, generator)
+            try:
+                loss = job.loss(network, batch, accelerator.device, generator)
+            except NormalizationError as error:
+                raise TrainingError(
+                    f"videos {', '.join(batch.videos)}: {error}; enlarge batch_size or the clips"
+                ) from error
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss is {value} on videos {', '.join(batch.videos)}; look at these "
-                    f"videos, or lower optimizer.lr; {recipe.out} keeps the last good checkpoint"
-                )
-            accelerator.backward(loss / recipe.accumulate)
+                bad = bad or list(batch.videos)
+            accelerator.backward(loss / taken)
         total += value
+    if _any_process(bool(bad), accelerator):
+        found = gather_object(bad) if accelerator.num_processes > 1 else bad
+        return (total / taken if bad else math.nan), found
     if recipe.optimizer.clip_norm:
         accelerator.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
     optimizer.step()
-    return total / recipe.accumulate
+    return total / taken, None
+
+
+class Stop:
+    """Whether a signal came that asks the run to end."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._at_once = False
+
+    def remember(self, number: int, frame: object) -> None:
+        """Handle a signal."""
+        self.requested = True
+        if self._at_once:
+            self._at_once = False
+            raise _StoppedError
+
+    def at_once(self, work: Callable[[], Done]) -> Done | None:
+        """Do what a signal may end where it stands, as nothing of it is kept; None then."""
+        try:
+            try:
+                self._at_once = True
+                return None if self.requested else work()
+            finally:
+                self._at_once = False
+        except _StoppedError:
+            return None
+
+
+class _StoppedError(BaseException):
+    """A signal came; no `except Exception` on its way may hold it up."""
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """While the block runs, SIGINT and SIGTERM are remembered, not obeyed at once."""
-    received = False
+def stop_signals() -> Iterator[Stop]:
+    """While the block runs, signals that ask it to end are remembered, not obeyed at once.
 
-    def remember(number: int, frame: object) -> None:
-        nonlocal received
-        received = True
-
-    previous = {number: signal.signal(number, remember) for number in _STOP}
+    What the starter has asked to be ignored (as `nohup` does) stays ignored. Only the main thread
+    of a process may say what signals do.
+    """
+    stop = Stop()
+    main = threading.current_thread() is threading.main_thread()
+    previous = {
+        number: signal.signal(number, stop.remember)
+        for number in (_STOP if main else ())
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
-        yield lambda: received
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-_STOP = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+_STOP = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
 
 
-def _read_state(path: Path, recipe: Run) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise TrainingError(
-            f"{path} is damaged; remove {path.parent} to start the run anew"
-        ) from error
-    # What may change between the parts of one run: none of it touches the weights.
-    free = {"out", "save_every_seconds", "notes"}
-    before = {key: value for key, value in state["recipe"].items() if key not in free}
-    now = {key: value for key, value in to_mapping(recipe).items() if key not in free}
-    for settings in (before, now):
-        settings["data"] = {
-            key: value
-            for key, value in settings["data"].items()
-            if key not in ("workers", "decoded")
-        }
-    if before != now:
-        changed = sorted(key for key in now if before.get(key) != now[key])
-        raise TrainingError(
-            f"{path.parent} holds a run of another recipe ({', '.join(changed)} differ); "
-            "give another out=…, or remove that folder"
-        )
-    return state
+def _silent(_line: str) -> None:
+    """What processes but the main one say."""
+
+
+def _finite(tensors: Mapping[str, Tensor]) -> bool:
+    return all(
+        bool(torch.isfinite(tensor).all())
+        for tensor in tensors.values()
+        if tensor.is_floating_point()
+    )
 
 
 def _any_process(flag: bool, accelerator: Accelerator) -> bool:

@@ -19,9 +19,8 @@ from actline.pretrain.augmentation import augment
 from actline.pretrain.losses import soft_label_loss
 from actline.pretrain.multigrid import MultigridBatches, MultigridConfig, Schedule
 from actline.pretrain.volume_freeze import label_frames
-from actline.train.checkpoint import start_from
 from actline.train.recipe import PretrainingRecipe
-from actline.train.setup import model_card
+from actline.train.setup import built, model_card, start
 
 BACKGROUND = "background"  # the class that SSDet adds, before all others
 
@@ -44,9 +43,8 @@ class PretrainingJob:
         torch.manual_seed(recipe.seed)
         background = recipe.method == "detection" and recipe.background == "class"
         classes = (BACKGROUND, *annotations.classes) if background else annotations.classes
-        network = recipe.network.build(len(classes))
-        if recipe.init:
-            start_from(network, recipe.init, classes=classes if recipe.init_head else ())
+        network = built(lambda: recipe.network.build(len(classes)))
+        start(network, recipe, classes=classes if recipe.init_head else ())
         self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.card = model_card(recipe, classes)
 
@@ -66,9 +64,9 @@ class PretrainingJob:
         )
 
     def batches(
-        self, accelerator: Accelerator, *, first_step: int, last_step: int
+        self, accelerator: Accelerator, *, first: int, last: int
     ) -> Iterator["ShapedBatch"]:
-        """Batches for the steps from `first_step` to before `last_step`.
+        """This process's batches from number `first` to before `last`.
 
         Raises:
             VideoError: while iterating, a video cannot be used.
@@ -77,16 +75,15 @@ class PretrainingJob:
         sampler = MultigridBatches(
             schedule,
             seed=self.recipe.seed,
-            first=first_step,
-            last=last_step,
+            first=first,
+            last=last,
             process=accelerator.process_index,
         )
         pinned = accelerator.device.type == "cuda"
         workers = self.recipe.data.workers
         batches = loaded(self.clips, sampler, collate_trimmed, workers=workers, pinned=pinned)
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(batches, start=first):
             step, part = divmod(number, self.recipe.accumulate)
-            step += first_step
             # The same in every process; that of the first process's own draws (training loop), so
             # that one process draws the same by itself.
             seed = derived_seed(self.recipe.seed, step, 0, *([part] if part else []))

@@ -1,7 +1,6 @@
 """What a recipe for proposals trains: BMN on snippet features."""
 
 from collections.abc import Iterator
-from typing import overload
 
 import torch
 from accelerate import Accelerator
@@ -20,13 +19,9 @@ from actline.data.segments import (
 )
 from actline.data.snippets import WidthError
 from actline.errors import RecipeError
-from actline.models.bmn import BMN
-from actline.models.config import BMNConfig, TCANetConfig
-from actline.models.tcanet import TCANet
 from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
-from actline.train.checkpoint import start_from
 from actline.train.recipe import ProposalRecipe, RefinementRecipe
-from actline.train.setup import batches_for, segment_card
+from actline.train.setup import batches_for, built, segment_card, start
 
 
 class ProposalJob:
@@ -51,25 +46,22 @@ class ProposalJob:
         origin = self.features.agree_on(chosen.videos)
         check_width(self.features, chosen, recipe)
         torch.manual_seed(recipe.seed)
-        self.network = built(recipe.network)
-        if recipe.init:
-            start_from(self.network, recipe.init)
+        self.network = built(recipe.network.build)
+        start(self.network, recipe)
         self.card = segment_card(recipe, annotations.classes, origin, self.features.whole_form)
         form = SlidWindows if recipe.network.sliding else RescaledVideos
         self.videos = form(chosen, self.features, length=recipe.network.temporal_scale)
         self.items = len(self.videos)
 
     def batches(
-        self, accelerator: Accelerator, *, first_step: int, last_step: int
+        self, accelerator: Accelerator, *, first: int, last: int
     ) -> Iterator[RescaledBatch]:
-        """Batches for the steps from `first_step` to before `last_step`.
+        """This process's batches from number `first` to before `last`.
 
         Raises:
             FeatureError: while iterating, a video's features cannot be used.
         """
-        sampler = batches_for(
-            self.recipe, self.items, accelerator, first_step=first_step, last_step=last_step
-        )
+        sampler = batches_for(self.recipe, self.items, accelerator, first=first, last=last)
         workers = self.recipe.data.workers
         return loaded(self.videos, sampler, collate_rescaled, workers=workers, pinned=False)
 
@@ -85,26 +77,6 @@ class ProposalJob:
         each = [assign_targets(segments, temporal_scale=length) for segments in batch.segments]
         targets = BMNTargets(*(torch.stack(part).to(device) for part in zip(*each, strict=True)))
         return bmn_loss(network(batch.features.to(device)), targets, generator=generator).total
-
-
-@overload
-def built(config: BMNConfig) -> BMN: ...
-
-
-@overload
-def built(config: TCANetConfig) -> TCANet: ...
-
-
-def built(config: BMNConfig | TCANetConfig) -> BMN | TCANet:
-    """A new network with random weights.
-
-    Raises:
-        RecipeError: there is none of these sizes.
-    """
-    try:
-        return config.build()
-    except ValueError as error:
-        raise RecipeError(f"network: {error}; change it") from error
 
 
 def recipe_features(recipe: ProposalRecipe | RefinementRecipe) -> FeatureFolder:

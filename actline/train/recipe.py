@@ -30,6 +30,8 @@ class DataConfig:
         videos: folder of video files, or of frame folders.
         classes: names of the classes, where `annotations` does not hold them.
         train_subset, validation_subset: names of subsets.
+        held_out: where all videos are in `train_subset`, as in a table without subsets, the share
+            of them that is validated on instead, chosen by their ids.
         min_seconds: shorter videos are left out; the published code drops those under 162
             frames at 24 a second.
         frame_rate: of frame folders, per second; 0 takes their count over the annotated
@@ -46,6 +48,7 @@ class DataConfig:
     classes: str | None = None
     train_subset: str = "training"
     validation_subset: str = "testing"
+    held_out: float = 0.2
     min_seconds: float = 0.0
     frame_rate: float = 24.0
     workers: int = 2
@@ -97,6 +100,7 @@ class Run:
         init: a checkpoint to start from; tensors that fit are taken, the rest is new. For
             Coarse-Fine, an X3D's checkpoint starts both streams.
         init_head: whether its head is taken too, where its classes are the same.
+        init_share: the least share of the network's values that `init` has to give.
         epochs: passes over the training videos.
         batch_size: clips or videos a step and process.
         accumulate: batches whose gradients are added up for one step.
@@ -104,6 +108,8 @@ class Run:
         keep: what `best.safetensors` is: the best validation's weights, or the last one's.
         evaluate_every: epochs from one validation to the next; 0 validates at the end alone.
         save_every_seconds: longest time that a kill can cost.
+        accept_changed_files: whether a run goes on where files that it reads have changed, as
+            when a damaged video was replaced.
     """
 
     name: str
@@ -113,6 +119,7 @@ class Run:
     batch_size: int
     init: str | None = None
     init_head: bool = True
+    init_share: float = 0.5
     seed: int = 0
     accumulate: int = 1
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
@@ -120,6 +127,7 @@ class Run:
     keep: Literal["best", "last"] = "best"
     evaluate_every: int = 1
     save_every_seconds: float = 60.0
+    accept_changed_files: bool = False
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -192,6 +200,7 @@ class SnippetData:
         parts: names of the arrays to join, where a public file has several.
         classes: names of the classes, where `annotations` does not hold them.
         train_subset, validation_subset: names of subsets.
+        held_out: as in `DataConfig`.
         min_seconds: shorter activities are not trained on; TCANet's authors leave out those of a
             second or less.
         without: videos to leave out, such as those that could not be downloaded: their ids, or a
@@ -204,6 +213,7 @@ class SnippetData:
     classes: str | None = None
     train_subset: str = "training"
     validation_subset: str = "validation"
+    held_out: float = 0.2
     min_seconds: float = 0.0
     without: str | tuple[str, ...] | None = None
     interval: float | None = None

@@ -15,11 +15,11 @@ from actline.data.snippets import SnippetOrigin
 from actline.errors import CheckpointError, RecipeError
 from actline.models.bmn import BMN
 from actline.progress import progress
-from actline.train.checkpoint import load_segment_checkpoint, start_from
-from actline.train.proposals import built, check_width, recipe_features
+from actline.train.checkpoint import load_segment_checkpoint
+from actline.train.proposals import check_width, recipe_features
 from actline.train.propose import propose
 from actline.train.recipe import RefinementRecipe
-from actline.train.setup import batches_for, segment_card
+from actline.train.setup import batches_for, built, segment_card, start
 from actline.train.tcanet_losses import THRESHOLDS, refinement_loss
 
 
@@ -60,9 +60,8 @@ class RefinementJob:
         self.given = _source(recipe.proposals, origin, recipe)
         self._proposed: dict[tuple[str, int], Proposals] = {}
         torch.manual_seed(recipe.seed)
-        self.network = built(recipe.network)
-        if recipe.init:
-            start_from(self.network, recipe.init)
+        self.network = built(recipe.network.build)
+        start(self.network, recipe)
         self.card = segment_card(recipe, annotations.classes, origin, self.features.whole_form)
         self.videos = ProposedVideos(chosen, self.features, self._to_train_on(chosen))
         self.items = len(self.videos)
@@ -116,16 +115,14 @@ class RefinementJob:
         return proposals_of(video.id, self.given, duration=features.duration).best(most)
 
     def batches(
-        self, accelerator: Accelerator, *, first_step: int, last_step: int
+        self, accelerator: Accelerator, *, first: int, last: int
     ) -> Iterator[ProposalBatch]:
-        """Batches for the steps from `first_step` to before `last_step`.
+        """This process's batches from number `first` to before `last`.
 
         Raises:
             FeatureError: while iterating, a video's features cannot be used.
         """
-        sampler = batches_for(
-            self.recipe, self.items, accelerator, first_step=first_step, last_step=last_step
-        )
+        sampler = batches_for(self.recipe, self.items, accelerator, first=first, last=last)
         workers = self.recipe.data.workers
         return loaded(self.videos, sampler, collate_proposals, workers=workers, pinned=False)
 

@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -17,8 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from actline.data.batches import TrainingBatches
 from actline.data.feature_files import PublicForm
 from actline.data.snippets import SnippetOrigin
-from actline.errors import DeviceError
-from actline.train.checkpoint import ModelCard, SegmentCard
+from actline.errors import DeviceError, RecipeError
+from actline.train.checkpoint import ModelCard, SegmentCard, start_from
 from actline.train.recipe import (
     OptimizerConfig,
     PretrainingRecipe,
@@ -27,7 +28,10 @@ from actline.train.recipe import (
     RefinementRecipe,
     Run,
 )
+from actline.train.state import read_state
 from actline.train.yaml_form import to_mapping
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def device_of_process(device: torch.device) -> torch.device:
@@ -92,15 +96,15 @@ def _processes() -> int:
 
 
 def batches_for(
-    recipe: Run, items: int, accelerator: Accelerator, *, first_step: int, last_step: int
+    recipe: Run, items: int, accelerator: Accelerator, *, first: int, last: int
 ) -> TrainingBatches:
-    """This process's batches of `items`, of optimizer steps `first_step` to before `last_step`."""
+    """This process's batches of `items`, from number `first` to before `last`."""
     return TrainingBatches(
         items,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
-        first=first_step * recipe.accumulate,
-        last=last_step * recipe.accumulate,
+        first=first,
+        last=last,
         process=accelerator.process_index,
         processes=accelerator.num_processes,
     )
@@ -137,6 +141,37 @@ def segment_card(
         suppression=recipe.suppression,
         recipe=json.dumps(to_mapping(recipe)),
     )
+
+
+def built(make: Callable[[], Network]) -> Network:
+    """A new network with random weights, by its configuration's `build`.
+
+    Raises:
+        RecipeError: there is none of these sizes.
+    """
+    try:
+        return make()
+    except ValueError as error:
+        raise RecipeError(f"network: {error}; change it") from error
+
+
+def start(network: nn.Module, recipe: Run, *, classes: Sequence[str] | None = None) -> None:
+    """Take the recipe's initial weights, where it names some and the run has not begun.
+
+    Args:
+        classes: as in `start_from`.
+
+    Raises:
+        CheckpointError: they cannot be used.
+    """
+    if recipe.init and read_state(Path(recipe.out)) is None:
+        start_from(network, recipe.init, classes=classes, least=recipe.init_share, say=say_once)
+
+
+def say_once(line: str) -> None:
+    """Print a line in one of several processes."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(line)
 
 
 def optimizer_for(network: nn.Module, recipe: Run) -> torch.optim.Optimizer:

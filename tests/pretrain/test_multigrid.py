@@ -272,12 +272,13 @@ def test_a_resumed_run_gets_the_batches_of_an_unbroken_one(
     first: int, last: int, accumulate: int
 ) -> None:
     schedule = schedule_of(epochs=2, accumulate=accumulate)
-    total = schedule.total_steps
+    total = schedule.total_batches
     first, last = sorted((min(first, total), min(last, total)))
     unbroken = list(MultigridBatches(schedule, seed=7, first=0, last=total))
     resumed = MultigridBatches(schedule, seed=7, first=first, last=last)
-    assert list(resumed) == unbroken[first * accumulate : last * accumulate]
-    assert len(resumed) == (last - first) * accumulate
+    assert len(unbroken) == total
+    assert list(resumed) == unbroken[first:last]
+    assert len(resumed) == last - first
 
 
 @given(
@@ -300,7 +301,7 @@ def test_every_clip_comes_at_most_once_a_pass_and_to_one_process(
         accumulate=accumulate,
     )
     parts = [
-        list(MultigridBatches(schedule, seed=seed, first=0, last=schedule.total_steps, process=p))
+        list(MultigridBatches(schedule, seed=seed, first=0, last=schedule.total_batches, process=p))
         for p in range(processes)
     ]
     seen: dict[int, list[int]] = defaultdict(list)
@@ -320,7 +321,7 @@ def test_every_clip_comes_at_most_once_a_pass_and_to_one_process(
 
 def test_batches_have_the_size_that_their_step_asks_for() -> None:
     schedule = schedule_of(epochs=3, accumulate=2)
-    batches = MultigridBatches(schedule, seed=1, first=0, last=schedule.total_steps)
+    batches = MultigridBatches(schedule, seed=1, first=0, last=schedule.total_batches)
     for position, batch in enumerate(batches):
         shape = schedule.shape_at(position // 2)
         assert len(batch) == shape.batch_size
@@ -405,7 +406,7 @@ def test_a_step_or_process_that_the_run_has_not_is_an_error() -> None:
     for step in (-1, schedule.total_steps):
         with pytest.raises(IndexError, match="not one of the run's 40"):
             schedule.shape_at(step)
-    with pytest.raises(ValueError, match="steps 0 to 41"):
+    with pytest.raises(ValueError, match="batches 0 to 41"):
         MultigridBatches(schedule, seed=0, first=0, last=41)
     with pytest.raises(ValueError, match="no process 1 of 1"):
         MultigridBatches(schedule, seed=0, first=0, last=40, process=1)

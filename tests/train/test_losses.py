@@ -52,9 +52,7 @@ def test_logits_keep_their_times_among_finer_labels():
 
 def test_learning_rate_falls_at_milestones_and_warms_up():
     config = OptimizerConfig(lr=1.0, milestones=(2, 4), warmup_steps=5)
-    factors = [
-        learning_rate_factor(config, step, steps_per_epoch=10, epochs=6) for step in range(60)
-    ]
+    factors = [learning_rate_factor(config, step, epoch=step / 10, epochs=6) for step in range(60)]
     assert factors[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
     assert factors[19] == pytest.approx(1)
     assert factors[20] == pytest.approx(0.1)
@@ -63,14 +61,14 @@ def test_learning_rate_falls_at_milestones_and_warms_up():
 
 def test_a_cosine_warm_up_is_slow_at_first_and_ends_at_the_full_rate():
     config = OptimizerConfig(lr=1.0, warmup_steps=4, warmup="cosine")
-    factors = [learning_rate_factor(config, s, steps_per_epoch=10, epochs=1) for s in range(6)]
+    factors = [learning_rate_factor(config, s, epoch=s / 10, epochs=1) for s in range(6)]
     assert factors == pytest.approx([0.1464466, 0.5, 0.8535534, 1.0, 1.0, 1.0])
 
 
 def test_cosine_schedule_ends_near_zero():
     config = OptimizerConfig(lr=1.0, schedule="cosine")
     first, last = (
-        learning_rate_factor(config, step, steps_per_epoch=10, epochs=2) for step in (0, 19)
+        learning_rate_factor(config, step, epoch=step / 10, epochs=2) for step in (0, 19)
     )
     assert first == 1
     assert last < 0.01

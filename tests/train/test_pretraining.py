@@ -368,7 +368,7 @@ def test_all_processes_of_a_step_draw_the_same_augmentations(kinetics, tmp_path)
         annotations, _ = present(read_annotations(kinetics), kinetics / "videos")
         job = PretrainingJob(recipe, annotations.subset("training"))
         for process in range(2):
-            batches = job.batches(Processes(process), first_step=0, last_step=8)  # type: ignore[arg-type]
+            batches = job.batches(Processes(process), first=0, last=8)  # type: ignore[arg-type]
             for step, batch in enumerate(batches):
                 generator = torch.Generator().manual_seed(derived_seed(recipe.seed, step, process))
                 shared = torch.Generator().manual_seed(batch.shared_seed)

@@ -44,6 +44,7 @@ from actline.train.loop import Validation, train
 from actline.train.proposals import ProposalJob
 from actline.train.recipe import ProposalRecipe, RefinementRecipe, read_recipe
 from actline.train.refinement import RefinementJob
+from actline.train.state import Dependencies
 
 WRITERS = {"bmn": write_bmn, "tcanet": write_tcanet}
 Written = Callable[[Path, str], None]
@@ -162,7 +163,7 @@ def test_accumulated_gradients_are_the_mean_of_their_batches(kit):
     job = ProposalJob(recipe, read_annotations(kit.annotations).subset("training"))
     network = copy.deepcopy(job.network)
     generator = torch.Generator().manual_seed(derived_seed(recipe.seed, 0, 0))
-    batches = list(job.batches(Accelerator(cpu=True), first_step=0, last_step=1))
+    batches = list(job.batches(Accelerator(cpu=True), first=0, last=2))
     assert [len(batch.videos) for batch in batches] == [2, 2]
     losses = [job.loss(network, batch, torch.device("cpu"), generator) for batch in batches]
     (sum(losses) / 2).backward()  # type: ignore[union-attr]
@@ -264,7 +265,7 @@ def test_proposals_are_trained_on_in_the_files_order_with_its_matches_as_publish
         recipe = read_recipe(kit.recipe("tcanet", "stored", **changes))
         assert isinstance(recipe, RefinementRecipe)
         training = read_annotations(kit.annotations).subset("training")
-        return RefinementJob(recipe, training).videos[0, 0]
+        return RefinementJob(recipe, training, device=torch.device("cpu")).videos[0, 0]
 
     published = sample(proposals_order="file", matches="file")
     assert published.proposals.tolist() == [[5, 9], [1, DURATION + 3], [5, 9]]
@@ -291,9 +292,17 @@ def test_the_last_epoch_is_kept_as_best_where_that_is_asked_for(kit, tmp_path, k
     changes = {"keep": keep, "evaluate_every": 1, "out": str(tmp_path / "run")}
     recipe = read_recipe(kit.recipe("tcanet", f"keep-{keep}", **changes))
     assert isinstance(recipe, RefinementRecipe)
-    job = RefinementJob(recipe, read_annotations(kit.annotations).subset("training"))
+    training = read_annotations(kit.annotations).subset("training")
+    job = RefinementJob(recipe, training, device=torch.device("cpu"))
     scores = iter((0.5, 0.25))
-    result = train(recipe, job, validate=lambda *_: Validation(next(scores), "none"), cpu=True)
+    depends = Dependencies(job.card.classes, {}, {}, {})
+    result = train(
+        recipe,
+        job,
+        validate=lambda *_: Validation(next(scores), "none"),
+        depends=depends,
+        device=torch.device("cpu"),
+    )
     assert same_weights(result.best, result.last) == same
     assert result.best_score == (0.25 if same else 0.5)
 
@@ -640,7 +649,7 @@ def test_held_out_videos_are_not_trained_on(kit):
     job = ProposalJob(recipe, read_annotations(kit.annotations).subset("training"))
     seen = {
         name
-        for batch in job.batches(Accelerator(cpu=True), first_step=0, last_step=8)
+        for batch in job.batches(Accelerator(cpu=True), first=0, last=8)
         for name in batch.videos
     }
     assert seen == set(TRAINED)
