@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
-from actline.errors import PredictionError
+from actline.data.raw import read_text, video_id_of
+from actline.errors import AnnotationError, PredictionError
 from actline.evaluate.dense import FrameScore, interpolate, summarize
 from actline.files import write_text
 from actline.timeline import FrameScores
@@ -157,9 +158,9 @@ def read_submission(path: Path, classes: int) -> Submission:
             25, twice or missing, or scores that are not finite numbers.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PredictionError(f"cannot read the submission {path}: {error}") from error
+        text = read_text(path, what="a submission")
+    except AnnotationError as error:
+        raise PredictionError(str(error)) from error
     as_csv = "," in text.split("\n", 1)[0]
     result: dict[str, NDArray[np.float32]] = {}
     seen: dict[str, int] = {}
@@ -172,7 +173,7 @@ def read_submission(path: Path, classes: int) -> Submission:
         where = f"{path}, line {line}"
         if len(row) != 3:
             raise PredictionError(f"{where}: expected a video, a frame and {classes} scores")
-        video = row[0]
+        video = video_id_of(row[0])
         # The authors' rows are in the order of the frames and hold a time instead of a number.
         frame = seen.get(video, 0) if as_csv else _frame_number(row[1], where)
         scores = np.array(row[2].split(), dtype=object)

@@ -168,6 +168,9 @@ def test_localize_takes_25_frames_and_its_file_round_trips(tmp_path):
     assert "Charades_v1_localize" in direct.protocol
     write_submission(submission, tmp_path / "s.txt")
     again = evaluate_localize(annotations, read_submission(tmp_path / "s.txt", 2))
+    marked = tmp_path / "marked.txt"
+    marked.write_text("\ufeff" + (tmp_path / "s.txt").read_text(), encoding="utf-8")
+    assert read_submission(marked, 2).keys() == submission.keys()
     assert again.mean == pytest.approx(direct.mean, abs=1e-6)
     # The CSV of the authors' code holds a time in place of the frame's number.
     rows = [
