@@ -153,7 +153,8 @@ class FeatureFolder:
             )
         if video.duration is None:
             raise FeatureError(
-                f"{paths[0]}: the annotations do not tell the video's duration; add it"
+                f'{paths[0]}: the annotations do not tell the video\'s duration; add "duration" '
+                "to them, a column of a table or a key of JSON"
             )
         join = partial(
             joined,

@@ -207,7 +207,8 @@ def checked(snippets: SnippetFeatures, path: Path, *, width: int | None = None) 
     if not fits(length, interval, duration, snippets.offset):
         raise FeatureError(
             f"{path}: {length} snippets of {interval:g} s make {length * interval:.1f} s, but the "
-            f"video lasts {duration:.1f} s; the file is cut off, or another interval is right"
+            f"video lasts {duration:.1f} s; the file is cut off, or another interval is right "
+            "(data.interval)"
         )
     return snippets
 
