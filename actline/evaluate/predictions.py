@@ -181,8 +181,9 @@ def unit_hint(annotations: Annotations, ends: Mapping[str, float]) -> str | None
     Args:
         ends: the last time that is predicted, by video id.
     """
+    # Where no duration is known, a video may go on well after its last activity.
     lengths = {
-        video.id: video.duration or max((a.end for a in video.truth), default=0.0)
+        video.id: video.duration or 4 * max((a.end for a in video.truth), default=0.0)
         for video in annotations.videos
         if video.id in ends
     }

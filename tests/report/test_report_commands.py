@@ -131,3 +131,24 @@ def test_report_says_what_is_wrong(folder: Path):
     with pytest.raises(PredictionError, match=r"kitchen\.npz"):
         run(report, folder / "found", *arguments)
     assert not out.exists()
+
+
+def test_what_evaluate_scores_is_drawn_and_shown_where_it_lies_in_the_video(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = [
+        {"label": "walk", "score": 0.9, "segment": [3, 1]},
+        {"label": "walk", "score": 0.8, "segment": [-1, 2]},
+        {"label": 7, "score": 0.7, "segment": [0, 1]},
+    ]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({"results": {"kitchen.mp4": rows}}))
+    lines = tmp_path / "submission.txt"
+    lines.write_text("kitchen.mp4 0 1 7 0.5\nkitchen 1 2 9 0.25\n")
+    for given in (results, lines):
+        run(plot, given, "--out", tmp_path / "p.png")
+        page = tmp_path / "r.html"
+        run(report, given, "--videos", tmp_path, "--out", page)
+        (shown,) = page_data(page)
+        assert (shown["id"], len(shown["rows"])) == ("kitchen", 2)  # of two classes
+    assert "1 of 3 activities of video kitchen lie outside" in capsys.readouterr().err

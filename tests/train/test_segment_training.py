@@ -38,6 +38,7 @@ from tiny_segments import (
 from actline.cli.main import main
 from actline.data.batches import derived_seed
 from actline.data.read import read_annotations
+from actline.evaluate.overlap import tables_of
 from actline.evaluate.validation import train_and_validate
 from actline.train.checkpoint import load_segment_checkpoint
 from actline.train.loop import Validation, train
@@ -654,3 +655,20 @@ def test_held_out_videos_are_not_trained_on(kit):
     }
     assert seen == set(TRAINED)
     assert not seen & set(HELD_OUT)
+
+
+def test_training_says_what_it_mends_in_the_truth_and_validation_scores_it_as_listed(
+    tmp_path, capsys
+):
+    kit = Kit(tmp_path)
+    trained = [{"label": "move", "segment": [2, 9]}] * 2
+    held_out = [{"label": "move", "segment": segment} for segment in ([6, 15], [19, 99])]
+    write_annotations(kit.annotations, a0={"annotations": trained}, a4={"annotations": held_out})
+    kit.train("bmn", "mended", epochs=1)
+    printed = capsys.readouterr().out
+    assert 'mended for training: 1 activities that are there twice, such as a0: "move"' in printed
+    assert "1 activities that end after their video, such as a4" in printed
+    found = read_annotations(kit.annotations)
+    assert [a.end for a in found["a4"].activities] == [15.0, 20.0]
+    truth = tables_of(found.subset("validation"), {}).truth
+    assert truth.end.tolist()[:2] == [15.0, 99.0]
