@@ -49,7 +49,8 @@ def add_parser(subparsers) -> None:
     thoroughness.add_argument(
         "--quick",
         action="store_true",
-        help="read only the beginnings of videos: one that is cut off may not be found",
+        help="read only the beginnings of videos: how long they last, and those that are cut off, "
+        "is not found",
     )
     thoroughness.add_argument(
         "--decode",

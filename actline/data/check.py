@@ -13,7 +13,7 @@ from actline.data.annotations import AnnotatedVideo, Annotations, Fault
 from actline.data.statistics import annotated_seconds
 from actline.errors import VideoError
 from actline.video.damage import Damage, find_damage
-from actline.video.decode import frame_times, probe
+from actline.video.decode import check_beginning, shown_times
 from actline.video.sampling import VIDEO_SUFFIXES, find_video
 
 # Without which training, detection or evaluation fails or learns something wrong.
@@ -126,14 +126,14 @@ def check_videos(
 
     Args:
         folder: of the videos.
-        whole: read every file to its end, without decoding it, which finds those that are cut
-            off; False reads headers and first frames only.
+        whole: read every file to its end, without decoding it, which finds how long it lasts and
+            those that are cut off; False reads headers and first frames only.
         decode: decode every file to its end, which finds damage inside that reading passes over.
         frame_rate: of folders of frames.
         advance: called once a video.
 
     Returns:
-        What was found, and every video's duration in seconds: its file's, or where that cannot be
+        What was found, and every video's duration in seconds: its file's, or where that is not
         read, the annotated one.
     """
     findings = _Findings()
@@ -159,11 +159,14 @@ def check_videos(
             findings.add(what, video.id if missing else str(found), serious=True)
             seen.append(expected)
         else:
-            _compare(video, found.seconds, findings)
+            if found.seconds is not None:
+                _compare(video, found.seconds, findings)
+            for note in found.notes:
+                findings.add("videos with unusual times", f"{video.id}: {note}", serious=False)
             if found.damage is not None and found.damage.lost:
                 told = _told(video.id, found.damage)
                 findings.add("videos with damage inside", told, serious=False)
-            seen.append(found.seconds)
+            seen.append(expected if found.seconds is None else found.seconds)
     for video_id, names in sorted(present.items()):
         if video_id not in annotations:
             findings.add("video files without annotations", names[0], serious=False)
@@ -199,9 +202,10 @@ def _compare(video: AnnotatedVideo, seconds: float, findings: _Findings) -> None
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a video file tells; damage is None where it was not looked for."""
+    """What a video file tells; seconds and damage are None where they were not looked for."""
 
-    seconds: float
+    seconds: float | None
+    notes: tuple[str, ...]
     damage: Damage | None
 
 
@@ -211,10 +215,11 @@ def _look(
     """A video's duration and damage, or why it cannot be read."""
     try:
         path = find_video(folder, video_id)
-        if whole and not decode and path.is_file():
-            frame_times(path)
-        damage = find_damage(path) if decode else None
-        return _Seen(probe(path, frame_rate=frame_rate).duration, damage)
+        check_beginning(path)
+        if not whole:
+            return _Seen(None, (), None)
+        shown = shown_times(path, frame_rate=frame_rate)
+        return _Seen(shown.duration, shown.notes, find_damage(path) if decode else None)
     except VideoError as error:
         return error
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -42,15 +42,57 @@ def is_folder(path: Path) -> bool:
         raise VideoError(f"cannot read {path}: {_reason(error)}") from error
 
 
-def demuxed(container: InputContainer, *streams: VideoStream) -> Iterator[Packet]:
-    """Packets up to the end of what can be read; of all streams if none is named."""
+def demuxed(
+    container: InputContainer, *streams: VideoStream, on_error: Callable[[], object] = lambda: None
+) -> Iterator[Packet]:
+    """Packets up to the end of what can be read; of all streams if none is named.
+
+    Args:
+        on_error: called where reading ends before the end of the file.
+    """
     packets = container.demux(*streams)
     while True:
         try:
             packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
+        except (StopIteration, av.error.EOFError):
+            return
+        except av.error.FFmpegError:
+            on_error()
             return
         yield packet
+
+
+def video_packets(
+    container: InputContainer,
+    stream: VideoStream,
+    *,
+    marks: bool = False,
+    on_error: Callable[[], object] = lambda: None,
+) -> Iterator[Packet]:
+    """One stream's packets with pictures, as `demuxed`.
+
+    A transport stream's packets are counted. Where the count leaps, as it does where recordings
+    were joined, a packet before is marked as damaged, though nothing of it need be missing. As in
+    players the mark is taken away: the decoder finds out what is damaged.
+
+    Args:
+        marks: keep them.
+    """
+    unmark = container.format.name == "mpegts" and not marks
+    # Headers are repeated where Ogg streams are chained; the decoder has them from the first.
+    theora = stream.codec_context.name in ("theora", "libtheora")
+    for packet in demuxed(container, stream, on_error=on_error):
+        if theora and packet.size and memoryview(packet)[0] & 0x80:
+            continue
+        yield _unmarked(packet) if unmark and packet.is_corrupt else packet
+
+
+def _unmarked(packet: Packet) -> Packet:
+    copy = Packet(bytes(packet))
+    copy.stream, copy.time_base = packet.stream, packet.time_base
+    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+    copy.is_keyframe = packet.is_keyframe
+    return copy
 
 
 def _open(path: Path) -> InputContainer:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from av.packet import Packet
 
-from actline.video.container import demuxed, is_folder, opened
+from actline.video.container import is_folder, opened, video_packets
 from actline.video.folders import folder_frames, read_folder
 from actline.video.frames import attempted, ends_early, undecodable
+from actline.video.packets import rejoined
 from actline.video.size import Exact
 from actline.video.timestamps import LOST_SECONDS, read_header, shown
 
@@ -49,20 +50,21 @@ def find_damage(path: str | Path) -> Damage:
     unknown, last = 0, None
 
     def seconds(stamp: int | None) -> float | None:
-        return None if stamp is None else (stamp - header.start) * header.base
+        return None if stamp is None else header.seconds(stamp)
 
     with opened(path) as (container, stream):
         # Threads of frames tell of an error only some packets later.
         stream.thread_type = "SLICE"
 
-        def watched() -> Iterator[Packet]:
-            for packet in demuxed(container, stream):
-                marked = seconds(packet.pts) if packet.is_corrupt else None
+        def watched() -> Iterator[Packet | None]:
+            for packet in rejoined(video_packets(container, stream, marks=True), header.joins):
+                corrupt = packet is not None and packet.is_corrupt
+                marked = seconds(packet.pts) if packet is not None and corrupt else None
                 if marked is not None:
                     lost.add(marked)
                 yield packet
 
-        for index, (stamp, frame) in enumerate(attempted(watched())):
+        for index, (stamp, frame) in enumerate(attempted(watched(), stream.codec_context)):
             time = seconds(stamp)
             if not header.ordered:
                 time = float(file.times[min(index, len(file.times) - 1)])
@@ -76,6 +78,6 @@ def find_damage(path: str | Path) -> Damage:
         raise undecodable(path)
     if last < file.times[-1] - LOST_SECONDS:
         raise ends_early(path, last, float(file.times[-1]))
-    # Before the start lies what an edit list cuts away.
-    among = [time for time in lost if time >= 0]
+    # Before the first frame lies what an edit list cuts away.
+    among = [time for time in lost if time >= header.first]
     return Damage(len(file.times), len(among) + unknown, min(among, default=None))

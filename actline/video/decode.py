@@ -1,14 +1,15 @@
 """Decoding: frames by the time they are shown at, from video files and folders of frames.
 
-Times are seconds from the first shown frame, by the file's own timestamps, never by counting.
+Times are seconds on the file's own clock, as players show it (`actline.video.timestamps`).
 The frame at a time is the one on display then: the last whose timestamp is not later, but for
-the millisecond that containers round timestamps to.
+the millisecond that containers round timestamps to. Before the first frame it is the first.
 
 What is damaged: packets that cannot be decoded are passed over, and the frame before stays on
-display. A video that ends at most a second before its header says is taken as it is, the last
-frame being held; one that lacks more is a VideoError that says how much is there.
+display. A file that is cut off at most a second before the end that its header tells is taken as it
+is, the last frame being held; one that lacks more is a VideoError that says how much is there.
 """
 
+import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from actline.video.container import is_folder
+from actline.video.container import is_folder, opened, video_packets
 from actline.video.folders import folder_frames, picture_size, read_folder
-from actline.video.frames import ends_early, timed_frames, undecodable
+from actline.video.frames import attempted, ends_early, timed_frames, undecodable
+from actline.video.orientation import orientation
 from actline.video.size import Exact, ShortSide, Size, target_size
 from actline.video.timestamps import (
-    EARLY_SECONDS,
     LOST_SECONDS,
     Header,
     Shown,
@@ -37,6 +38,7 @@ __all__ = [
     "ShortSide",
     "Size",
     "VideoInfo",
+    "check_beginning",
     "frame_times",
     "probe",
     "read_clip",
@@ -53,11 +55,12 @@ class VideoInfo:
     """What a video is.
 
     Attributes:
-        duration: seconds from the first frame until the last one ends.
+        duration: seconds on the file's clock at which the last frame ends.
         width, height: as shown, that is after rotation. Pixels are taken as square, as the
             published pipelines do.
         frame_rate: mean frames per second.
-        rotation: degrees counter-clockwise that frames are turned by when shown.
+        rotation: degrees counter-clockwise that frames are turned by when shown; those that the
+            file shows mirrored, before left and right are exchanged.
         codec: name, or "frames" for a folder.
     """
 
@@ -71,10 +74,9 @@ class VideoInfo:
 
 
 def probe(path: str | Path, *, frame_rate: float = 24.0) -> VideoInfo:
-    """Tell what a video is, by its header and first frame.
+    """Tell what a video is, by its packets and first frame.
 
-    The duration is the header's: quick, but nothing tells whether all of it is there. Where the
-    header tells none, packets are looked through. `shown_times` always does.
+    The duration is that of `shown_times`; of a file that is cut off, as much as is there.
 
     Args:
         frame_rate: of a folder of frames.
@@ -88,28 +90,44 @@ def probe(path: str | Path, *, frame_rate: float = 24.0) -> VideoInfo:
         width, height = picture_size(files[0])
         return VideoInfo(path, len(files) / frame_rate, width, height, frame_rate, 0, "frames")
     header = read_header(path)
-    for _, frame in timed_frames(path, header, [0.0], seek=False):
+    for _, frame in timed_frames(path, header, [header.first], seek=False):
         width, height = _upright(header, frame)
-        duration = header.duration or shown(path).duration
-        rotation = frame.rotation % 360
-        return VideoInfo(path, duration, width, height, header.rate, rotation, header.codec)
+        duration = header.duration
+        turned = orientation(frame).rotation
+        return VideoInfo(path, duration, width, height, header.rate, turned, header.codec)
     raise undecodable(path)
 
 
+def check_beginning(path: str | Path) -> None:
+    """Decode a video's first frame: quick, as nothing after it is read.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    path = Path(path)
+    if is_folder(path):
+        picture_size(folder_frames(path)[0])
+        return
+    with opened(path) as (container, stream):
+        frames = attempted(video_packets(container, stream), stream.codec_context)
+        if all(frame is None for _, frame in itertools.islice(frames, 1)):
+            raise undecodable(path)
+
+
 def frame_times(path: str | Path, *, frame_rate: float = 24.0) -> NDArray[np.float64]:
-    """The time of every frame, sorted, the first 0; read without decoding pixels.
+    """The time of every frame, sorted; read without decoding pixels.
 
     Shape:
         returns (N,) seconds.
 
     Raises:
-        VideoError: the video cannot be read, or ends long before its header says.
+        VideoError: the video cannot be read, or its end is missing.
     """
     return shown_times(path, frame_rate=frame_rate).times
 
 
 def shown_times(path: str | Path, *, frame_rate: float = 24.0) -> Shown:
-    """The time of every frame, and how long they last together: `times` and `duration`.
+    """The time of every frame, when the last one ends, and what is unusual about them.
 
     Raises:
         VideoError: as `frame_times`.
@@ -131,7 +149,7 @@ def read_frames(
     which times were asked for before it.
 
     Args:
-        times: seconds, in increasing order.
+        times: seconds on the file's clock, in increasing order.
         size: of the frames, after rotation.
         frame_rate: of a folder of frames.
 
@@ -163,7 +181,7 @@ def read_clip(
 
 def _frames_at(path: Path, times: Sequence[float], size: Size) -> Iterator[NDArray[np.uint8]]:
     header = read_header(path)
-    frames = timed_frames(path, header, times, seek=times[0] > SEEK_SECONDS)
+    frames = timed_frames(path, header, times, seek=times[0] > header.first + SEEK_SECONDS)
     shown_at, frame = next(frames, (0.0, None))
     if frame is None:
         raise undecodable(path)
@@ -172,7 +190,7 @@ def _frames_at(path: Path, times: Sequence[float], size: Size) -> Iterator[NDArr
     picture: NDArray[np.uint8] | None = None
     held_until: float | None = None
     for time in times:
-        while upcoming is not None and upcoming[0] <= time + EARLY_SECONDS:
+        while upcoming is not None and upcoming[0] <= time + header.early:
             shown_at, frame = upcoming
             picture = None
             upcoming = next(frames, None)
@@ -195,10 +213,6 @@ def _held_until(path: Path, last: float, time: float) -> float:
     return until
 
 
-def _quarter_turns(frame: VideoFrame) -> int:
-    return round(frame.rotation / 90) % 4
-
-
 def _upright(header: Header, frame: VideoFrame) -> tuple[int, int]:
     """Width and height once frames are turned.
 
@@ -206,7 +220,7 @@ def _upright(header: Header, frame: VideoFrame) -> tuple[int, int]:
     the same after a seek.
     """
     width, height = header.width or frame.width, header.height or frame.height
-    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
+    return (height, width) if orientation(frame).transposed else (width, height)
 
 
 class _Converter:
@@ -220,10 +234,9 @@ class _Converter:
         self.reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        turns = _quarter_turns(frame)
-        width, height = self.target[::-1] if turns % 2 else self.target
+        upright = orientation(frame)
+        width, height = self.target[::-1] if upright.transposed else self.target
         converted = self.reformatter.reformat(
             frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR
         )
-        picture = np.asarray(converted.to_ndarray(), np.uint8)
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        return upright(np.asarray(converted.to_ndarray(), np.uint8))

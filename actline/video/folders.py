@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from actline.errors import VideoError
 from actline.video.size import Size, target_size
-from actline.video.timestamps import EARLY_SECONDS
+from actline.video.timestamps import allowance
 
 
 def folder_frames(folder: Path) -> list[Path]:
@@ -68,9 +68,10 @@ def read_folder(
     files = folder_frames(folder)
     # Every picture as the first one, so that a clip has one size.
     target = target_size(*picture_size(files[0]), size)
+    early = allowance(np.arange(2) / frame_rate)
     last: tuple[int, NDArray[np.uint8]] | None = None
     for time in times:
-        index = min(max(0, int((time + EARLY_SECONDS) * frame_rate)), len(files) - 1)
+        index = min(max(0, int((time + early) * frame_rate)), len(files) - 1)
         if last is None or last[0] != index:
             last = index, _read(files[index], target)
         yield last[1]

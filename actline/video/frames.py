@@ -1,5 +1,6 @@
 """Decoded frames of a video file with the times they are shown at, from any place on."""
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from actline.errors import VideoError
-from actline.video.container import demuxed, opened
+from actline.video.container import opened, video_packets
+from actline.video.packets import rejoined
 from actline.video.skipping import spared
 from actline.video.timestamps import Header, shown
 
@@ -29,11 +32,11 @@ def timed_frames(
     start where none is found.
 
     Args:
-        times: seconds from the first frame, increasing, at least one.
+        times: seconds on the file's clock, increasing, at least one.
         seek: jump to the first of them, rather than decode all that is before.
     """
     time = times[0]
-    if seek and header.ordered:
+    if seek and header.seekable:
         with opened(path) as (container, stream):
             for earlier in _SEEK_EARLIER:
                 if time < earlier:
@@ -46,8 +49,9 @@ def timed_frames(
                     return
     # Opened anew rather than sought back: not every container can be sought in.
     with opened(path) as (container, stream):
-        packets = demuxed(container, stream)
-        frames = attempted(spared(packets, stream.codec_context, header, times))
+        packets = rejoined(video_packets(container, stream), header.joins)
+        decoder = stream.codec_context
+        frames = attempted(spared(packets, decoder, header, times), decoder)
         if header.ordered:
             yield from _timed(frames, header)
         else:
@@ -57,12 +61,20 @@ def timed_frames(
                     yield at, frame
 
 
-def attempted(packets: Iterable[Packet]) -> Iterator[tuple[int | None, VideoFrame | None]]:
+def attempted(
+    packets: Iterable[Packet | None], decoder: VideoCodecContext
+) -> Iterator[tuple[int | None, VideoFrame | None]]:
     """Frames with their timestamps, in the order they are shown; None for what is lost.
 
     Lost is what the decoder rejects, and what it patches up itself and marks as damaged.
+
+    Args:
+        packets: of the stream; at a None the decoder gives what it holds and starts afresh.
     """
     for packet in packets:
+        if packet is None:
+            yield from _drained(decoder)
+            continue
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -72,6 +84,13 @@ def attempted(packets: Iterable[Packet]) -> Iterator[tuple[int | None, VideoFram
             if isinstance(frame, VideoFrame):
                 stamp = frame.pts if frame.pts is not None else frame.dts
                 yield stamp, None if frame.is_corrupt else frame
+
+
+def _drained(decoder: VideoCodecContext) -> Iterator[tuple[int | None, VideoFrame | None]]:
+    with contextlib.suppress(av.error.FFmpegError):
+        for frame in decoder.decode(None):
+            yield frame.pts, None if frame.is_corrupt else frame
+    decoder.flush_buffers()
 
 
 def undecodable(path: Path) -> VideoError:
@@ -95,16 +114,16 @@ def _sought(
     earlier: float,
 ) -> Iterator[tuple[int | None, VideoFrame | None]]:
     """Frames from a key frame so much before the first time; none where that cannot be sought."""
-    stamp = header.start + int((times[0] - earlier) / header.base)
+    stamp = header.start + int((times[0] - header.first - earlier) / header.base)
     try:
         container.seek(stamp, stream=stream, backward=True, any_frame=False)
     except (av.error.FFmpegError, OSError):
         return
-    packets = demuxed(container, stream)
+    packets = video_packets(container, stream)
     # Frames before the first key frame lean on what was not decoded.
     yield from itertools.dropwhile(
         lambda found: found[1] is None or not found[1].key_frame,
-        attempted(spared(packets, stream.codec_context, header, times)),
+        attempted(spared(packets, stream.codec_context, header, times), stream.codec_context),
     )
 
 
@@ -113,4 +132,4 @@ def _timed(
 ) -> Iterator[tuple[float, VideoFrame]]:
     for stamp, frame in frames:
         if stamp is not None and frame is not None:
-            yield (stamp - header.start) * header.base, frame
+            yield header.seconds(stamp), frame

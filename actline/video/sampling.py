@@ -31,7 +31,7 @@ VIDEO_SUFFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class AtRate:
-    """Frames at 0, 1 / rate, 2 / rate, … seconds."""
+    """Frames at 0, 1 / rate, 2 / rate, … seconds from the first frame."""
 
     frames_per_second: float
 
@@ -59,8 +59,10 @@ def sample_times(
 ) -> NDArray[np.float64]:
     """The times of a whole video's sampled frames; they depend on file and sampling alone.
 
+    They begin with the first frame, wherever on the file's clock that is.
+
     Shape:
-        returns (T,) seconds, at least one, the first 0.
+        returns (T,) seconds on the file's clock, at least one.
 
     Raises:
         VideoError: the video cannot be read.
@@ -68,8 +70,9 @@ def sample_times(
     shown = shown_times(path, frame_rate=frame_rate)
     if isinstance(sampling, EveryNth):
         return shown.times[:: sampling.stride]
-    count = math.ceil(shown.duration * sampling.frames_per_second - 1e-9)
-    return np.arange(max(1, count)) / sampling.frames_per_second
+    first = float(shown.times[0])
+    count = math.ceil((shown.duration - first) * sampling.frames_per_second - 1e-9)
+    return np.arange(max(1, count)) / sampling.frames_per_second + first
 
 
 def find_video(folder: str | Path, video_id: str) -> Path:

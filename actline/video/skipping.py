@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
-from actline.video.timestamps import EARLY_SECONDS, Header
+from actline.video.timestamps import Header
 
 # Where frames that no other refers to are marked as such, for good.
 CODECS = ("h264",)
@@ -16,11 +16,11 @@ REORDERED = 16
 
 
 def spared(
-    packets: Iterable[Packet],
+    packets: Iterable[Packet | None],
     context: VideoCodecContext,
     header: Header,
     wanted: Sequence[float],
-) -> Iterator[Packet]:
+) -> Iterator[Packet | None]:
     """The packets, the decoder being told before each whether it may leave the frame out.
 
     It may where another frame follows before the next wanted time. Decoded frames keep every
@@ -28,13 +28,13 @@ def spared(
 
     Args:
         context: of the decoder that takes each packet before the next one is asked for.
-        wanted: seconds from the first frame, increasing.
+        wanted: seconds on the file's clock, increasing.
     """
     if header.codec not in CODECS or not header.ordered:
         yield from packets
         return
     # Packets and seconds in the order of decoding, as far as frames are reordered.
-    near: deque[tuple[Packet, float | None]] = deque()
+    near: deque[tuple[Packet | None, float | None]] = deque()
     current = 0  # which of them is next for the decoder
     incoming = iter(packets)
     while True:
@@ -48,7 +48,7 @@ def spared(
             return
         packet, seconds = near[current]
         needless = seconds is not None and not _on_display(
-            seconds, (other for _, other in near), wanted
+            seconds, (other for _, other in near), wanted, header.early
         )
         context.skip_frame = "NONREF" if needless else "DEFAULT"
         yield packet
@@ -58,15 +58,17 @@ def spared(
             current -= 1
 
 
-def _seconds(packet: Packet, header: Header) -> float | None:
-    return None if packet.pts is None else (packet.pts - header.start) * header.base
+def _seconds(packet: Packet | None, header: Header) -> float | None:
+    return None if packet is None or packet.pts is None else header.seconds(packet.pts)
 
 
-def _on_display(seconds: float, others: Iterable[float | None], wanted: Sequence[float]) -> bool:
+def _on_display(
+    seconds: float, others: Iterable[float | None], wanted: Sequence[float], early: float
+) -> bool:
     """Whether a frame may be on display at a wanted time, by what is known of those around it."""
     # A microsecond for rounding, on the side of decoding.
-    index = bisect_left(wanted, seconds - EARLY_SECONDS - 1e-6)
+    index = bisect_left(wanted, seconds - early - 1e-6)
     if index == len(wanted):
         return False
     until = min((other for other in others if other is not None and other > seconds), default=None)
-    return until is None or until > wanted[index] + EARLY_SECONDS
+    return until is None or until > wanted[index] + early

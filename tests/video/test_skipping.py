@@ -39,10 +39,10 @@ def decoded(path: Path, wanted: list[float]) -> list[float]:
     """The seconds of all frames that the decoder made."""
     header = read_header(path)
     with opened(path) as (container, stream):
-        packets = demuxed(container, stream)
+        packets, decoder = demuxed(container, stream), stream.codec_context
         return [
             (stamp - header.start) * header.base
-            for stamp, frame in attempted(spared(packets, stream.codec_context, header, wanted))
+            for stamp, frame in attempted(spared(packets, decoder, header, wanted), decoder)
             if stamp is not None and frame is not None
         ]
 
