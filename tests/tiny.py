@@ -32,6 +32,28 @@ def write_data(folder: Path, *, videos: int = 6, seconds: float = 4.0, rate: int
     return folder
 
 
+def begin_late(source: Path, target: Path, *, seconds: float, gap: float = 0.0) -> Path:
+    """A video put that long after the beginning of a sound, with a gap in its middle, if any."""
+    with av.open(str(source)) as opened, av.open(str(target), "w") as written:
+        given = opened.streams.video[0]
+        stream = written.add_stream_from_template(given)
+        sound = written.add_stream("aac", rate=44100)
+        packets = [packet for packet in opened.demux(given) if packet.size]
+        for index, packet in enumerate(packets):
+            late = seconds + (gap if index >= len(packets) // 2 else 0.0)
+            ticks = round(late / packet.time_base)
+            packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            packet.stream = stream
+            written.mux(packet)
+        silence = np.zeros((1, 1024), np.float32)
+        for index in range(44):
+            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44100, index * 1024
+            written.mux(sound.encode(frame))
+        written.mux(sound.encode())
+    return target
+
+
 def write_video(
     path: Path, label: str, segment: tuple[float, float], *, seconds: float, rate: int
 ) -> None:

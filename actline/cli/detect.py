@@ -121,7 +121,7 @@ def _for_all(
     formats: Sequence[str],
     detect_one: Callable[[Path, Callable[..., None]], "Timeline"],
 ) -> int:
-    from actline.cli.inputs import for_each_video
+    from actline.cli.inputs import for_each_video, tell_notes
     from actline.progress import progress
     from actline.timeline_formats import save
 
@@ -141,6 +141,8 @@ def _for_all(
             f"{video.name}: {len(timeline.activities)} activities in {timeline.duration:.1f} s "
             f"of video, found in {seconds:.1f} s ({timeline.duration / seconds:.1f} x real time)"
         )
+        if arguments.features is None:  # else the video itself may not be there
+            tell_notes(video)
 
     return for_each_video("detecting", videos, work, done=done)
 

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _extract_fine(arguments: argparse.Namespace, model, videos: list[Path]) -> int:
     import torch
 
-    from actline.cli.inputs import for_each_video
+    from actline.cli.inputs import for_each_video, tell_notes
     from actline.data.features import check_origin, feature_path
     from actline.detection.extract import extract
     from actline.errors import FeatureError
@@ -86,12 +86,13 @@ def _extract_fine(arguments: argparse.Namespace, model, videos: list[Path]) -> i
             precision=getattr(torch, arguments.precision),
             frame_rate=arguments.frame_rate,
         )
+        tell_notes(video)
 
     return for_each_video("extracting", videos, extract_one, done=done)
 
 
 def _extract_snippets(arguments: argparse.Namespace, model, videos: list[Path]) -> int:
-    from actline.cli.inputs import for_each_video
+    from actline.cli.inputs import for_each_video, tell_notes
     from actline.data.snippets import save_snippets, snippet_origin, snippet_path
     from actline.detection.snippets import extract_snippets, snippet_origin_of
     from actline.errors import FeatureError
@@ -111,5 +112,6 @@ def _extract_snippets(arguments: argparse.Namespace, model, videos: list[Path]) 
             video, model, interval=arguments.snippets, frame_rate=arguments.frame_rate
         )
         save_snippets(snippet_path(arguments.out, video.stem), snippets, origin)
+        tell_notes(video)
 
     return for_each_video("extracting", videos, extract_one, done=done)

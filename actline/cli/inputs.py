@@ -6,6 +6,7 @@ from pathlib import Path
 
 from actline.errors import FeatureError, VideoError
 from actline.progress import progress
+from actline.video.decode import shown_times
 from actline.video.sampling import VIDEO_SUFFIXES
 
 
@@ -51,6 +52,12 @@ def share_of(videos: Sequence[Path], share: str) -> list[Path]:
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
         raise VideoError(f'"{share}" is no share; give PART/PARTS, from 0/4 to 3/4 for four')
     return list(videos[int(part) :: int(parts)])
+
+
+def tell_notes(video: Path) -> None:
+    """Print what is unusual about the time of a video that has been read."""
+    for note in shown_times(video).notes:
+        print(f"{video.name}: {note}")
 
 
 def for_each_video(

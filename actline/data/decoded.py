@@ -1,7 +1,8 @@
 """Videos kept decoded on disk: for small frames that are read again in every epoch.
 
 Opening, seeking and decoding cost far more than a step of a small network. A decoded video is one
-`.npy` file of records (time, pixels), mapped into memory, so a clip reads its own frames only.
+`.npy` file of records (time, pixels), mapped into memory, so a clip reads its own frames only. The
+times' name says by which clock they are.
 """
 
 from pathlib import Path
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from actline.files import written_whole
 from actline.video.decode import ShortSide, frame_times, read_frames
-from actline.video.timestamps import on_display
+from actline.video.timestamps import CLOCK, on_display
+
+_TIME = f"time by clock {CLOCK}"
 
 
 def read_decoded_clip(
@@ -25,7 +28,8 @@ def read_decoded_clip(
 ) -> NDArray[np.uint8]:
     """The same frames as `read_clip`, by way of the decoded video.
 
-    That is made when it is missing, and anew when the video is newer than it.
+    That is made when it is missing, and again when the video is newer than it or its times are by
+    another clock.
 
     Shape:
         times: (T,) seconds; returns (T, H, W, 3), RGB.
@@ -38,17 +42,20 @@ def read_decoded_clip(
     if not decoded.exists() or decoded.stat().st_mtime < video.stat().st_mtime:
         _decode(video, decoded, size=size, frame_rate=frame_rate)
     frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
-    return frames["pixels"][on_display(frames["time"], times)]
+    if _TIME not in (frames.dtype.names or ()):
+        _decode(video, decoded, size=size, frame_rate=frame_rate)
+        frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
+    return frames["pixels"][on_display(frames[_TIME], times)]
 
 
 def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -> None:
     times = frame_times(video, frame_rate=frame_rate)
     frames = read_frames(video, times, size=size, frame_rate=frame_rate)
     first = next(frames)
-    record = np.dtype([("time", np.float64), ("pixels", np.uint8, first.shape)])
+    record = np.dtype([(_TIME, np.float64), ("pixels", np.uint8, first.shape)])
     with written_whole(decoded) as aside:
         whole = np.lib.format.open_memmap(aside, mode="w+", dtype=record, shape=times.shape)
-        whole["time"] = times
+        whole[_TIME] = times
         whole["pixels"][0] = first
         for index, frame in enumerate(frames, start=1):
             whole["pixels"][index] = frame

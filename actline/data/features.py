@@ -11,6 +11,7 @@ from torch import Tensor
 
 from actline.errors import FeatureError
 from actline.files import written_whole
+from actline.video.timestamps import CLOCK
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class FeatureOrigin:
         rate: sampled frames per second, or None.
         stride: source frames from one sampled frame to the next, or None.
         size: pixels a side of the frames that were encoded.
+        clock: what their times are by, `actline.video.timestamps.CLOCK`.
     """
 
     checkpoint: str
     rate: float | None
     stride: int | None
     size: int
+    clock: int = CLOCK
 
 
 def feature_path(folder: Path, video_id: str) -> Path:
@@ -89,8 +92,9 @@ def check_origin(path: Path, origin: FeatureOrigin) -> None:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise FeatureError(f"{path} is not a whole features file; extract it again") from error
     for name, wanted in asdict(origin).items():
-        if found.get(name) != wanted:
+        given = found.get(name, 1 if name == "clock" else None)
+        if given != wanted:
             raise FeatureError(
-                f"{path} was made with another {name} ({found.get(name)}, not {wanted}); "
+                f"{path} was made with another {name} ({given}, not {wanted}); "
                 "extract the features again"
             )

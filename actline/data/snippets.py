@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from actline.errors import FeatureError
 from actline.files import written_whole
+from actline.video.timestamps import CLOCK
 
 
 class WidthError(FeatureError):
@@ -67,6 +68,7 @@ class SnippetOrigin:
         interval: seconds from one snippet to the next.
         window: seconds that the network sees for one snippet.
         pooling: over space, such as "mean".
+        clock: what their times are by, `actline.video.timestamps.CLOCK`.
     """
 
     backbone: str
@@ -74,6 +76,7 @@ class SnippetOrigin:
     interval: float
     window: float
     pooling: str
+    clock: int = CLOCK
 
 
 def snippet_path(folder: Path, video_id: str) -> Path:
@@ -159,7 +162,7 @@ def snippet_origin(path: Path) -> SnippetOrigin:
     if "snippets" not in metadata:
         raise FeatureError(f"{path} holds no snippet features; give a file that does")
     try:
-        given = json.loads(metadata["snippets"])
+        given = {"clock": 1} | json.loads(metadata["snippets"])
         named = {name: kind(given[name]) for name, kind in SnippetOrigin.__annotations__.items()}
         return SnippetOrigin(**named)
     except (KeyError, TypeError, ValueError) as error:

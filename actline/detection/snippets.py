@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,6 +52,10 @@ def extract_snippets(
     twice but where windows over a long video overlap. (TCANet's published features were made so
     too: "keep t", every eighth frame.) A frame belongs to the window in whose middle it lies most.
 
+    Snippets count from second 0 of the file's clock. One within a gap of the video's frames has the
+    features of the one before, as that stays on display, and one before the first frame those of
+    the first.
+
     Args:
         interval: seconds; at least the time from one sampled frame to the next.
         frame_rate: of a frame folder.
@@ -70,7 +75,7 @@ def extract_snippets(
     times = sample_times(video, card_sampling(card), frame_rate=frame_rate)
     snippet = torch.from_numpy((times / interval + 1e-6).astype("int64"))
     count = torch.bincount(snippet)
-    if not bool(count.all()):
+    if len(times) > 1 and interval < float(np.median(np.diff(times))) - 1e-6:
         raise FeatureError(
             f"{video}: some snippets of {interval:g} s have no frame; make them longer"
         )
@@ -91,7 +96,8 @@ def extract_snippets(
         if on_frames is not None:
             on_frames(end - begin)
     assert total is not None, "a video has a frame"
-    mean = total / count
+    seen = torch.where(count > 0, torch.arange(len(count)), int(snippet[0])).cummax(0).values
+    mean = (total / count)[:, seen]
     features, scores = mean.split([len(mean) - len(card.classes), len(card.classes)])
     duration = max(duration, math.nextafter(float(times[-1]), math.inf))
     return SnippetFeatures(features, interval, duration, 0.0, scores, card.classes)

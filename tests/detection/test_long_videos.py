@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import write_data, write_recipe, write_video
+from tiny import begin_late, write_data, write_recipe, write_video
 
 import actline
+from actline.cli.main import main
 from actline.detection.dense import score_video
 from actline.detection.model import load_model
 from actline.evaluate.validation import train_and_validate
+from actline.train.checkpoint import save_checkpoint
 from actline.train.recipe import read_recipe
 
 # Mean and largest change of a probability when the windows lie elsewhere (docs/detect.md).
@@ -57,6 +59,31 @@ def test_grid_pool_samples_lie_in_the_video_in_order(kit):
     assert (np.diff(timeline.sampled) > 0).all()
     assert timeline.sampled[0] >= 0
     assert timeline.sampled[-1] <= timeline.duration
+
+
+def test_a_video_that_begins_late_has_the_same_scores_later(kit, tmp_path):
+    video, model = kit
+    late = begin_late(video, tmp_path / "late.mp4", seconds=2.0)
+    plain, moved = actline.detect(video, model), actline.detect(late, model)
+    assert plain.scores is not None
+    assert moved.scores is not None
+    assert np.array_equal(plain.scores.probabilities, moved.scores.probabilities)
+    assert np.allclose(moved.scores.times, plain.scores.times + 2)
+    assert moved.duration == pytest.approx(plain.duration + 2)
+    for before, after in zip(plain.activities, moved.activities, strict=True):
+        assert (after.label, after.confidence) == (before.label, before.confidence)
+        assert after.start == pytest.approx(before.start + 2)
+        assert after.end == pytest.approx(before.end + 2)
+
+
+def test_a_gap_in_the_video_is_told(kit, tmp_path, capsys):
+    video, model = kit
+    path = begin_late(video, tmp_path / "v.mp4", seconds=0.0, gap=30.0)
+    checkpoint = tmp_path / "m.safetensors"
+    save_checkpoint(checkpoint, model.network, model.card)
+    command = ["detect", str(path), "--checkpoint", str(checkpoint), "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert "v.mp4: no new frame from 29.9 to 60.0 s" in capsys.readouterr().out
 
 
 @pytest.mark.slow

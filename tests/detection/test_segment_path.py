@@ -13,12 +13,12 @@ import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny import CLASSES, write_data, write_recipe, write_video
+from tiny import CLASSES, begin_late, write_data, write_recipe, write_video
 from tiny_segments import write_bmn, write_tcanet
 
 from actline.cli.main import main
 from actline.data.proposals import Proposals
-from actline.data.snippets import SnippetFeatures, load_snippets, snippet_path
+from actline.data.snippets import SnippetFeatures, load_snippets, snippet_origin, snippet_path
 from actline.detection.chain import Chain, load_chain
 from actline.detection.model import load_model
 from actline.detection.segments import detect_segments, find_segments
@@ -214,6 +214,44 @@ def test_snippets_shorter_than_a_frame_fail_for_each_video_and_nothing_is_writte
     assert kit.extract(tmp_path, *options, videos=kit.videos / "tiny0.mp4") == 1
     assert "some snippets of 0.1 s have no frame; make them longer" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_snippets_count_from_zero_though_the_video_begins_later_or_has_gaps(kit, tmp_path):
+    video = tmp_path / "v.mp4"
+    write_video(video, "move", (1.0, 5.0), seconds=8.0, rate=10)
+    model = load_model(kit.backbone, device="cpu")
+    plain = extract_snippets(video, model, interval=1.0).features
+    late = extract_snippets(
+        begin_late(video, tmp_path / "late.mp4", seconds=2.0), model, interval=1.0
+    )
+    assert (late.offset, late.duration) == (0.0, pytest.approx(10))
+    assert torch.equal(late.features[:, 2:], plain)
+    assert torch.equal(late.features[:, :2], plain[:, :1].expand(-1, 2))
+    every = replace(model, card=replace(model.card, rate=None, stride=2))
+    gap = extract_snippets(
+        begin_late(video, tmp_path / "gap.mp4", seconds=0.0, gap=3.0), every, interval=1.0
+    )
+    assert gap.features.shape[1] == 11
+    assert torch.equal(gap.features[:, 4:7], gap.features[:, 3:4].expand(-1, 3))
+
+
+def test_features_by_another_clock_are_refused(kit, tmp_path, capsys):
+    video = kit.videos / "tiny0.mp4"
+    assert kit.extract(tmp_path, "--snippets", "1", videos=video) == 0
+    (path,) = tmp_path.glob("*.safetensors")
+    stored = load_snippets(path)
+    origin = snippet_origin(path)
+    old = {name: value for name, value in asdict(origin).items() if name != "clock"}
+    placement = {"offset": 0.0, "duration": stored.duration, "classes": stored.classes}
+    metadata = {"snippets": json.dumps(old), "placement": json.dumps(placement)}
+    assert stored.probabilities is not None
+    tensors = {"features": stored.features, "probabilities": stored.probabilities}
+    save_file(tensors, path, metadata)
+    assert load_snippets(path).duration == stored.duration, (
+        "public features have times of their own"
+    )
+    with pytest.raises(FeatureError, match=r"another clock \(1, not 2\); extract"):
+        load_snippets(path, origin)
 
 
 def test_features_of_a_long_video_hardly_depend_on_the_windows(kit, tmp_path):
