@@ -50,12 +50,6 @@ class ClipConfig:
     def __post_init__(self) -> None:
         if (self.rate is None) == (self.stride is None):
             raise ValueError("clip: give either rate or stride")
-        if (self.rate is not None and self.rate <= 0) or (
-            self.stride is not None and self.stride < 1
-        ):
-            raise ValueError("clip: rate and stride must be positive")
-        if self.frames < 1 or self.labels_per_frame < 1 or self.size < 32:
-            raise ValueError("clip: frames and labels_per_frame start at 1, size at 32")
         if not self.short_sides or min(self.short_sides) < self.size:
             raise ValueError("clip: short_sides must not be smaller than size")
 

@@ -130,13 +130,6 @@ class Run:
     accept_changed_files: bool = False
     notes: str = ""
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must be at least 0 and below 1, not {self.ema}")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Run):
@@ -164,11 +157,7 @@ class Recipe(Run):
     overlap: int = 32
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.window < 1:
-            raise ValueError(f"window must be at least 1, not {self.window}")
-        if not 0 <= self.overlap <= self.window // 2:
-            raise ValueError(f"overlap must lie between 0 and half the window, {self.window // 2}")
+        _check_overlap(self.window, self.overlap)
         if self.features is not None and not isinstance(self.network, CoarseFineConfig):
             raise ValueError("features are for a Coarse-Fine network")
         if self.fine_frames:
@@ -296,7 +285,7 @@ class PretrainingRecipe(Run):
     overlap: int = 32
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _check_overlap(self.window, self.overlap)
         per_frame = isinstance(self.network, CoarseFineConfig) or self.network.per_frame
         if per_frame != (self.method == "detection"):
             raise ValueError(
@@ -307,12 +296,17 @@ class PretrainingRecipe(Run):
                 'classes_per_video: "several" is for method classification; detection mixes videos '
                 "of one class each"
             )
-        if self.views < 1:
-            raise ValueError(f"views must be at least 1, not {self.views}")
         if self.multigrid is not None and self.ema:
             raise ValueError("ema is not for multigrid, whose normalization changes with the batch")
         if self.clip.labels_per_frame != 1:
             raise ValueError("clip: labels_per_frame must be 1, as a clip has one class")
+
+
+def _check_overlap(window: int, overlap: int) -> None:
+    if window >= 1 and overlap > window // 2:
+        raise ValueError(
+            f"overlap must lie between 0 and half the window, {window // 2}, not {overlap}"
+        )
 
 
 AnyRecipe = Recipe | ProposalRecipe | RefinementRecipe | PretrainingRecipe
@@ -332,8 +326,11 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
             wherever the package is installed.
 
     Raises:
-        RecipeError: no such file, not YAML, an unknown key or a value of the wrong type.
+        RecipeError: no such file, not YAML, an unknown key, a value of the wrong type or one out
+            of its range.
     """
+    from actline.train.ranges import check_ranges  # which knows all that is defined here
+
     path = find_recipe(Path(path))
     try:
         text = path.read_text(encoding="utf-8")
@@ -344,7 +341,9 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     task = values.get("task", "detection") if isinstance(values, Mapping) else "detection"
     if task not in TASKS:
         raise RecipeError(f'{path}: task: "{task}" is not one of {", ".join(TASKS)}')
-    return from_mapping(TASKS[task], values, where=str(path))
+    recipe = from_mapping(TASKS[task], values, where=str(path))
+    check_ranges(recipe, where=str(path))
+    return recipe
 
 
 def find_recipe(path: Path) -> Path:

@@ -86,7 +86,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
         raise RecipeError(f"{where}{place}: not valid YAML; mend the syntax") from error
 
 
-def _convert(hint: Any, value: object, *, where: str) -> Any:  # noqa: PLR0911 - one a kind
+def _convert(hint: Any, value: object, *, where: str) -> Any:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return _convert_union(get_args(hint), value, where=where)
@@ -99,14 +99,11 @@ def _convert(hint: Any, value: object, *, where: str) -> Any:  # noqa: PLR0911 -
         return _convert_tuple(get_args(hint), value, where=where)
     if dataclasses.is_dataclass(hint):
         return from_mapping(hint, value, where=where)  # type: ignore[arg-type]
-    if hint is float and not isinstance(value, bool):
-        if isinstance(value, int | float):
+    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
             return float(value)
-        if isinstance(value, str):
-            try:
-                return float(value)
-            except ValueError:
-                pass
+        except (ValueError, OverflowError):
+            pass
     if isinstance(value, bool) != (hint is bool) or not isinstance(value, hint):
         raise RecipeError(f"{where}: expected {_NAMES.get(hint, hint)}, found {_shown(value)}")
     return value

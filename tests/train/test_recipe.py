@@ -1,8 +1,9 @@
 """Recipes are read strictly: unknown keys, wrong types and impossible values are one clear line."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ import torch
 from actline.errors import RecipeError
 from actline.evaluate.validation import window_note
 from actline.models.config import CoarseFineConfig, X3DConfig
-from actline.pretrain.multigrid import Schedule
-from actline.train.recipe import PretrainingRecipe, Recipe, read_recipe
+from actline.pretrain.augmentation import VolumeAugmentation
+from actline.pretrain.multigrid import MultigridConfig, Schedule
+from actline.train.ranges import RANGES
+from actline.train.recipe import TASKS, PretrainingRecipe, Recipe, read_recipe
 from actline.train.yaml_form import from_mapping, to_mapping
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
@@ -164,7 +167,7 @@ def test_overrides_reach_nested_keys(tmp_path):
         ("clip.short_sides=64", "expected a list"),
         ("clip.mean=[0.5, 0.5]", "expected 3 values, found 2"),
         ("clip.stride=5", "either rate or stride"),
-        ("clip.size=16", "size at 32"),
+        ("clip.size=16", "clip.size must be at least 32 and at most 4096, not 16"),
         ("clip.short_sides=[32]", "must not be smaller than size"),
         ("data=videos", "expected keys and values"),
         ("name.first=x", "leads through a value"),
@@ -182,6 +185,81 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, change, said):
         read_recipe(write(tmp_path, GOOD), [change])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def numbers_of(kind: type) -> Iterator[tuple[type, str]]:
+    """The keys of a recipe that are numbers, and the classes that hold them."""
+    for name, hint in get_type_hints(kind).items():
+        parts = {hint, *get_args(hint)}
+        if parts & {int, float}:
+            yield kind, name
+        for part in parts:
+            if dataclasses.is_dataclass(part) and isinstance(part, type):
+                yield from numbers_of(part)
+
+
+def test_every_number_of_every_recipe_has_a_range():
+    for recipe in TASKS.values():
+        for kind, name in numbers_of(recipe):
+            if kind not in (VolumeAugmentation, MultigridConfig):  # which check them themselves
+                ranges = {key for base in kind.__mro__ for key in RANGES.get(base, {})}
+                assert name in ranges, f"{kind.__name__}.{name}"
+
+
+SLOWFAST = "network={width: 16, alpha: 4, beta: 0.125, temporal_blocks: 3}"
+COARSE_FINE = "network={pooling: grid, cells: 1}"
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("fine", []),
+        ("fine", [SLOWFAST]),
+        ("fine", [COARSE_FINE]),
+        ("pretrain", ["multigrid={}"]),
+        ("bmn", []),
+        ("tcanet", []),
+    ],
+    ids=["fine", "slowfast", "coarse-fine", "pretrain", "bmn", "tcanet"],
+)
+def test_a_number_that_cannot_work_is_one_line_with_its_key(name, network):
+    path = Path("recipes/generated") / f"{name}.yaml"
+    numbers = [
+        (key, value)
+        for key, value in flat(to_mapping(read_recipe(path, network))).items()
+        if isinstance(value, int | float | list) and not isinstance(value, bool)
+    ]
+    assert len(numbers) > 20
+    huge = "1" + 400 * "0"
+    for key, value in numbers:
+        for bad in (".nan", ".inf", "-.inf", "nan", "-1e9", "1e300", "-1000000000000", huge):
+            items = [bad] * max(1, len(value)) if isinstance(value, list) else []
+            given = f"[{', '.join(items)}]" if items else bad
+            with pytest.raises(RecipeError) as caught:
+                read_recipe(path, [*network, f"{key}={given}"])
+            said = str(caught.value)
+            assert "\n" not in said
+            assert key.rsplit(".", 1)[-1] in said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("optimizer.lr=1e30", "optimizer.lr must be above 0 and at most 100, not 1e+30"),
+        ("optimizer.lr=0", "optimizer.lr must be above 0 and at most 100, not 0"),
+        ("optimizer.lr=.nan", "optimizer.lr must be above 0 and at most 100, not nan"),
+        ("clip.flip=1.5", "clip.flip must be at least 0 and at most 1, not 1.5"),
+        ("optimizer.momentum=1", "optimizer.momentum must be at least 0 and below 1, not 1"),
+        ("seed=-1", "seed must be at least 0"),
+        ("network.depths=[1, 0, 1, 1]", "network.depths must be at least 1"),
+        ("overlap=-1", "overlap must be at least 0"),
+        ("window=0", "window must be at least 1"),
+    ],
+)
+def test_the_range_is_said_with_the_value(tmp_path, change, said):
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(write(tmp_path, GOOD), [change])
+    assert said in str(caught.value)
 
 
 def test_a_missing_key_and_a_missing_file_are_named(tmp_path):

@@ -496,7 +496,7 @@ PUBLIC_FEATURES: dict[str, Case] = {
         "bmn",
         lambda f: None,
         {"data": {"interval": -1.0}},
-        r"a0\.npy",
+        r"data\.interval must be at least 0",
     ),
     "not finite": (
         "bmn",
