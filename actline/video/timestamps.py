@@ -53,6 +53,7 @@ EARLY_SECONDS = 1.001e-3
 # Formats that FFmpeg marks so may leap in time; it takes leaps above so many seconds for joins.
 _DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _LEAP_SECONDS = 10.0
+_REORDERED = 16  # frames that codecs reorder over
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
 # A stretch without a new frame is told when it is longer than so many seconds and frames.
 _GAP_SECONDS, _GAP_FRAMES = 2.0, 10
@@ -286,10 +287,12 @@ def _stamps(
     steps = int(placed[-1] - placed[0])
     mean = float(distinct[-1] - distinct[0]) / steps if steps else 0.0
     near = np.median(np.diff(stamps[placed]) / np.diff(placed)) if steps else 0.0
-    for found in (mean, near):
-        if found > 0 and 0.9 < found / near < 1.1 and abs(found / frame - 1) > max(0.02, 4 / steps):
+    if steps and near > 0:
+        joined = not 0.9 < mean / near < 1.1  # leaps between them are not of frames
+        found = near if joined else mean
+        # Two of them lie further apart in decoding than in display by up to so many frames.
+        if abs(found / frame - 1) > max(0.02, 0.1 if joined else 0.0, _REORDERED / steps):
             frame = found
-            break
     counted = distinct[0] + np.round(np.arange(count) * frame).astype(np.int64)
     without = f"{missing} of {count} frames without a timestamp"
     if not missing:

@@ -140,6 +140,16 @@ def test_every_frame_is_read_once_and_in_order_from_anywhere(tmp_path, name):
     assert_whole(path, range(150))
 
 
+@pytest.mark.parametrize("frames", [10, 63, 251, 700])
+@pytest.mark.parametrize("reordered", ["0", "3", "7"])
+def test_counted_frames_keep_the_rate_of_the_stream(tmp_path, frames, reordered):
+    options = {"bf": reordered, "g": "250", "x264-params": "b-adapt=0"}
+    path = encode(tmp_path / "v.mpg", "libx264", options, seconds=frames / RATE)
+    shown = shown_times(path)
+    assert np.allclose(shown.times, np.arange(frames) / RATE)
+    assert shown.duration == pytest.approx(frames / RATE)
+
+
 def test_a_palette_that_comes_once_is_not_lost(tmp_path):
     assert_whole(write_palette(tmp_path / "v.avi"), range(150))
 
