@@ -1,0 +1,84 @@
+"""Faults in the one function that writes files, `actline.files.written_whole`, at a chosen point.
+
+Every file passes five points: its folder is made, it is made in there, it is on disk, it is renamed
+to its place, and the folder is removed. A fault happens before the point that it is counted at.
+"""
+
+import errno
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from actline import files
+
+POINTS = 5  # of a file that is written whole
+Fault = Literal["none", "kill", "tear", "full", "slow"]
+
+
+@dataclass
+class Points:
+    """Counts the points and lets the fault happen at one of them.
+
+    Attributes:
+        fault: "kill" ends the process by SIGKILL; "tear" does so with half of the file on disk;
+            "full" lets the disk be full there; "slow" lets every write take a moment longer.
+        at: the number of the point, from 1.
+        seen: how many points there were.
+    """
+
+    fault: Fault = "none"
+    at: int = 0
+    seen: int = 0
+
+    def passed(self, written: Path | None = None) -> None:
+        self.seen += 1
+        if self.seen != self.at:
+            return
+        if self.fault == "full" and self.seen % POINTS:  # which keeps no folder from being removed
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.fault == "tear" and written is not None:
+            os.truncate(written, written.stat().st_size // 2)
+        if self.fault in ("kill", "tear"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def install(points: Points) -> None:
+    """Let all writing of this process pass the points."""
+
+    def before(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            points.passed()
+            return function(*given, **named)
+
+        return call
+
+    def fsync(handle: int) -> None:
+        points.passed(Path(f"/proc/self/fd/{handle}").resolve())
+        os.fsync(handle)
+
+    replace = Path.replace
+
+    def renamed(self: Path, target: Any) -> Any:
+        if files._SUFFIX in self.parent.name:
+            points.passed()
+        return replace(self, target)
+
+    def rmtree(path: Any, **named: Any) -> None:
+        points.passed()
+        shutil.rmtree(path, **named)
+
+    files.tempfile = SimpleNamespace(mkdtemp=before(tempfile.mkdtemp))  # type: ignore[assignment]
+    files.shutil = SimpleNamespace(  # type: ignore[assignment]
+        rmtree=rmtree, disk_usage=shutil.disk_usage
+    )
+    names = {name: getattr(os, name) for name in dir(os) if not name.startswith("__")}
+    files.os = SimpleNamespace(  # type: ignore[assignment]
+        **{**names, "open": before(os.open), "fsync": fsync}
+    )
+    Path.replace = renamed  # type: ignore[method-assign]

@@ -1,0 +1,407 @@
+"""Every kind of input that the package takes: where seeds come from, how they are mutated and read.
+
+A reader is a command, or several, as a user would give them; `sound` looks at what was accepted.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from actline.data.read import read_annotations
+from actline.errors import ActlineError
+from actline.plain import fit_to_show
+from actline.timeline_reading import load_timelines
+from tests.fuzz import mutations
+from tests.fuzz.kit import ON_CPU, Kit, annotation_files, recipe_text
+from tests.fuzz.mutations import Mutation
+
+Command = tuple[object, ...]
+SEED = Path(__file__).parent / "seeds" / "tiny_x3d.pyth"
+
+
+class UnsoundError(Exception):
+    """What was accepted cannot be true."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One kind of input.
+
+    Attributes:
+        group: which part of the package reads it.
+        name: of the kind.
+        seeds: files to mutate, by the names that their mutants get.
+        mutations: of which one is drawn for each mutant.
+        commands: what reads a mutant, given its path and a folder to write into.
+        place: where the mutant has to lie, given the folder of this trial and its name.
+        sound: raises `UnsoundError` when what was accepted cannot be true.
+    """
+
+    group: str
+    name: str
+    seeds: Callable[[Kit], dict[str, bytes]]
+    mutations: tuple[Mutation, ...]
+    commands: Callable[[Kit, Path, Path], list[Command]]
+    place: Callable[[Kit, Path, str], Path] = lambda kit, folder, name: folder / name
+    sound: Callable[[Kit, Path, Path], None] = lambda kit, path, out: None
+
+
+def _files(*names: str) -> Callable[[Kit], dict[str, bytes]]:
+    """Seeds that the working place has."""
+    return lambda kit: {Path(name).name: (kit.folder / name).read_bytes() for name in names}
+
+
+def _annotations(*names: str) -> Callable[[Kit], dict[str, bytes]]:
+    def seeds(kit: Kit) -> dict[str, bytes]:
+        files = annotation_files(kit.folder / "annotations")
+        return {name: files[name].read_bytes() for name in names}
+
+    return seeds
+
+
+def _place_annotations(kit: Kit, folder: Path, name: str) -> Path:
+    """A copy of all forms' files, in which one is to be replaced."""
+    return annotation_files(folder / "annotations")[name]
+
+
+def _check_annotations(kit: Kit, path: Path, out: Path) -> list[Command]:
+    folder = path.parent.parent if path.name == "Diving_test.txt" else path
+    if path.name == "Charades_v1_classes.txt":
+        folder = path.with_name("Charades_v1_train.csv")
+    return [
+        ("data", "check", folder),
+        ("data", "convert", folder, out / "converted.json"),
+        ("evaluate", kit.found, folder),
+    ]
+
+
+def _sound_annotations(kit: Kit, path: Path, out: Path) -> None:
+    folder = path.parent.parent if path.name == "Diving_test.txt" else path
+    if path.name == "Charades_v1_classes.txt":
+        folder = path.with_name("Charades_v1_train.csv")
+    annotations = read_annotations(folder)
+    for video in annotations.videos:
+        if not fit_to_show(video.id) or ".." in Path(video.id).parts or video.id.startswith("/"):
+            raise UnsoundError(f"id {video.id!r}")
+        for one in video.activities:
+            if not (math.isfinite(one.start) and 0 <= one.start < one.end < math.inf):
+                raise UnsoundError(f"{one}")
+            if one.label not in annotations.classes or not fit_to_show(one.label):
+                raise UnsoundError(f"label {one.label!r}")
+
+
+def _evaluate(kit: Kit, path: Path, out: Path) -> list[Command]:
+    found = path.parent if path.suffix == ".npz" else path
+    return [
+        ("evaluate", found, kit.annotations, "--out", out / "metrics.json"),
+        ("evaluate", path, kit.annotations, "--protocol", "thumos", "--errors"),
+        ("report", found, "--videos", kit.videos, "--link", "--out", out / "report.html"),
+        ("plot", path, "--out", out / "timeline.svg"),
+    ]
+
+
+def _sound_predictions(kit: Kit, path: Path, out: Path) -> None:
+    for timeline in load_timelines(path):
+        for one in timeline.activities:
+            # Scored as published: a segment that runs backwards counts as a miss.
+            if not all(map(math.isfinite, (one.start, one.end, one.confidence))):
+                raise UnsoundError(f"{one}")
+            if not fit_to_show(one.label):
+                raise UnsoundError(f"label {one.label!r}")
+        scores = timeline.scores
+        if scores is not None and not np.isfinite(scores.probabilities).all():
+            raise UnsoundError("probabilities that are not finite")
+
+
+def _sound_report(kit: Kit, path: Path, out: Path) -> None:
+    page = out / "report.html"
+    if page.exists() and "<script>x" in page.read_text(encoding="utf-8"):
+        raise UnsoundError("markup of an input stands in the page")
+
+
+def _checkpoint(kit: Kit, path: Path, out: Path) -> list[Command]:
+    video = kit.videos / "tiny0.mp4"
+    return [("detect", video, "--checkpoint", path, "--out", out / "found", *ON_CPU)]
+
+
+def _sound_checkpoint(original: str) -> Callable[[Kit, Path, Path], None]:
+    def sound(kit: Kit, path: Path, out: Path) -> None:
+        wanted, found = load_file(kit.folder / original), load_file(path)
+        if wanted.keys() != found.keys():
+            raise UnsoundError("other tensors")
+        for name, tensor in wanted.items():
+            if not torch.equal(tensor, found[name]):
+                raise UnsoundError(f"changed weights {name} were accepted")
+
+    return sound
+
+
+def _published(kit: Kit) -> dict[str, bytes]:
+    """A small X3D in PyTorchVideo's naming, as an archive and in torch's older form."""
+    zipped = SEED.read_bytes()
+    older = kit.folder / "older.pyth"
+    content = torch.load(SEED, weights_only=True)
+    torch.save(content, older, _use_new_zipfile_serialization=False)
+    return {"zipped.pyth": zipped, "older.pyth": older.read_bytes()}
+
+
+def _convert(kit: Kit, path: Path, out: Path) -> list[Command]:
+    return [
+        ("convert", path, "--from", source, out / f"{source}.safetensors")
+        for source in ("pytorchvideo", "fine", "tcanet")
+    ]
+
+
+def _state(kit: Kit, folder: Path, name: str) -> Path:
+    (folder / "run").mkdir(parents=True)
+    return folder / "run" / name
+
+
+def _train(kit: Kit, path: Path, out: Path) -> list[Command]:
+    return [("train", kit.folder / "x3d.yaml", f"out={path.parent}", *ON_CPU)]
+
+
+def _train_recipe(kit: Kit, path: Path, out: Path) -> list[Command]:
+    return [("train", path, "epochs=1", f"out={out / 'run'}", *ON_CPU)]
+
+
+def _features(kit: Kit, folder: Path, name: str) -> Path:
+    """A folder of features in which one video's are to be replaced."""
+    features = folder / "features"
+    features.mkdir(parents=True)
+    if name.endswith(".safetensors"):
+        for path in kit.snippets.glob("*.safetensors"):
+            (features / path.name).write_bytes(path.read_bytes())
+    return features / name
+
+
+def _use_features(kit: Kit, path: Path, out: Path) -> list[Command]:
+    chain = ("--checkpoint", kit.chain, "--features", path.parent)
+    video = kit.videos / "tiny0.mp4"
+    return [("detect", video, *chain, "--out", out / "found", *ON_CPU)]
+
+
+def _use_public(kit: Kit, path: Path, out: Path) -> list[Command]:
+    annotations = kit.folder / "public.json"
+    if not annotations.exists():
+        text = '{"label": "move", "segment": [1.0, 2.0]}'
+        database = ", ".join(
+            f'"{name}": {{"subset": "{subset}", "duration": 4.0, "annotations": [{text}]}}'
+            for name, subset in (("tiny0", "training"), ("tiny1", "testing"))
+        )
+        annotations.write_text(f'{{"database": {{{database}}}}}')
+    data = (
+        f"data.annotations={annotations}",
+        f"data.features={path.parent}",
+        "data.interval=0.4",
+        "data.train_subset=training",
+        "data.validation_subset=training",
+    )
+    return [("train", kit.folder / "bmn.yaml", *data, f"out={out / 'run'}", *ON_CPU)]
+
+
+def _proposals(kit: Kit) -> dict[str, bytes]:
+    rows = "xmin,xmax,score\n0.5,2.0,0.9\n1.0,3.0,0.4\n"
+    return {"tiny0.csv": rows.encode()}
+
+
+def _use_proposals(kit: Kit, path: Path, out: Path) -> list[Command]:
+    chain = ("--checkpoint", kit.chain, "--features", kit.snippets, "--proposals")
+    given = path.parent if path.suffix == ".csv" else path
+    video = kit.videos / "tiny0.mp4"
+    return [("detect", video, *chain, given, "--out", out / "found", *ON_CPU)]
+
+
+def _video_classes(kit: Kit) -> dict[str, bytes]:
+    labelled = '{"results": {"tiny0": [{"label": "move", "score": 0.9}]}}'
+    dense = '{"class": ["move", "brighten"], "results": {"tiny0": [[1.0, -2.0]]}}'
+    return {"labelled.json": labelled.encode(), "dense.json": dense.encode()}
+
+
+def _use_video_classes(kit: Kit, path: Path, out: Path) -> list[Command]:
+    chain = ("--checkpoint", kit.chain, "--features", kit.snippets, "--video-classes", path)
+    return [("detect", kit.videos / "tiny0.mp4", *chain, "--out", out / "found", *ON_CPU)]
+
+
+def _containers(*endings: str) -> Callable[[Kit], dict[str, bytes]]:
+    def seeds(kit: Kit) -> dict[str, bytes]:
+        paths = [kit.folder / "containers" / f"x.{ending}" for ending in endings]
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+    return seeds
+
+
+def _use_video(kit: Kit, path: Path, out: Path) -> list[Command]:
+    return [("detect", path, "--checkpoint", kit.fine, "--out", out / "found", *ON_CPU)]
+
+
+def _metrics(kit: Kit, path: Path, out: Path) -> list[Command]:
+    page = ("--videos", kit.videos, "--link", "--metrics", path, "--out", out / "report.html")
+    return [("report", kit.found, *page)]
+
+
+BYTES, TEXT = mutations.bytes_, mutations.text
+JSON, CSV = (mutations.json_, mutations.json_, BYTES, TEXT), (mutations.csv, TEXT, BYTES)
+TORCH = mutations.zipped({"pkl": mutations.pickle_, "data/pkl": mutations.pickle_})
+NPZ = mutations.zipped({"npy": mutations.npy})
+TENSORS = (mutations.safetensors, mutations.safetensors, mutations.safetensors, BYTES)
+
+INPUTS: tuple[Input, ...] = (
+    Input(
+        "annotations",
+        "annotations as JSON",
+        _annotations("activitynet.json", "charades.json", "kinetics.json"),
+        JSON,
+        _check_annotations,
+        _place_annotations,
+        _sound_annotations,
+    ),
+    Input(
+        "annotations",
+        "annotations as tables",
+        _annotations("kinetics.csv", "table.csv", "Charades_v1_train.csv"),
+        CSV,
+        _check_annotations,
+        _place_annotations,
+        _sound_annotations,
+    ),
+    Input(
+        "annotations",
+        "annotations as text",
+        _annotations("Diving_test.txt", "Charades_v1_classes.txt"),
+        (TEXT, BYTES),
+        _check_annotations,
+        _place_annotations,
+        _sound_annotations,
+    ),
+    Input(
+        "predictions",
+        "results as JSON",
+        _files("found/tiny0.json", "segments/tiny0.json"),
+        JSON,
+        _evaluate,
+        sound=_sound_predictions,
+    ),
+    Input(
+        "predictions",
+        "results as CSV",
+        _files("found/tiny0.csv"),
+        CSV,
+        _evaluate,
+        sound=_sound_predictions,
+    ),
+    Input(
+        "predictions",
+        "scores as npz",
+        _files("found/tiny0.npz"),
+        (NPZ, NPZ, BYTES),
+        _evaluate,
+        sound=_sound_predictions,
+    ),
+    Input(
+        "predictions",
+        "metrics",
+        _files("metrics.json", "scores.json"),
+        JSON,
+        _metrics,
+        sound=_sound_report,
+    ),
+    Input(
+        "features",
+        "snippet features",
+        _files("snippets/tiny0.safetensors"),
+        TENSORS,
+        _use_features,
+        _features,
+    ),
+    Input(
+        "features",
+        "public arrays",
+        _files("public/tiny0.npy"),
+        (mutations.npy, BYTES),
+        _use_public,
+        _features,
+    ),
+    Input("features", "public tables", _files("public/tiny0.csv"), CSV, _use_public, _features),
+    Input("features", "public HDF5", _files("public/tiny0.h5"), (BYTES,), _use_public, _features),
+    Input(
+        "features",
+        "public pickles",
+        _files("public/tiny0.pkl"),
+        (mutations.pickle_, mutations.pickle_, BYTES),
+        _use_public,
+        _features,
+    ),
+    Input("features", "proposals", _proposals, CSV, _use_proposals),
+    Input("features", "video classes", _video_classes, JSON, _use_video_classes),
+    Input(
+        "checkpoints",
+        "models",
+        _files("runs/x3d/best.safetensors"),
+        TENSORS,
+        _checkpoint,
+        sound=_sound_checkpoint("runs/x3d/best.safetensors"),
+    ),
+    Input(
+        "checkpoints",
+        "chains",
+        _files("chain.safetensors"),
+        TENSORS,
+        _checkpoint,
+        sound=_sound_checkpoint("chain.safetensors"),
+    ),
+    Input("checkpoints", "published", _published, (TORCH, TORCH, BYTES), _convert),
+    Input(
+        "checkpoints",
+        "training states",
+        _files("runs/x3d/state.pt"),
+        (TORCH, TORCH, BYTES),
+        _train,
+        _state,
+    ),
+    Input(
+        "recipes",
+        "recipes",
+        lambda kit: {"r.yaml": recipe_text(kit)},
+        (mutations.yaml_, mutations.yaml_, mutations.yaml_, TEXT, BYTES),
+        _train_recipe,
+    ),
+    Input(
+        "videos",
+        "MP4 and MOV",
+        _containers("mp4", "mov"),
+        (mutations.boxes, mutations.boxes, BYTES),
+        _use_video,
+    ),
+    Input(
+        "videos",
+        "Matroska and WebM",
+        _containers("mkv", "webm"),
+        (mutations.elements, mutations.elements, BYTES),
+        _use_video,
+    ),
+    Input(
+        "videos",
+        "other containers",
+        _containers("ts", "avi", "mpg", "flv", "gif", "ogv"),
+        (BYTES,),
+        _use_video,
+    ),
+)
+GROUPS = tuple(dict.fromkeys(one.group for one in INPUTS))
+
+
+def accepted_is_sound(one: Input, kit: Kit, path: Path, out: Path) -> str | None:
+    """What is unsound in what was accepted, if anything is."""
+    try:
+        one.sound(kit, path, out)
+    except UnsoundError as error:
+        return str(error)
+    except ActlineError:
+        return None
+    return None

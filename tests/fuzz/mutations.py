@@ -1,0 +1,456 @@
+"""Mutations of files, aware of their structure, so that what is wrong reaches deep into a reader.
+
+Every mutation is a function of the bytes and a random generator alone: a seed gives the same file.
+"""
+
+import io
+import json
+import pickletools
+import struct
+import zipfile
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import yaml
+
+Mutation = Callable[[bytes, Random], bytes]
+
+ODD_TEXTS = (
+    "",
+    " ",
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "-1",
+    "0",
+    "1_000",
+    "0x10",
+    "9" * 5000,
+    "\x00",
+    "\x1b]0;OWNED\x07",
+    "a\nb",
+    "\u202egpj.exe",
+    "../../escape",
+    "/etc/passwd",
+    "C:\\x",
+    "NUL",
+    "v_" * 200,
+    "x" * 100_000,
+    "[/b]",
+    "{{7*7}}",
+    "<script>x</script>",
+    "=1+1",
+    "e\u0301",
+    "\ufeff",
+    "%s%n",
+)
+ODD_NUMBERS = (0, -1, 1, 2**31, 2**63, 2**64, -(2**63), 10**30, 1e-300, 1e300, -0.0, 0.1, 255)
+ODD_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    [],
+    {},
+    [[]],
+    {"": 0},
+    [1, 2, 3],
+    *ODD_NUMBERS,
+    *ODD_TEXTS,
+)
+
+
+def bytes_(raw: bytes, random: Random) -> bytes:
+    """Flip, set, cut out, repeat, insert or cut off bytes, one to eight times."""
+    data = bytearray(raw)
+    for _ in range(random.choice((1, 1, 1, 2, 4, 8))):
+        if not data:
+            break
+        at = random.randrange(len(data))
+        span = min(len(data) - at, random.choice((1, 2, 4, 8, 64, 512)))
+        match random.randrange(8):
+            case 0:
+                data[at] ^= 1 << random.randrange(8)
+            case 1:
+                data[at] = random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
+            case 2:
+                del data[at : at + span]
+            case 3:
+                data[at:at] = data[at : at + span] * random.choice((1, 2, 50))
+            case 4:
+                data[at:at] = random.randbytes(span)
+            case 5:
+                del data[at:]
+            case 6:
+                order = random.choice("<>")
+                form, size = random.choice((("B", 1), ("H", 2), ("I", 4), ("Q", 8)))
+                number = random.choice((0, 1, 2 ** (8 * size - 1), 2 ** (8 * size) - 1))
+                data[at : at + size] = struct.pack(order + form, number)
+            case 7:
+                other = random.randrange(len(data))
+                data[at : at + span] = data[other : other + span]
+    return bytes(data)
+
+
+def text(raw: bytes, random: Random) -> bytes:
+    """Put odd text in place of a word or a number, or repeat, drop and swap lines."""
+    lines = raw.split(b"\n")
+    at = random.randrange(len(lines))
+    odd = random.choice(ODD_TEXTS).encode("utf-8", "surrogatepass")
+    match random.randrange(6):
+        case 0:
+            words = lines[at].split(b" ")
+            words[random.randrange(len(words))] = odd
+            lines[at] = b" ".join(words)
+        case 1:
+            del lines[at]
+        case 2:
+            lines[at:at] = [lines[at]] * random.choice((1, 3, 1000))
+        case 3:
+            other = random.randrange(len(lines))
+            lines[at], lines[other] = lines[other], lines[at]
+        case 4:
+            lines[at] = lines[at].replace(b",", random.choice((b";", b"\t", b",,", b" ")))
+        case 5:
+            return raw.decode("utf-8", "replace").encode(
+                random.choice(("utf-16", "utf-8-sig", "utf-32")), "surrogatepass"
+            )
+    return b"\n".join(lines)
+
+
+def csv(raw: bytes, random: Random) -> bytes:
+    """Put odd text into a cell, or move, drop and repeat cells of a row or of the header."""
+    lines = raw.split(b"\n")
+    at = random.choice((0, random.randrange(len(lines))))
+    cells = lines[at].split(b",")
+    cell = random.randrange(len(cells))
+    odd = random.choice(ODD_TEXTS).encode("utf-8", "surrogatepass")
+    match random.randrange(6):
+        case 0 | 1:
+            cells[cell] = odd
+        case 2:
+            del cells[cell]
+        case 3:
+            cells.insert(cell, odd)
+        case 4:
+            cells[cell] = b'"' + cells[cell] + random.choice((b'"', b'""', b""))
+        case 5:
+            other = random.randrange(len(cells))
+            cells[cell], cells[other] = cells[other], cells[cell]
+    lines[at] = b",".join(cells)
+    return b"\n".join(lines)
+
+
+def json_(raw: bytes, random: Random) -> bytes:
+    """Change the value, kind, name, number or place of one to three entries of a JSON file."""
+    try:
+        content = json.loads(raw)
+    except ValueError:
+        return bytes_(raw, random)
+    for _ in range(random.choice((1, 1, 2, 3))):
+        content = _changed(content, random)
+    written = json.dumps(content, indent=random.choice((None, 1)))
+    match random.randrange(12):
+        case 0:  # an entry of the same name as another
+            written = written.replace('"', '"\\u0061', 1)
+        case 1:
+            written = "[" * random.choice((1, 90, 120, 100_000)) + written
+        case 2:  # half of a character
+            written = written.replace('": "', '": "\\ud800', 1)
+    return written.encode("utf-8", "surrogatepass")
+
+
+def yaml_(raw: bytes, random: Random) -> bytes:
+    """As `json_`, and references that multiply, tags and merges, which YAML alone has."""
+    try:
+        content = yaml.safe_load(raw)
+    except (yaml.YAMLError, ValueError):
+        return bytes_(raw, random)
+    for _ in range(random.choice((1, 1, 2, 3))):
+        content = _changed(content, random)
+    written = yaml.safe_dump(content, allow_unicode=True)
+    match random.randrange(10):
+        case 0:
+            laughs = "\n".join(
+                f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)
+            )
+            written = f"a0: &a0 [x]\n{laughs}\n{written}"
+        case 1:
+            written = f"x: &x [*x]\n{written}"
+        case 2:
+            written = written.replace(": ", ": !!python/object:os.system ", 1)
+        case 3:
+            written = f"<<: *nothing\n{written}"
+    return written.encode("utf-8", "surrogatepass")
+
+
+def safetensors(raw: bytes, random: Random) -> bytes:
+    """Change the header (names, shapes, types, offsets, what is said of them) or the tensors."""
+    (length,) = struct.unpack("<Q", raw[:8])
+    try:
+        header = json.loads(raw[8 : 8 + length])
+    except ValueError:
+        return bytes_(raw, random)
+    about = header.get("__metadata__")
+    if about and random.random() < 0.6:
+        key = random.choice(sorted(about))
+        about[key] = json_(about[key].encode(), random).decode("utf-8", "replace")
+    else:
+        header = _changed(header, random)
+    written = json.dumps(header).encode()
+    if random.random() < 0.7:
+        written += b" " * (-len(written) % 8)
+    size = random.choice((len(written),) * 8 + (len(written) + 1, 0, 2**40, 2**63))
+    data = raw[8 + length :]
+    if random.random() < 0.3:
+        data = bytes_(data, random)
+    return struct.pack("<Q", size) + written + data
+
+
+def npy(raw: bytes, random: Random) -> bytes:
+    """Change the header of a .npy file, which is a literal of Python, or its numbers."""
+    if raw[:6] != b"\x93NUMPY" or random.random() < 0.3:
+        return bytes_(raw, random)
+    (length,) = struct.unpack("<H", raw[8:10])
+    header, data = raw[10 : 10 + length], raw[10 + length :]
+    odd = (
+        b"(10**9,)",
+        b"(1000000000000,)",
+        b"(-1,)",
+        b"()",
+        b"(0,)",
+        b"(2, 3)",
+        b"'|O'",
+        b"'<f2'",
+        b"'<U4'",
+        b"'<f99'",
+        b"[('a', '<f8')]",
+        b"True",
+        b"{" * 500,
+        b"1e9",
+    )
+    words = header.split(b" ")
+    words[random.randrange(len(words))] = random.choice(odd)
+    header = b" ".join(words)
+    size = random.choice((len(header),) * 6 + (0, 65535)) & 0xFFFF
+    return raw[:8] + struct.pack("<H", size) + header + data
+
+
+def zipped(inside: dict[str, Mutation]) -> Mutation:
+    """Change a member of an archive by the mutation of its ending, and pack it again."""
+
+    def mutate(raw: bytes, random: Random) -> bytes:
+        if random.random() < 0.3:
+            return bytes_(raw, random)
+        try:
+            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+                members = [(one.filename, archive.read(one)) for one in archive.infolist()]
+        except Exception:
+            return bytes_(raw, random)
+        at = random.randrange(len(members))
+        name, content = members[at]
+        ending = name.rpartition(".")[2]
+        match random.randrange(8):
+            case 0:
+                del members[at]
+            case 1:
+                members.append((name, inside.get(ending, bytes_)(content, random)))
+            case 2:
+                members[at] = (random.choice(ODD_TEXTS)[:200] or "x", content)
+            case _:
+                members[at] = (name, inside.get(ending, bytes_)(content, random))
+        packed = io.BytesIO()
+        kind = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+        with zipfile.ZipFile(packed, "w", kind) as archive:
+            for name, content in members:
+                archive.writestr(zipfile.ZipInfo(name.replace("\x00", "") or "x"), content)
+        return packed.getvalue()
+
+    return mutate
+
+
+def pickle_(raw: bytes, random: Random) -> bytes:
+    """Drop, repeat, move and change whole instructions of a pickle."""
+    try:
+        places = [place for _, _, place in pickletools.genops(raw) if place is not None]
+    except Exception:
+        return bytes_(raw, random)
+    ends = [*places[1:], len(raw)]
+    parts = [raw[a:b] for a, b in zip(places, ends, strict=True)]
+    for _ in range(random.choice((1, 1, 2, 4))):
+        at = random.randrange(len(parts))
+        match random.randrange(6):
+            case 0:
+                del parts[at]
+            case 1:
+                parts.insert(at, parts[at])
+            case 2:
+                other = random.randrange(len(parts))
+                parts[at], parts[other] = parts[other], parts[at]
+            case 3:
+                parts[at] = bytes_(parts[at], random)
+            case 4:
+                parts.insert(at, random.choice((b"cos\nsystem\n", b"R", b"b", b"(", b"l", b"2")))
+            case 5:
+                numbers = (b"K\xff", b"J\xff\xff\xff\x7f", b"\x8a\x09" + b"\xff" * 9, b"N", b"]")
+                parts[at] = random.choice(numbers)
+        if not parts:
+            break
+    return b"".join(parts)
+
+
+def boxes(raw: bytes, random: Random) -> bytes:
+    """Change a box of an MP4 file: its size, kind, numbers, or that it is there once."""
+    found = _boxes(raw, 0, len(raw))
+    if not found:
+        return bytes_(raw, random)
+    data = bytearray(raw)
+    start, end = random.choice(found)
+    match random.randrange(7):
+        case 0:
+            data[start : start + 4] = struct.pack(
+                ">I", random.choice((0, 1, 7, end - start - 1, end - start + 1, 2**31, 2**32 - 1))
+            )
+        case 1:
+            data[start + 4 : start + 8] = random.choice(
+                (b"free", b"trak", b"mdat", b"moov", b"edts", b"\0\0\0\0")
+            )
+        case 2:
+            del data[start:end]
+        case 3:
+            data[end:end] = data[start:end]
+        case _:
+            for _ in range(random.choice((1, 2, 4))):
+                if end - start < 16:
+                    break
+                at = random.randrange(start + 8, end - 4)
+                number = random.choice((0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1))
+                data[at : at + 4] = struct.pack(">I", number)
+    return bytes(data)
+
+
+_HOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf", b"udta"}
+
+
+def _boxes(raw: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    found = []
+    while start + 8 <= end:
+        size, kind = struct.unpack(">I4s", raw[start : start + 8])
+        size = size if size >= 8 else end - start
+        last = min(end, start + size)
+        found.append((start, last))
+        if kind in _HOLDERS:
+            found += _boxes(raw, start + 8, last)
+        start = last
+    return found
+
+
+def elements(raw: bytes, random: Random) -> bytes:
+    """Change an element of a Matroska file: its length, number, or that it is there once."""
+    found = _elements(raw, 0, len(raw), 0)
+    if not found:
+        return bytes_(raw, random)
+    data = bytearray(raw)
+    start, body, end = random.choice(found)
+    match random.randrange(6):
+        case 0:
+            data[body - 1] = random.choice((0x80, 0xFF, 0x81, 0x01))
+        case 1:
+            del data[start:end]
+        case 2:
+            data[end:end] = data[start:end] * random.choice((1, 20))
+        case 3:
+            data[start] = random.choice((0x1A, 0x18, 0xA3, 0xAE, 0xEC))
+        case _:
+            if body < end:
+                span = min(8, end - body)
+                number = random.choice((0, 1, 2 ** (8 * span - 1), 2 ** (8 * span) - 1, 10**9))
+                data[body : body + span] = (number % 2 ** (8 * span)).to_bytes(span, "big")
+    return bytes(data)
+
+
+# Segment, Info, Tracks, TrackEntry, Video, Cluster, BlockGroup, Cues, Tags, Tag, SimpleTag.
+_PARENTS = {
+    0x18538067,
+    0x1549A966,
+    0x1654AE6B,
+    0xAE,
+    0xE0,
+    0x1F43B675,
+    0xA0,
+    0x1C53BB6B,
+    0x1254C367,
+    0x7373,
+    0x67C8,
+}
+
+
+def _elements(raw: bytes, start: int, end: int, depth: int) -> list[tuple[int, int, int]]:
+    found = []
+    while start < end - 2 and depth < 8:
+        width = 8 - raw[start].bit_length() + 1
+        if width > 4:
+            break
+        kind = int.from_bytes(raw[start : start + width], "big")
+        at = start + width
+        if at >= end or not raw[at]:
+            break
+        size_width = 8 - raw[at].bit_length() + 1
+        size = int.from_bytes(raw[at : at + size_width], "big") & ((1 << 7 * size_width) - 1)
+        body = at + size_width
+        unknown = size == (1 << 7 * size_width) - 1
+        last = end if unknown else min(end, body + size)
+        found.append((start, body, last))
+        if kind in _PARENTS:
+            found += _elements(raw, body, last, depth + 1)
+        start = last
+    return found
+
+
+def _changed(value: Any, random: Random) -> Any:
+    """A copy of a value in which one entry, at any depth, is another."""
+    if isinstance(value, dict) and value:
+        return _changed_mapping(value, random)
+    if isinstance(value, list) and value:
+        return _changed_list(value, random)
+    if isinstance(value, int | float) and not isinstance(value, bool) and random.random() < 0.5:
+        return random.choice((-value, value * 1000003, value + 0.5, str(value), [value], -1e9))
+    if isinstance(value, str) and value and random.random() < 0.4:
+        return random.choice((value + "x", value[::-1], value.upper(), value + " ", value * 2))
+    return random.choice(ODD_VALUES)
+
+
+def _changed_mapping(value: dict[Any, Any], random: Random) -> Any:
+    names = list(value)
+    name, other = random.choice(names), random.choice(names)
+    if random.random() < 0.75:
+        return {**value, name: _changed(value[name], random)}
+    odd = random.choice(ODD_TEXTS)
+    return random.choice(
+        (
+            {k: v for k, v in value.items() if k != name},
+            {(odd if k == name else k): v for k, v in value.items()},
+            {**value, odd: random.choice(ODD_VALUES)},
+            [list(pair) for pair in value.items()],
+            {**value, name: value[other], other: value[name]},
+        )
+    )
+
+
+def _changed_list(value: list[Any], random: Random) -> Any:
+    at = random.randrange(len(value))
+    before, one, after = value[:at], value[at], value[at + 1 :]
+    if random.random() < 0.75:
+        return [*before, _changed(one, random), *after]
+    return random.choice(
+        (
+            [*before, *after],
+            [*before, *[one] * random.choice((2, 50)), *after],
+            value[::-1],
+            {str(index): child for index, child in enumerate(value)},
+        )
+    )
