@@ -91,6 +91,9 @@ def _convert(hint: Any, value: object, *, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _convert_union(get_args(hint), value, where=where)
     if origin is Literal:
+        if isinstance(value, bool):  # YAML takes a plain no, off, yes or on for one
+            words = ("yes", "on") if value else ("no", "off")
+            value = next((word for word in words if word in get_args(hint)), value)
         if value not in get_args(hint):
             choices = ", ".join(str(choice) for choice in get_args(hint))
             raise RecipeError(f"{where}: {_shown(value)} is not one of {choices}")

@@ -324,3 +324,8 @@ def test_windows_near_training_clips_are_no_matter(tmp_path, frames, window):
     recipe = read_recipe(write(tmp_path, GOOD), values)
     assert isinstance(recipe, Recipe)
     assert window_note(recipe) is None
+
+
+def test_a_plain_no_is_a_choice_of_that_name():
+    recipe = read_recipe("recipes/generated/fine.yaml", ["mixed_precision=no"])
+    assert recipe.mixed_precision == "no"
