@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: written aside, then renamed.
+"""Files appear whole or not at all: written aside, then renamed; and which file is which.
 
 What is written aside lies in a folder of its own, `.actline-XXXXXXXX.part`, beside its target, with
 a lock that its writer holds. The system releases the lock when the writer dies, however it dies, so
@@ -6,6 +6,7 @@ that a later command can tell what a dead one left (and removes it) from what a 
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -66,6 +67,56 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all."""
     with written_whole(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def result_files(folder: Path, ending: str) -> list[Path]:
+    """What `actline detect` wrote into a folder and, for videos in folders below, into such ones.
+
+    Hidden files are passed over, and folders with results of a run of their own.
+    """
+    found: list[Path] = []
+    for path, folders, names in os.walk(folder):
+        here = Path(path)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not (here / name / "detections.meta").exists()
+        )
+        found += [
+            here / name for name in names if name.endswith(ending) and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
+    """What tells a file from another, and from itself once it has changed.
+
+    Path (links followed), size in bytes, and time of the last change in nanoseconds; of a folder
+    the sum and the latest of the files in it and below, and a digest of all their names, sizes
+    and times. Contents are not read.
+
+    Raises:
+        OSError: it is not there, or cannot be looked at.
+    """
+    real = Path(os.path.realpath(path))
+    about = real.stat()
+    if not real.is_dir():
+        return {"path": str(real), "size": about.st_size, "time": about.st_mtime_ns}
+    size = latest = 0
+    digest = hashlib.sha256()
+    for folder, folders, names in os.walk(real):
+        folders.sort()
+        for name in sorted(names):
+            try:
+                inside = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - many files
+            except OSError:  # a link that leads nowhere
+                inside = os.lstat(os.path.join(folder, name))  # noqa: PTH118
+            size += inside.st_size
+            latest = max(latest, inside.st_mtime_ns)
+            below = os.path.relpath(os.path.join(folder, name), real)  # noqa: PTH118
+            told = f"{below}\0{inside.st_size}\0{inside.st_mtime_ns}\0"
+            digest.update(told.encode("utf-8", "surrogatepass"))
+    return {"path": str(real), "size": size, "time": latest, "files": digest.hexdigest()}
 
 
 def reserve(path: Path, size: int) -> None:

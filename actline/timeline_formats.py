@@ -25,6 +25,7 @@ from actline.timeline_reading import (
     load_timelines,
     load_with_scores,
 )
+from actline.video.names import output_path
 
 __all__ = [
     "FORMATS",
@@ -55,6 +56,8 @@ def save(
 ) -> list[Path]:
     """Write `folder/ID.json`, `.csv`, `.vtt`, `.txt`, `.eaf` and `.npz`, each whole.
 
+    An id with folders, such as `camA/GOPR0001`, is written into folders below.
+
     Args:
         formats: which of `FORMATS` to write, in this order.
         media: the video file, for ELAN to open beside the labels.
@@ -67,15 +70,9 @@ def save(
         OutputError: a file cannot be written, or the video's id is no file name.
         ValueError: a format is not one of `FORMATS`.
     """
-    name = timeline.video
-    if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
-        raise OutputError(f'cannot write predictions of video "{name}": its id is no file name')
-    if any("\ud800" <= character <= "\udfff" for character in name):
-        # A file name that is not UTF-8 comes out of the operating system like this.
-        raise OutputError(f"cannot write predictions of video {name!a}: rename the video first")
     written = []
     for ending in formats:
-        path = Path(folder) / f"{name}.{ending}"
+        path = output_path(folder, timeline.video, f".{ending}")
         match ending:
             case "json":
                 write_text(path, to_json(timeline))

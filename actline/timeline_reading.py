@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from actline.data.raw import video_id_of
 from actline.data.segment_results import Results, read_results
 from actline.errors import PredictionError
+from actline.files import result_files
 from actline.timeline import Activity, FrameScores, Timeline
 
 
@@ -72,8 +73,11 @@ def load_with_scores(path: str | os.PathLike[str], *, video: str | None = None) 
         if timeline.activities or not beside.exists():
             return timeline
         return replace(timeline, activities=load_timeline(beside, video=timeline.video).activities)
-    beside = path.with_name(f"{timeline.video}.npz")
-    if not beside.exists():
+    # Of one video in a folder below, or of several in one file.
+    last = timeline.video.rpartition("/")[2]
+    near = [path.with_name(f"{last}.npz"), path.parent / f"{timeline.video}.npz"]
+    beside = next((other for other in near if other.is_file()), None)
+    if beside is None:
         return timeline
     return replace(load_scores(beside), video=timeline.video, activities=timeline.activities)
 
@@ -90,16 +94,14 @@ def load_folder(folder: str | os.PathLike[str]) -> tuple[Timeline, ...]:
     if not folder.is_dir():
         raise PredictionError(f"{folder} is no folder; name the one `actline detect` wrote into")
     found: dict[str, Timeline] = {}
-    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    if any(path.suffix in (".json", ".csv") for path in files):
+    if any(result_files(folder, ending) for ending in (".json", ".csv")):
         results = read_results(folder, scored=False, required=False)
         found = {timeline.video: timeline for timeline in _from_results(results)}
-    for path in files:
-        if path.suffix == ".npz":
-            timeline = load_scores(path)
-            other = found.get(timeline.video)
-            activities = timeline.activities if other is None else other.activities
-            found[timeline.video] = replace(timeline, activities=activities or timeline.activities)
+    for path in result_files(folder, ".npz"):
+        timeline = load_scores(path)
+        other = found.get(timeline.video)
+        activities = timeline.activities if other is None else other.activities
+        found[timeline.video] = replace(timeline, activities=activities or timeline.activities)
     if not found:
         raise PredictionError(
             f"{folder} has no predictions (.json, .csv or .npz); "

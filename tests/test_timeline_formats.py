@@ -313,7 +313,9 @@ def test_timeline_without_scores_or_activities_survives(tmp_path: Path):
         assert back.scores is None
 
 
-@pytest.mark.parametrize("name", ["../up", "a/b", "", "..", "a\\b", "bad\udc80name"])
+@pytest.mark.parametrize(
+    "name", ["../up", "/a", "a/", "a/../b", "", "..", "a\\b", "a\nb", "bad\udc80name"]
+)
 def test_a_video_id_that_is_no_file_name_is_refused(tmp_path: Path, name: str):
     with pytest.raises(OutputError):
         save(Timeline(name, 1.0, ()), tmp_path)

@@ -38,7 +38,11 @@ def add_parser(subparsers) -> None:
         "--annotations", type=Path, metavar="FILE", help="(default: the ones in FOLDER)"
     )
     check.add_argument(
-        "--videos", type=Path, metavar="DIR", help="folder (default: FOLDER/videos, or FOLDER)"
+        "--videos",
+        type=Path,
+        metavar="DIR",
+        help="folder (default: FOLDER/videos, or FOLDER; "
+        "beside a file only if it holds some of its videos)",
     )
     check.add_argument(
         "--classes", type=Path, metavar="FILE", help="class names (default: FOLDER/classes.txt)"
@@ -99,7 +103,7 @@ def add_parser(subparsers) -> None:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Check; 1 when something serious is wrong."""
-    from actline.data.check import check_annotations, check_videos
+    from actline.data.check import check_annotations, check_videos, holds_any_of
     from actline.data.generated.fingerprint import SETTINGS, check_generated
     from actline.data.read import find_classes, read_annotations
     from actline.data.statistics import statistics
@@ -120,6 +124,11 @@ def run_check(arguments: argparse.Namespace) -> int:
     findings = check_annotations(annotations)
     seconds = None
     videos = arguments.videos or _default_videos(folder, required=given.is_dir())
+    # Beside a single file other videos may lie.
+    beside = not (arguments.videos or given.is_dir())
+    if beside and videos is not None and not holds_any_of(videos, annotations):
+        print(f"{videos} holds none of the annotated videos, and was not looked at")
+        videos = None
     if videos is not None:
         with progress("looking at videos", len(annotations.videos), unit="videos") as advance:
             more, seconds = check_videos(
@@ -158,7 +167,7 @@ def _default_videos(folder: Path, *, required: bool) -> Path | None:
 
     if (folder / "videos").is_dir():
         return folder / "videos"
-    if holds_videos(folder):
+    if holds_videos(folder, below=required):
         return folder
     return folder / "videos" if required else None
 

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from actline.detection.results import DetectionRecords
     from actline.timeline import Timeline
+    from actline.video.find import Video
+
+    DetectOne = Callable[[Video, Callable[..., None]], Timeline]
 
 EXAMPLES = """\
 The checkpoint decides the path: per-frame detection (X3D, Coarse-Fine), or segments, from a chain
@@ -15,9 +19,10 @@ of backbone, BMN and TCANet (`actline chain`), which has no per-frame scores. A 
 features needs no videos: it takes those that the annotations name.
 
 For every video ID the folder gets ID.json (ActivityNet style), ID.csv, ID.vtt (subtitles that any
-player shows), ID.txt (Audacity labels), ID.eaf (ELAN) and ID.npz (per-frame scores). Videos that
-are done are skipped; one that cannot be read is reported and the rest go on. With --share 0/4, 1/4,
-… several processes or machines each take their part, into one folder.
+player shows), ID.txt (Audacity labels), ID.eaf (ELAN) and ID.npz (per-frame scores). The ID of a
+video in a folder below is its path from there: camA/GOPR0001. Videos that are done are skipped,
+unless file or settings have changed; one that cannot be read is reported and the rest go on. With
+--share 0/4, 1/4, … several processes or machines each take their part, into one folder.
 
 examples:
   actline detect video.mp4 --checkpoint model.safetensors
@@ -95,14 +100,18 @@ def run(arguments: argparse.Namespace) -> int:
     if not exported and isinstance(read_card(arguments.checkpoint), ChainCard):
         from actline.cli.detect_segments import by_segments, stored_videos
 
-        videos = expand_videos(arguments.videos) if arguments.videos else stored_videos(arguments)
+        videos = (
+            expand_videos(arguments.videos, without=[arguments.out])
+            if arguments.videos
+            else stored_videos(arguments)
+        )
         videos = share_of(videos, arguments.share)
         formats = tuple(ending for ending in formats if ending != "npz")
         if not formats:
             raise OutputError("a chain has no per-frame scores; choose other --formats than npz")
         if arguments.max_gap:
             raise OutputError("--max-gap is for per-frame detection; leave it out for a chain")
-        return _for_all(arguments, videos, formats, by_segments(arguments))
+        return _for_all(arguments, videos, formats, *by_segments(arguments))
     for option in ("features", "annotations", "subset", "proposals", "video_classes"):
         if getattr(arguments, option) is not None:
             raise CheckpointError(
@@ -111,34 +120,43 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if not arguments.videos:
         raise VideoError("no video is named; name files or folders")
-    videos = share_of(expand_videos(arguments.videos), arguments.share)
-    return _for_all(arguments, videos, formats, _by_frames(arguments))
+    videos = share_of(expand_videos(arguments.videos, without=[arguments.out]), arguments.share)
+    return _for_all(arguments, videos, formats, *_by_frames(arguments))
 
 
 def _for_all(
     arguments: argparse.Namespace,
-    videos: list[Path],
+    videos: list["Video"],
     formats: Sequence[str],
-    detect_one: Callable[[Path, Callable[..., None]], "Timeline"],
+    records: "DetectionRecords",
+    detect_one: "DetectOne",
 ) -> int:
+    from dataclasses import replace
+
     from actline.cli.inputs import for_each_video, tell_notes
+    from actline.plain import plain
     from actline.progress import progress
     from actline.timeline_formats import save
+    from actline.video.names import output_path
 
-    def done(video: Path) -> bool:
-        if arguments.overwrite:
-            return False
-        return all((arguments.out / f"{video.stem}.{ending}").exists() for ending in formats)
+    def done(video: "Video") -> bool:
+        paths = [output_path(arguments.out, video.id, f".{ending}") for ending in formats]
+        made = records.made_of(video, frame_rate=arguments.frame_rate)
+        return records.done(video, made) and all(path.exists() for path in paths)
 
-    def work(video: Path) -> None:
+    def work(video: "Video") -> None:
         began = time.perf_counter()
-        with progress(video.name, unit="frames") as advance:
-            timeline = detect_one(video, advance)
-        media = video.resolve() if arguments.videos else None
+        name = plain(Path(video.id).with_name(video.path.name))
+        # Before it is read: it may change meanwhile.
+        made = records.made_of(video, frame_rate=arguments.frame_rate)
+        with progress(name, unit="frames") as advance:
+            timeline = replace(detect_one(video, advance), video=video.id)
+        media = video.path.resolve() if arguments.videos else None
         save(timeline, arguments.out, formats=formats, media=media)
+        records.note(video, made)
         seconds = time.perf_counter() - began
         print(
-            f"{video.name}: {len(timeline.activities)} activities in {timeline.duration:.1f} s "
+            f"{name}: {len(timeline.activities)} activities in {timeline.duration:.1f} s "
             f"of video, found in {seconds:.1f} s ({timeline.duration / seconds:.1f} x real time)"
         )
         if arguments.features is None:  # else the video itself may not be there
@@ -147,12 +165,12 @@ def _for_all(
     return for_each_video("detecting", videos, work, done=done)
 
 
-def _by_frames(arguments: argparse.Namespace) -> Callable[[Path, Callable[..., None]], "Timeline"]:
+def _by_frames(arguments: argparse.Namespace) -> tuple["DetectionRecords", "DetectOne"]:
     from dataclasses import replace
 
     from actline.detection.dense import detect
     from actline.detection.model import load_model
-    from actline.detection.results import claim_folder
+    from actline.detection.results import DetectionRecords
 
     runtime = arguments.runtime or "openvino"
     model = load_model(arguments.checkpoint, device=arguments.device, runtime=runtime)
@@ -164,11 +182,13 @@ def _by_frames(arguments: argparse.Namespace) -> Callable[[Path, Callable[..., N
         "max_gap": arguments.max_gap,
         "threshold": arguments.threshold,
     }
-    claim_folder(arguments.out, model.network, settings, overwrite=arguments.overwrite)
+    records = DetectionRecords(
+        arguments.out, model.network, settings, overwrite=arguments.overwrite
+    )
 
-    def detect_one(video: Path, advance: Callable[..., None]) -> "Timeline":
+    def detect_one(video: "Video", advance: Callable[..., None]) -> "Timeline":
         return detect(
-            video,
+            video.path,
             model,
             min_seconds=arguments.min_seconds,
             max_gap=arguments.max_gap,
@@ -176,4 +196,4 @@ def _by_frames(arguments: argparse.Namespace) -> Callable[[Path, Callable[..., N
             on_frames=advance,
         )
 
-    return detect_one
+    return records, detect_one

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 from actline.video.names import id_forms
 
 if TYPE_CHECKING:
+    from actline.cli.detect import DetectOne
     from actline.data.annotations import AnnotatedVideo, Annotations
+    from actline.detection.results import DetectionRecords
     from actline.timeline import Timeline
+    from actline.video.find import Video
 
 
-def stored_videos(arguments: argparse.Namespace) -> list[Path]:
+def stored_videos(arguments: argparse.Namespace) -> list["Video"]:
     """The feature files of annotated videos."""
     from actline.data.feature_folder import FeatureFolder
-    from actline.errors import VideoError
+    from actline.errors import FeatureError, VideoError
+    from actline.video.find import Video
 
     annotations = _annotations(arguments)
     if annotations is None or arguments.features is None:
@@ -23,18 +27,20 @@ def stored_videos(arguments: argparse.Namespace) -> list[Path]:
             "no video is named; name files or folders, or give --features and --annotations"
         )
     folder = FeatureFolder(arguments.features)
-    return [_named(video, folder.path_of(video.id, video.subset)) for video in annotations.videos]
+    videos = []
+    for video in annotations.videos:
+        try:
+            path = folder.path_of(video.id, video.subset)
+        except FeatureError as error:
+            videos.append(Video(video.id, Path(arguments.features), str(error)))
+            continue
+        # Named as the features are, but for one file of many videos.
+        videos.append(Video(path.stem if path.stem in id_forms(video.id) else video.id, path))
+    return videos
 
 
-def _named(video: "AnnotatedVideo", path: Path) -> Path:
-    """A path whose name is the video's: of its features, or as if it lay in the file of all."""
-    return path if path.stem in id_forms(video.id) else path / f"{video.id}{path.suffix}"
-
-
-def by_segments(
-    arguments: argparse.Namespace,
-) -> Callable[[Path, Callable[..., None]], "Timeline"]:
-    """What finds the segments of one video."""
+def by_segments(arguments: argparse.Namespace) -> tuple["DetectionRecords", "DetectOne"]:
+    """What was made before, and what finds the segments of one video."""
     from dataclasses import asdict, replace
 
     from actline.data.annotations import AnnotatedVideo
@@ -44,7 +50,7 @@ def by_segments(
     from actline.data.segment_results import annotated_id
     from actline.data.video_scores import read_video_scores
     from actline.detection.chain import load_chain
-    from actline.detection.results import claim_folder
+    from actline.detection.results import DetectionRecords
     from actline.detection.segments import detect_segments
     from actline.errors import FeatureError
     from actline.video.decode import probe
@@ -68,46 +74,63 @@ def by_segments(
     settings = {
         "min_seconds": arguments.min_seconds,
         "threshold": arguments.threshold,
-        "video_classes": str(arguments.video_classes),
-        "proposals": str(arguments.proposals),
+        "video_classes": _which(arguments.video_classes),
+        "proposals": _which(arguments.proposals),
         "interval": chain.card.interval,
         "suppression": asdict(chain.suppression),
         "labels": asdict(chain.card.labels),
     }
-    claim_folder(arguments.out, chain.networks, settings, overwrite=arguments.overwrite)
+
+    def known_video(video: "Video") -> "AnnotatedVideo | None":
+        known = None if annotations is None else annotated_id(video.id, annotations)
+        return None if annotations is None or known is None else annotations[known]
+
+    def also(video: "Video") -> dict[str, object]:
+        if folder is None:
+            return {}
+        known = known_video(video) or AnnotatedVideo(video.id, "", None, ())
+        return {
+            "features": [_which(path) for path in folder.files_of(known)],
+            "form": str(chain.card.form),
+            "duration": known.duration,
+        }
+
+    records = DetectionRecords(
+        arguments.out, chain.networks, settings, overwrite=arguments.overwrite, also=also
+    )
 
     def duration_of(video: Path) -> float:
         return probe(video, frame_rate=arguments.frame_rate).duration
 
-    def stored(video: Path):
+    def stored(video: "Video"):
         if folder is None:
             return None
-        known = None if annotations is None else annotated_id(video.stem, annotations)
-        if annotations is not None and known is not None:
-            return folder.load(annotations[known])
-        duration = None if folder.origin is not None else duration_of(video)
-        return folder.load(AnnotatedVideo(video.stem, "", duration, ()))
+        known = known_video(video)
+        if known is not None:
+            return folder.load(known)
+        duration = None if folder.origin is not None else duration_of(video.path)
+        return folder.load(AnnotatedVideo(video.id, "", duration, ()))
 
-    def classes_of(video: Path):
-        known = annotated_id(video.stem, scores)
+    def classes_of(video: "Video"):
+        known = annotated_id(video.id, scores)
         if arguments.video_classes and known is None:
             raise FeatureError(
-                f"{arguments.video_classes} has no classes for {video.stem}; add the video"
+                f"{arguments.video_classes} has no classes for {video.id}; add the video"
             )
         return None if known is None else scores[known]
 
-    def detect_one(video: Path, advance: Callable[..., None]) -> "Timeline":
+    def detect_one(video: "Video", advance: Callable[..., None]) -> "Timeline":
         features = stored(video)
         proposals = None
         if given is not None:
-            if annotated_id(video.stem, given) is None:
+            if annotated_id(video.id, given) is None:
                 raise FeatureError(
-                    f"{arguments.proposals} has no proposals of {video.stem}; add the video"
+                    f"{arguments.proposals} has no proposals of {video.id}; add the video"
                 )
-            duration = duration_of(video) if features is None else features.duration
-            proposals = proposals_of(video.stem, given, duration=duration)
+            duration = duration_of(video.path) if features is None else features.duration
+            proposals = proposals_of(video.id, given, duration=duration)
         timeline = detect_segments(
-            video,
+            video.path,
             chain,
             features=features,
             proposals=proposals,
@@ -123,7 +146,14 @@ def by_segments(
         )
         return replace(timeline, activities=kept)
 
-    return detect_one
+    return records, detect_one
+
+
+def _which(path: Path | None) -> object:
+    """Which file or folder, as it is now."""
+    from actline.files import identity
+
+    return str(path) if path is None or not path.exists() else identity(path)
 
 
 def _annotations(arguments: argparse.Namespace) -> "Annotations | None":

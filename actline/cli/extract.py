@@ -1,15 +1,22 @@
 """`actline extract`: store features of videos, Fine ones or one vector a snippet."""
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actline.detection.model import Model
+    from actline.video.find import Video
 
 EXAMPLES = """\
 Without --snippets: features of a per-frame X3D at every depth, for training Coarse-Fine on stored
 Fine features. With it: one vector for every so many seconds, from an X3D or a SlowFast, for BMN
 and TCANet; averaged over space and over the snippet's frames, with the class probabilities.
 
-Features say which checkpoint made them; training refuses others. Videos that are done are skipped,
-and one that cannot be read is reported and the rest go on. With --share 0/4, 1/4, … several
+Features say which checkpoint made them; training refuses others. Those of a video in a folder below
+lie in such a folder too. Videos that are done are skipped, unless file or settings have changed;
+one that cannot be read is reported and the rest go on. With --share 0/4, 1/4, … several
 processes or machines each take their part.
 
 examples:
@@ -50,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from actline.cli.inputs import expand_videos, share_of
     from actline.detection.model import find_device, load_frame_model
 
-    videos = share_of(expand_videos(arguments.videos), arguments.share)
+    videos = share_of(expand_videos(arguments.videos, without=[arguments.out]), arguments.share)
     find_device(arguments.device)
     model = load_frame_model(arguments.checkpoint, device=arguments.device)
     if arguments.snippets is not None:
@@ -58,41 +65,52 @@ def run(arguments: argparse.Namespace) -> int:
     return _extract_fine(arguments, model, videos)
 
 
-def _extract_fine(arguments: argparse.Namespace, model, videos: list[Path]) -> int:
+def _extract_fine(arguments: argparse.Namespace, model: "Model", videos: list["Video"]) -> int:
     import torch
 
-    from actline.cli.inputs import for_each_video, tell_notes
+    from actline.cli.inputs import tell_notes
     from actline.data.features import check_origin, feature_path
-    from actline.detection.extract import extract
+    from actline.detection.extract import check_model, extract
     from actline.errors import FeatureError
     from actline.train.checkpoint import weights_hash
 
+    check_model(model)
     origin = model.card.feature_origin(weights_hash(model.network))
+    settings = {"cells": arguments.cells, "precision": arguments.precision}
 
-    def done(video: Path) -> bool:
+    def current(path: Path) -> bool:
         try:
-            check_origin(feature_path(arguments.out, video.stem), origin)
+            check_origin(path, origin)
         except FeatureError:
             return False
         return True
 
-    def extract_one(video: Path) -> None:
+    def extract_one(video: "Video", made: Mapping[str, Any]) -> None:
         extract(
-            video,
+            video.path,
             model,
             arguments.out,
+            video_id=video.id,
             origin=origin,
+            made=made,
             cells=arguments.cells,
             precision=getattr(torch, arguments.precision),
             frame_rate=arguments.frame_rate,
         )
         tell_notes(video)
 
-    return for_each_video("extracting", videos, extract_one, done=done)
+    return _for_all(
+        arguments,
+        videos,
+        path_of=feature_path,
+        settings=settings,
+        current=current,
+        extract_one=extract_one,
+    )
 
 
-def _extract_snippets(arguments: argparse.Namespace, model, videos: list[Path]) -> int:
-    from actline.cli.inputs import for_each_video, tell_notes
+def _extract_snippets(arguments: argparse.Namespace, model: "Model", videos: list["Video"]) -> int:
+    from actline.cli.inputs import tell_notes
     from actline.data.snippets import save_snippets, snippet_origin, snippet_path
     from actline.detection.snippets import extract_snippets, snippet_origin_of
     from actline.errors import FeatureError
@@ -101,17 +119,56 @@ def _extract_snippets(arguments: argparse.Namespace, model, videos: list[Path]) 
         raise FeatureError(f"--snippets {arguments.snippets:g} is no length; give seconds above 0")
     origin = snippet_origin_of(model, arguments.snippets)
 
-    def done(video: Path) -> bool:
+    def current(path: Path) -> bool:
         try:
-            return snippet_origin(snippet_path(arguments.out, video.stem)) == origin
+            return snippet_origin(path) == origin
         except FeatureError:
             return False
 
-    def extract_one(video: Path) -> None:
+    def extract_one(video: "Video", made: Mapping[str, Any]) -> None:
         snippets = extract_snippets(
-            video, model, interval=arguments.snippets, frame_rate=arguments.frame_rate
+            video.path, model, interval=arguments.snippets, frame_rate=arguments.frame_rate
         )
-        save_snippets(snippet_path(arguments.out, video.stem), snippets, origin)
+        save_snippets(snippet_path(arguments.out, video.id), snippets, origin, made)
         tell_notes(video)
 
-    return for_each_video("extracting", videos, extract_one, done=done)
+    return _for_all(
+        arguments,
+        videos,
+        path_of=snippet_path,
+        settings={},
+        current=current,
+        extract_one=extract_one,
+    )
+
+
+def _for_all(
+    arguments: argparse.Namespace,
+    videos: list["Video"],
+    *,
+    path_of: Callable[[Path, str], Path],
+    settings: Mapping[str, object],
+    current: Callable[[Path], bool],
+    extract_one: Callable[["Video", Mapping[str, Any]], None],
+) -> int:
+    """Extract what is not there yet.
+
+    Args:
+        path_of: where in a folder the features of an id are.
+        settings: what features depend on beside their origin.
+        current: whether a file's features are of the origin that they would have now.
+    """
+    from actline.cli.inputs import for_each_video
+    from actline.data.features import made_of_file
+    from actline.detection.results import is_done, made_of
+
+    def made(video: "Video") -> Mapping[str, Any]:
+        rate = {"frame_rate": arguments.frame_rate} if video.path.is_dir() else {}
+        return made_of(video.path, {**settings, **rate})
+
+    def done(video: "Video") -> bool:
+        path = path_of(arguments.out, video.id)
+        mend = "choose another --out, or remove them"
+        return is_done(made_of_file(path), made(video), video, mend=mend) and current(path)
+
+    return for_each_video("extracting", videos, lambda v: extract_one(v, made(v)), done=done)

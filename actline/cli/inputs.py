@@ -1,48 +1,57 @@
 """Videos named on the command line, and going through them."""
 
+import contextlib
+import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from actline.errors import FeatureError, VideoError
+from actline.cli.standard import kept_traceback
+from actline.errors import ActlineError, OutputError, VideoError
+from actline.plain import plain
 from actline.progress import progress
 from actline.video.decode import shown_times
-from actline.video.sampling import VIDEO_SUFFIXES
+from actline.video.find import Video, is_frame_folder, list_videos
+from actline.video.names import id_of
+
+T = TypeVar("T")
+
+# No room, no right to write at all: no other video would fare better.
+_HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def expand_videos(given: Sequence[Path]) -> list[Path]:
+def expand_videos(given: Sequence[Path], *, without: Sequence[Path] = ()) -> list[Video]:
     """Files as they are, folders as the videos in them; a folder of frames is one video.
 
+    Ids are relative to the folder that was named. What stands in the way of a video, such as
+    another of its id, is its `problem`. Files that were not taken are named on standard error.
+
+    Args:
+        without: folders that are not looked into, such as the one results are written to.
+
     Raises:
-        VideoError: a folder holds no video, or two videos have the same name, under which their
-            results would overwrite each other.
+        VideoError: there is no video at all, or two of what was named have one id.
     """
-    videos: list[Path] = []
+    videos: list[Video] = []
+    empty: list[Video] = []
     for path in given:
-        if path.is_dir() and not any(path.glob("*.jpg")):
-            try:
-                inside = sorted(
-                    child
-                    for child in path.iterdir()
-                    if child.suffix.lower() in VIDEO_SUFFIXES
-                    or (child.is_dir() and any(child.glob("*.jpg")))
-                )
-            except OSError as error:
-                raise VideoError(f"cannot read the folder {path}: {error.strerror}") from error
-            if not inside:
-                raise VideoError(f"no video in {path}; name another folder or a file")
-            videos += inside
+        if not _is_folder_of_videos(path):
+            videos.append(Video(id_of(path), path))
+            continue
+        listing = list_videos(path, without=without)
+        if listing.videos:
+            videos += listing.videos
         else:
-            videos.append(path)
-    named: dict[str, Path] = {}
-    for video in videos:
-        other = named.setdefault(video.stem, video)
-        if other != video:
-            raise VideoError(f"{other} and {video} have the same name; run them with another --out")
-    return list(named.values())
+            empty.append(Video("", path, f"no video in {path}; name another folder or a file"))
+        if told := listing.told():
+            print(f"actline: {plain(told)}", file=sys.stderr)
+    if not videos:
+        raise VideoError(empty[0].problem if empty else "no video is named; name files or folders")
+    return _told_apart([*videos, *empty])
 
 
-def share_of(videos: Sequence[Path], share: str) -> list[Path]:
+def share_of(videos: Sequence[T], share: str) -> list[T]:
     """The videos that are part `i` of `n`, given as "i/n", with `i` from 0.
 
     Raises:
@@ -54,36 +63,97 @@ def share_of(videos: Sequence[Path], share: str) -> list[Path]:
     return list(videos[int(part) :: int(parts)])
 
 
-def tell_notes(video: Path) -> None:
+def tell_notes(video: Video) -> None:
     """Print what is unusual about the time of a video that has been read."""
-    for note in shown_times(video).notes:
-        print(f"{video.name}: {note}")
+    for note in shown_times(video.path).notes:
+        print(plain(f"{video.path.name}: {note}"))
 
 
 def for_each_video(
     what: str,
-    videos: Sequence[Path],
-    work: Callable[[Path], None],
+    videos: Sequence[Video],
+    work: Callable[[Video], None],
     *,
-    done: Callable[[Path], bool],
+    done: Callable[[Video], bool],
 ) -> int:
     """Do `work` on every video that is not `done`; a bad one is reported and the rest go on.
+
+    Whatever `work` or `done` raise of one video is that video's failure. Only what no other video
+    would be spared of ends the run: an interrupt, and a disk that is full or read-only.
 
     Returns:
         The exit status: 1 when a video failed.
     """
-    waiting = [video for video in videos if not done(video)]
-    if len(waiting) < len(videos):
-        print(f"{len(videos) - len(waiting)} of {len(videos)} videos are done already")
     failed = 0
+
+    @contextlib.contextmanager
+    def counted(video: Video) -> Iterator[None]:
+        nonlocal failed
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, OutputError) and _errno(error) in _HOPELESS:
+                raise
+            failed += 1
+            print(f"actline: {failure(video, error)}", file=sys.stderr)
+
+    waiting = []
+    for video in videos:
+        with counted(video):
+            if video.problem:
+                raise VideoError(video.problem)
+            if not done(video):
+                waiting.append(video)
+    skipped = len(videos) - len(waiting) - failed
+    if skipped:
+        print(f"{skipped} of {len(videos)} videos are done already")
     with progress(what, total=len(waiting), unit="videos") as advance:
         for video in waiting:
-            try:
+            with counted(video):
                 work(video)
-            except (VideoError, FeatureError) as error:
-                failed += 1
-                print(f"actline: {error}", file=sys.stderr)
-            advance(1, video.name)
+            advance(1, plain(video.path.name))
     if failed:
         print(f"actline: {failed} of {len(videos)} videos failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def failure(video: Video, error: Exception) -> str:
+    """One line: the video, and what went wrong; of an error nobody foresaw, its kind."""
+    if isinstance(error, ActlineError):
+        return str(error)
+    if isinstance(error, OSError | MemoryError):
+        return plain(f"{video.path}: {type(error).__name__}: {error}")
+    return f"{plain(video.path)}: {kept_traceback(error)}"
+
+
+def _is_folder_of_videos(path: Path) -> bool:
+    """Whether to list what is at `path`; what cannot be looked at is a video, to fail as one."""
+    try:
+        return path.is_dir() and not is_frame_folder(path)
+    except (OSError, ValueError, VideoError):
+        return False
+
+
+def _told_apart(videos: Sequence[Video]) -> list[Video]:
+    """Each path once.
+
+    Raises:
+        VideoError: two of what was named have one id, under which their results would be one.
+    """
+    taken: dict[str, Video] = {}
+    told: list[Video] = []
+    for video in videos:
+        first = video if video.problem else taken.setdefault(video.id, video)
+        if first.path != video.path:
+            raise VideoError(
+                f"{first.path} and {video.path} have the same name; give the folder that holds "
+                "both, or run them with another --out"
+            )
+        if first is video:
+            told.append(video)
+    return told
+
+
+def _errno(error: BaseException) -> int | None:
+    cause = error.__cause__
+    return cause.errno if isinstance(cause, OSError) else None

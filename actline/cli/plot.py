@@ -108,9 +108,10 @@ def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> No
     from actline.pretrain.volume_mixup import volume_mixup
     from actline.report.augmentations import plot_augmentations
     from actline.video.decode import ShortSide, probe, read_clip
+    from actline.video.names import id_of
     from actline.video.transforms import TestTransform, to_clip
 
-    names = _names(arguments) or tuple(video.stem for video in videos)
+    names = _names(arguments) or tuple(id_of(video) for video in videos)
     if len(videos) < 2 or len(names) != len(videos):
         raise VideoError(
             f"{len(videos)} videos and {len(names)} labels; name two videos or more, and with "

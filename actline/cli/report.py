@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     from actline.report.metrics import read_metrics
     from actline.timeline_formats import load_folder, load_timelines
     from actline.timeline_reading import shown as shown_part
-    from actline.video.sampling import find_video
+    from actline.video.find import find_video
 
     if not arguments.videos.is_dir():
         raise VideoError(f"{arguments.videos} is no folder; name the one that holds the videos")

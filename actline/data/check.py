@@ -4,8 +4,9 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from actline.data.statistics import annotated_seconds
 from actline.errors import VideoError
 from actline.video.damage import Damage, find_damage
 from actline.video.decode import check_beginning, shown_times
-from actline.video.sampling import VIDEO_SUFFIXES, find_video
+from actline.video.find import Listing, find_video, list_videos
+from actline.video.names import is_video_name
 
 # Without which training, detection or evaluation fails or learns something wrong.
 _SERIOUS_FAULTS = (Fault.UNKNOWN_CLASS, Fault.MALFORMED)
@@ -139,14 +141,23 @@ def check_videos(
     findings = _Findings()
     durations = tuple(annotated_seconds(video) for video in annotations.videos)
     try:
-        present = _present(folder)
-    except OSError as error:
-        told = f"cannot read {folder}: {error.strerror}; give the videos' folder"
-        findings.add("the folder of videos is missing", told, serious=True)
+        listing = list_videos(folder)
+    except VideoError as error:
+        findings.add("the folder of videos is missing", str(error), serious=True)
         return findings.sorted(), durations
+    paths: dict[str, Path] = {}
+    missing: dict[str, VideoError] = {}
+    for video in annotations.videos:
+        try:
+            paths[video.id] = find_video(folder, video.id, listing=listing)
+        except VideoError as error:
+            missing[video.id] = error
 
     def look(video: AnnotatedVideo) -> _Seen | VideoError:
-        return _look(folder, video.id, whole=whole, decode=decode, frame_rate=frame_rate)
+        path = paths.get(video.id)
+        if path is None:
+            return missing[video.id]
+        return _look(path, whole=whole, decode=decode, frame_rate=frame_rate)
 
     seen: list[float] = []
     for video, expected, found in zip(
@@ -154,9 +165,10 @@ def check_videos(
     ):
         advance()
         if isinstance(found, VideoError):
-            missing = video.id not in present
-            what = "videos that are missing" if missing else "videos that cannot be read"
-            findings.add(what, video.id if missing else str(found), serious=True)
+            known = video.id in paths
+            what = "videos that cannot be read" if known else "videos that are missing"
+            told = video.id if str(found).startswith("no video") and not known else str(found)
+            findings.add(what, told, serious=True)
             seen.append(expected)
         else:
             if found.seconds is not None:
@@ -167,22 +179,67 @@ def check_videos(
                 told = _told(video.id, found.damage)
                 findings.add("videos with damage inside", told, serious=False)
             seen.append(expected if found.seconds is None else found.seconds)
-    for video_id, names in sorted(present.items()):
-        if video_id not in annotations:
-            findings.add("video files without annotations", names[0], serious=False)
-        elif len(names) > 1:
-            findings.add("videos with several files", ", ".join(names), serious=False)
-    for names in _same_content(folder, present):
-        findings.add("video files with the same content", ", ".join(names), serious=False)
+    _compare_listing(listing, paths, findings)
     return findings.sorted(), tuple(seen)
 
 
-def holds_videos(folder: Path) -> bool:
-    """Whether videos lie directly in a folder."""
+def _compare_listing(listing: Listing, paths: Mapping[str, Path], findings: _Findings) -> None:
+    """Compare the files that are there with those that were found for annotated videos."""
+    ids: dict[Path, list[str]] = defaultdict(list)
+    for video_id, path in paths.items():
+        ids[path].append(video_id)
+    for path, several in ids.items():
+        if len(several) > 1:
+            told = f"{_name(path, listing)} is {' and '.join(several)}"
+            findings.add("video files of several annotated videos", told, serious=True)
+    by_id: dict[str, list[Path]] = defaultdict(list)
+    for video in listing.videos:
+        if video.path.is_file() or not video.problem:
+            by_id[video.id].append(video.path)
+        elif video.path not in ids:
+            findings.add("videos that cannot be read", video.problem, serious=True)
+    for same in by_id.values():
+        names = ", ".join(sorted(_name(path, listing) for path in same))
+        if not any(path in ids for path in same):
+            findings.add("video files without annotations", names, serious=False)
+        elif len(same) > 1:
+            findings.add("videos with several files", names, serious=False)
+    for names in _same_content([_name(v.path, listing) for v in listing.videos], listing.folder):
+        findings.add("video files with the same content", ", ".join(names), serious=False)
+    for name in listing.passed_over:
+        # Annotations and classes may lie beside the videos.
+        if "/" not in name and name.endswith((".csv", ".json", ".txt")):
+            continue
+        findings.add("files that are not taken as videos", name, serious=False)
+
+
+def _name(path: Path, listing: Listing) -> str:
+    return path.relative_to(listing.folder).as_posix()
+
+
+def holds_videos(folder: Path, *, below: bool = True) -> bool:
+    """Whether videos lie in a folder.
+
+    Args:
+        below: or in one below it; False looks at the files in the folder itself.
+    """
     try:
-        return bool(_present(folder))
-    except OSError:
+        if below:
+            return bool(list_videos(folder).videos)
+        return any(is_video_name(path.name) for path in folder.iterdir())
+    except (OSError, VideoError):
         return False
+
+
+def holds_any_of(folder: Path, annotations: Annotations) -> bool:
+    """Whether a folder holds the video of one of the annotated ids."""
+    with suppress(VideoError):
+        listing = list_videos(folder)
+        for video in annotations.videos:
+            with suppress(VideoError):
+                find_video(folder, video.id, listing=listing)
+                return True
+    return False
 
 
 def _compare(video: AnnotatedVideo, seconds: float, findings: _Findings) -> None:
@@ -209,12 +266,9 @@ class _Seen:
     damage: Damage | None
 
 
-def _look(
-    folder: Path, video_id: str, *, whole: bool, decode: bool, frame_rate: float
-) -> _Seen | VideoError:
+def _look(path: Path, *, whole: bool, decode: bool, frame_rate: float) -> _Seen | VideoError:
     """A video's duration and damage, or why it cannot be read."""
     try:
-        path = find_video(folder, video_id)
         check_beginning(path)
         if not whole:
             return _Seen(None, (), None)
@@ -222,8 +276,9 @@ def _look(
         return _Seen(shown.duration, shown.notes, find_damage(path) if decode else None)
     except VideoError as error:
         return error
-    except OSError as error:
-        return VideoError(f"cannot read video {video_id}: {error.strerror or error}")
+    except Exception as error:  # whatever is wrong with one video, the others are looked at
+        what = " ".join(str(error).split())
+        return VideoError(f"cannot read {path}: {type(error).__name__}: {what}")
 
 
 def _told(video_id: str, damage: Damage) -> str:
@@ -245,50 +300,18 @@ def _all(
         pool.shutdown(cancel_futures=True)
 
 
-def _present(folder: Path) -> dict[str, list[str]]:
-    """Video files and folders of frames, by video id; in folders of a class as well."""
-    present: dict[str, list[str]] = defaultdict(list)
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir():
-                _add_video(Path(entry.name), present)
-            elif _holds_frames(folder / entry.name):
-                present[entry.name].append(entry.name)
-            else:
-                for inside in sorted((folder / entry.name).iterdir()):
-                    if inside.is_file():
-                        _add_video(Path(entry.name, inside.name), present)
-    return dict(present)
-
-
-def _add_video(path: Path, present: dict[str, list[str]]) -> None:
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        present[path.stem].append(str(path))
-
-
-def _holds_frames(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return any(e.name.lower().endswith((".jpg", ".jpeg", ".png")) for e in entries)
-    except OSError:
-        return True  # so that it is told as one that cannot be read
-
-
-def _same_content(folder: Path, present: Mapping[str, list[str]]) -> Iterator[list[str]]:
+def _same_content(names: Sequence[str], folder: Path) -> Iterator[list[str]]:
     """Files of the same size whose beginnings and ends are the same."""
     by_size: dict[int, list[str]] = defaultdict(list)
-    for names in present.values():
-        for name in names:
-            path = folder / name
-            if path.is_file():
-                by_size[path.stat().st_size].append(name)
-    for size, names in by_size.items():
-        if size == 0 or len(names) == 1:
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            by_size[path.stat().st_size].append(name)
+    for size, alike in by_size.items():
+        if size == 0 or len(alike) == 1:
             continue
         by_content: dict[bytes, list[str]] = defaultdict(list)
-        for name in names:
+        for name in alike:
             try:
                 with (folder / name).open("rb") as file:
                     digest = hashlib.sha256(file.read(_SAMPLE_BYTES))

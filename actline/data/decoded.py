@@ -1,61 +1,77 @@
 """Videos kept decoded on disk: for small frames that are read again in every epoch.
 
 Opening, seeking and decoding cost far more than a step of a small network. A decoded video is one
-`.npy` file of records (time, pixels), mapped into memory, so a clip reads its own frames only. The
-times' name says by which clock they are.
+`.npy` file of records (time, pixels), mapped into memory, so a clip reads its own frames only.
 """
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.files import written_whole
+from actline.errors import VideoError
+from actline.files import identity, written_whole
 from actline.video.decode import ShortSide, frame_times, read_frames
+from actline.video.names import output_path
 from actline.video.timestamps import CLOCK, on_display
 
-_TIME = f"time by clock {CLOCK}"
 
+def decoded_video(
+    folder: Path, video_id: str, video: Path, *, size: ShortSide, frame_rate: float = 24.0
+) -> Path:
+    """The decoded form of a video, made if it is not there.
 
-def read_decoded_clip(
-    folder: Path,
-    video_id: str,
-    video: Path,
-    times: NDArray[np.float64],
-    *,
-    size: ShortSide,
-    frame_rate: float = 24.0,
-) -> NDArray[np.uint8]:
-    """The same frames as `read_clip`, by way of the decoded video.
-
-    That is made when it is missing, and again when the video is newer than it or its times are by
-    another clock.
-
-    Shape:
-        times: (T,) seconds; returns (T, H, W, 3), RGB.
+    Its name tells the input (path, size and time of change), the rate of a folder of frames, and by
+    which clock times are: a video that was replaced, and another of the same id, have other files.
+    What was decoded of an earlier state of the video is removed.
 
     Raises:
         VideoError: the video cannot be read.
         OutputError: the decoded video cannot be written.
     """
-    decoded = folder / f"{video_id}.{size.pixels}px.npy"
-    if not decoded.exists() or decoded.stat().st_mtime < video.stat().st_mtime:
+    try:
+        source = identity(video)
+    except OSError as error:
+        raise VideoError(f"cannot read {video}: {error.strerror or error}") from error
+    path, source["clock"] = source.pop("path"), CLOCK
+    if video.is_dir():
+        source["frame_rate"] = json.dumps(frame_rate)
+    where = f".{_digest(path)}"
+    ending = f".{size.pixels}px.npy"
+    decoded = output_path(folder, video_id, f"{where}.{_digest(source)}{ending}")
+    if not decoded.exists():
         _decode(video, decoded, size=size, frame_rate=frame_rate)
+        start = output_path(folder, video_id, f"{where}.").name
+        for old in decoded.parent.iterdir():
+            if old.name.startswith(start) and old.name.endswith(ending) and old != decoded:
+                old.unlink(missing_ok=True)
+    return decoded
+
+
+def read_decoded_clip(decoded: Path, times: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The same frames as `read_clip`, by way of the decoded video.
+
+    Shape:
+        times: (T,) seconds; returns (T, H, W, 3), RGB.
+    """
     frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
-    if _TIME not in (frames.dtype.names or ()):
-        _decode(video, decoded, size=size, frame_rate=frame_rate)
-        frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
-    return frames["pixels"][on_display(frames[_TIME], times)]
+    return frames["pixels"][on_display(frames["time"], times)]
+
+
+def _digest(what: object) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
 
 def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -> None:
     times = frame_times(video, frame_rate=frame_rate)
     frames = read_frames(video, times, size=size, frame_rate=frame_rate)
     first = next(frames)
-    record = np.dtype([(_TIME, np.float64), ("pixels", np.uint8, first.shape)])
+    record = np.dtype([("time", np.float64), ("pixels", np.uint8, first.shape)])
     with written_whole(decoded) as aside:
         whole = np.lib.format.open_memmap(aside, mode="w+", dtype=record, shape=times.shape)
-        whole[_TIME] = times
+        whole["time"] = times
         whole["pixels"][0] = first
         for index, frame in enumerate(frames, start=1):
             whole["pixels"][index] = frame

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.data.batches import derived_seed, pad_in_time
-from actline.data.features import FeatureOrigin, feature_count, feature_path, load_features
+from actline.data.features import FeatureOrigin, feature_count, found_features, load_features
 from actline.data.footage import Footage
 from actline.video.decode import ShortSide
 from actline.video.sampling import AtRate, EveryNth, Sampling
@@ -191,7 +191,7 @@ class DenseClips(Dataset[DenseSample]):
         if self.features is None:
             return None, 0
         assert self.origin is not None, "features come with their origin"
-        path = feature_path(self.features, video_id)
+        path = found_features(self.features, video_id)
         count = feature_count(path, self.origin)
         begin = around(first, frames, count=count, most=self.fine_positions)
         stages = load_features(path, self.origin, first=begin, count=self.fine_positions)

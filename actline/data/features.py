@@ -1,8 +1,10 @@
 """Stored Fine features: one safetensors file a video, which says what made it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from actline.errors import FeatureError
 from actline.files import written_whole
+from actline.video.find import find_below
+from actline.video.names import output_path
 from actline.video.timestamps import CLOCK
 
 
@@ -35,14 +39,50 @@ class FeatureOrigin:
 
 def feature_path(folder: Path, video_id: str) -> Path:
     """Where the features of a video are."""
-    return folder / f"{video_id}.safetensors"
+    return output_path(folder, video_id, ".safetensors")
 
 
-def save_features(path: Path, stages: dict[str, Tensor], origin: FeatureOrigin) -> None:
-    """Write the features of one video, each (C, N, G, G), whole or not at all."""
+def found_features(folder: Path, video_id: str) -> Path:
+    """Where the features of an annotated video are, however its id is written, or would be.
+
+    Raises:
+        VideoError: several files in folders below might be meant.
+    """
+    path = feature_path(folder, video_id)
+    if path.is_file():
+        return path
+    return find_below(folder, video_id, (".safetensors",)) or path
+
+
+def save_features(
+    path: Path,
+    stages: dict[str, Tensor],
+    origin: FeatureOrigin,
+    made: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the features of one video, each (C, N, G, G), whole or not at all.
+
+    Args:
+        made: which input they are of, and further settings; see `made_of_file`.
+    """
     contiguous = {name: stage.contiguous() for name, stage in stages.items()}
     with written_whole(path) as aside:
-        save_file(contiguous, aside, {"origin": json.dumps(asdict(origin))})
+        save_file(contiguous, aside, {"origin": json.dumps(asdict(origin)), **made_note(made)})
+
+
+def made_note(made: Mapping[str, Any] | None) -> dict[str, str]:
+    """What features are made of, as metadata of their file."""
+    return {} if made is None else {"made": json.dumps(made)}
+
+
+def made_of_file(path: Path) -> dict[str, Any]:
+    """What the features in a file were made of, as noted there; empty where nothing is."""
+    try:
+        with safe_open(path, framework="pt") as stored:
+            found = json.loads((stored.metadata() or {}).get("made", "{}"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def load_features(

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.data.annotations import AnnotatedVideo
-from actline.data.decoded import read_decoded_clip
+from actline.data.decoded import decoded_video, read_decoded_clip
 from actline.video.decode import ShortSide, read_clip
-from actline.video.sampling import Sampling, find_video, sample_times
+from actline.video.find import find_video
+from actline.video.folders import folder_frames
+from actline.video.sampling import Sampling, sample_times
 
 
 class Footage:
@@ -34,6 +36,8 @@ class Footage:
         self.frame_rate = frame_rate
         self.decoded = decoded
         self._times: dict[str, NDArray[np.float64]] = {}
+        self._paths: dict[str, Path] = {}
+        self._decoded: dict[tuple[str, int], Path] = {}
 
     def times(self, video: AnnotatedVideo) -> NDArray[np.float64]:
         """When the sampled frames of a video are, in seconds: (N,); looked up once.
@@ -42,7 +46,7 @@ class Footage:
             VideoError: the video is missing or unreadable.
         """
         if video.id not in self._times:
-            path = find_video(self.videos, video.id)
+            path = self._path(video)
             rate = folder_rate(video, path, self.frame_rate)
             self._times[video.id] = sample_times(path, self.sampling, frame_rate=rate)
         return self._times[video.id]
@@ -55,15 +59,29 @@ class Footage:
         Raises:
             VideoError: the video is missing or unreadable.
         """
-        path = find_video(self.videos, video.id)
+        path = self._path(video)
         rate = folder_rate(video, path, self.frame_rate)
         if self.decoded is None:
             return read_clip(path, times, size=size, frame_rate=rate)
-        return read_decoded_clip(self.decoded, video.id, path, times, size=size, frame_rate=rate)
+        key = video.id, size.pixels
+        if key not in self._decoded:
+            self._decoded[key] = decoded_video(
+                self.decoded, video.id, path, size=size, frame_rate=rate
+            )
+        return read_decoded_clip(self._decoded[key], times)
+
+    def _path(self, video: AnnotatedVideo) -> Path:
+        if video.id not in self._paths:
+            self._paths[video.id] = find_video(self.videos, video.id)
+        return self._paths[video.id]
 
 
 def folder_rate(video: AnnotatedVideo, path: Path, frame_rate: float) -> float:
-    """The rate of a frame folder; 0 means its count over the annotated duration."""
+    """The rate of a frame folder; 0 means its count over the annotated duration.
+
+    Raises:
+        VideoError: the folder holds no frames, or one is missing.
+    """
     if frame_rate > 0 or not path.is_dir() or not video.duration:
         return frame_rate or 24.0
-    return sum(1 for _ in path.glob("*.jpg")) / video.duration
+    return len(folder_frames(path)) / video.duration

@@ -13,7 +13,7 @@ from actline.data.annotations import AnnotatedVideo, Annotations, Fault, Problem
 from actline.data.classes import ClassNames
 from actline.errors import AnnotationError
 from actline.timeline import Activity
-from actline.video.sampling import VIDEO_SUFFIXES
+from actline.video.names import without_ending
 
 # Control characters, halves of characters, and ends of lines: no place in a name.
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -267,10 +267,8 @@ def video_id_of(given: str) -> str:
     A name without the ending of a video is an id as it stands.
     """
     file = re.split(r"[\\/]", given)[-1]
-    suffix = Path(file).suffix
-    if suffix.lower() in VIDEO_SUFFIXES and len(file) > len(suffix):
-        return file.removesuffix(suffix)
-    return given
+    name = without_ending(file)
+    return given if name == file else name
 
 
 def subset_name(given: str) -> str:

@@ -17,8 +17,10 @@ from actline.data.raw import name_of, number, parse_json, read_text, shown, vide
 from actline.data.rows import header_of, parse_rows, segment_columns
 from actline.data.video_scores import MAX_BYTES
 from actline.errors import AnnotationError, PredictionError
+from actline.files import result_files
 from actline.spreadsheet import from_spreadsheet_safe
 from actline.timeline import Activity
+from actline.video.names import matching_id
 
 _TABLE = ("video", "label", "start", "end", "confidence")
 # `video start end class confidence`
@@ -70,8 +72,7 @@ def read_results(
         raise PredictionError(f"no predictions at {path}; make them with `actline detect`")
     paths = [path]
     if path.is_dir():
-        both = (one for ending in (".json", ".csv") for one in sorted(path.glob(f"*{ending}")))
-        paths = [one for one in both if not one.name.startswith(".")]
+        paths = [one for ending in (".json", ".csv") for one in result_files(path, ending)]
         # Of a video that was written as both, the JSON tells all.
         paths = [p for p in paths if p.suffix == ".json" or p.with_suffix(".json") not in paths]
         if not paths and required:
@@ -103,13 +104,8 @@ def read_results(
 
 
 def annotated_id(video: str, ids: Container[str]) -> str | None:
-    """The one of `ids` that means this video; None for none.
-
-    With "v_" before it or without, and with the ending of a video or without.
-    """
-    name = video_id_of(video)
-    forms = (video, name, name.removeprefix("v_"), f"v_{name}")
-    return next((form for form in forms if form in ids), None)
+    """The one of `ids` that means this video, as `matching_id` has it; None for none."""
+    return matching_id(video, ids) or matching_id(video_id_of(video), ids)
 
 
 def _read(path: Path, *, labelled: bool, scored: bool, required: bool) -> Results:

@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from actline.data.features import feature_path, made_note
 from actline.errors import FeatureError
 from actline.files import written_whole
 from actline.video.timestamps import CLOCK
@@ -81,11 +84,19 @@ class SnippetOrigin:
 
 def snippet_path(folder: Path, video_id: str) -> Path:
     """Where the snippet features of a video are."""
-    return folder / f"{video_id}.safetensors"
+    return feature_path(folder, video_id)
 
 
-def save_snippets(path: Path, snippets: SnippetFeatures, origin: SnippetOrigin) -> None:
+def save_snippets(
+    path: Path,
+    snippets: SnippetFeatures,
+    origin: SnippetOrigin,
+    made: Mapping[str, Any] | None = None,
+) -> None:
     """Write the features of one video and what made them, whole or not at all.
+
+    Args:
+        made: which input they are of, and further settings; see `made_of_file`.
 
     Raises:
         FeatureError: as `checked`, or the interval is not the origin's.
@@ -105,7 +116,11 @@ def save_snippets(path: Path, snippets: SnippetFeatures, origin: SnippetOrigin) 
     tensors = {"features": snippets.features.float().contiguous()}
     if snippets.probabilities is not None:
         tensors["probabilities"] = snippets.probabilities.float().contiguous()
-    metadata = {"snippets": json.dumps(asdict(origin)), "placement": json.dumps(placement)}
+    metadata = {
+        "snippets": json.dumps(asdict(origin)),
+        "placement": json.dumps(placement),
+        **made_note(made),
+    }
     with written_whole(path) as aside:
         save_file(tensors, aside, metadata)
 

@@ -16,7 +16,7 @@ from actline.data.dense import ClipConfig
 from actline.data.footage import Footage
 from actline.errors import AnnotationError, VideoError
 from actline.video.decode import ShortSide
-from actline.video.sampling import find_video
+from actline.video.find import find_video, list_videos
 from actline.video.transforms import TestTransform, TrainTransform, to_clip
 
 
@@ -212,12 +212,14 @@ def present(annotations: Annotations, videos: Path) -> tuple[Annotations, int]:
     """Without the videos that `videos` does not have, and how many those are.
 
     Raises:
-        VideoError: it has none of them.
+        VideoError: it has none of them, or cannot be read.
     """
+
+    listing = list_videos(videos)
 
     def there(video: AnnotatedVideo) -> bool:
         try:
-            find_video(videos, video.id)
+            find_video(videos, video.id, listing=listing)
         except VideoError:
             return False
         return True

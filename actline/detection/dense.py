@@ -15,6 +15,7 @@ from actline.timeline import FrameScores, Timeline
 from actline.train.checkpoint import ModelCard
 from actline.video.ahead import ahead
 from actline.video.decode import ShortSide, probe, read_frames
+from actline.video.names import id_of
 from actline.video.sampling import AtRate, EveryNth, Sampling, sample_times
 from actline.video.transforms import to_clip
 
@@ -58,7 +59,7 @@ def detect(
         min_seconds=min_seconds,
         max_gap=max_gap,
     )
-    return Timeline(video.stem, duration, activities, scores, sampled)
+    return Timeline(id_of(video), duration, activities, scores, sampled)
 
 
 def score_video(

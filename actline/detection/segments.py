@@ -15,6 +15,7 @@ from actline.models.proposals import suppressed
 from actline.timeline import Activity, Timeline
 from actline.train.checkpoint import LabelConfig
 from actline.train.propose import propose, refine
+from actline.video.names import id_of
 
 # A video's classes are read off this many of its best proposals.
 CLASSIFIED_PROPOSALS = 10
@@ -59,7 +60,7 @@ def detect_segments(
             on_frames=on_frames,
         )
     activities = find_segments(features, chain, proposals=proposals, video_classes=video_classes)
-    return Timeline(video.stem, features.duration, activities)
+    return Timeline(id_of(video), features.duration, activities)
 
 
 def find_segments(

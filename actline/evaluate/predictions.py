@@ -11,6 +11,7 @@ from actline.data import thumos
 from actline.data.annotations import Annotations
 from actline.data.segment_results import annotated_id
 from actline.errors import PredictionError
+from actline.files import result_files
 from actline.timeline import Activity, FrameScores
 from actline.timeline_reading import load_scores
 
@@ -56,7 +57,7 @@ def read_predictions(folder: Path, annotations: Annotations) -> dict[str, FrameS
     """
     if not folder.is_dir():
         raise PredictionError(f"no predictions folder at {folder}; make one with `actline detect`")
-    paths = {path.stem: path for path in _scores_in(folder)}
+    paths = _score_files(folder)
     if not paths:
         raise PredictionError(f"{folder} holds no predictions (ID.npz); run `actline detect`")
     result: dict[str, FrameScores] = {}
@@ -85,14 +86,14 @@ def coverage(
         annotated=len(annotations.videos),
         missing=tuple(v for v in taken if v not in predictions),
         short=short,
-        unknown=tuple(
-            path.stem for path in _scores_in(folder) if annotated_id(path.stem, annotations) is None
-        ),
+        unknown=tuple(v for v in _score_files(folder) if annotated_id(v, annotations) is None),
     )
 
 
-def _scores_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]
+def _score_files(folder: Path) -> dict[str, Path]:
+    """Files of scores by video: its path from the folder, without ending."""
+    paths = result_files(folder, ".npz")
+    return {path.relative_to(folder).as_posix().removesuffix(".npz"): path for path in paths}
 
 
 def _in_order(scores: FrameScores, classes: tuple[str, ...], path: Path) -> FrameScores:

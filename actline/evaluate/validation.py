@@ -39,7 +39,7 @@ from actline.train.recipe import (
 from actline.train.refinement import RefinementJob
 from actline.train.setup import device_of_process, say_once
 from actline.train.state import Dependencies, annotation_digests, file_digests
-from actline.video.sampling import find_video
+from actline.video.find import find_video
 
 PROTOCOL = "per-frame mAP"
 WINDOW_FACTOR = 2.5  # windows more times as long as training clips, or as short, are pointed out

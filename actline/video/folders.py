@@ -1,4 +1,4 @@
-"""Folders of frames, ID/ID-000001.jpg and on, as the published code extracts videos to."""
+"""Folders of frames, ID/ID-000001.jpg or .png and on, as the published code extracts videos to."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,9 +12,12 @@ from actline.errors import VideoError
 from actline.video.size import Size, target_size
 from actline.video.timestamps import allowance
 
+FRAME_NAME = re.compile(r".*?(\d+)\.(?:jpe?g|png)", re.IGNORECASE | re.DOTALL)
+"""The name of one frame's picture, and its number."""
+
 
 def folder_frames(folder: Path) -> list[Path]:
-    """The pictures `NAME-000001.jpg`, `NAME-000002.jpg`, … in order.
+    """The pictures `NAME-000001.jpg`, `NAME-000002.png`, … in order of their numbers.
 
     Raises:
         VideoError: the folder cannot be read, has none, or one is missing.
@@ -25,7 +28,7 @@ def folder_frames(folder: Path) -> list[Path]:
         raise VideoError(f"cannot read the folder {folder}: {error.strerror}") from error
     numbered: dict[int, Path] = {}
     for path in names:
-        match = re.fullmatch(r".*?(\d+)\.(?:jpe?g|png)", path.name, re.IGNORECASE)
+        match = FRAME_NAME.fullmatch(path.name)
         if match is None:
             continue
         number = int(match[1])

@@ -12,7 +12,7 @@ from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.read import read_annotations
 from actline.errors import AnnotationError
 from actline.timeline import Activity
-from actline.video.sampling import VIDEO_SUFFIXES
+from actline.video.names import VIDEO_ENDINGS
 
 HEADER = "video,label,start,end\n"
 
@@ -121,7 +121,7 @@ def test_class_that_is_not_listed_is_told_with_its_line(tmp_path):
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1
-).filter(lambda text: text == text.strip() and not text.endswith(VIDEO_SUFFIXES))
+).filter(lambda text: text == text.strip() and not text.lower().endswith(VIDEO_ENDINGS))
 IDS = st.from_regex(r"[A-Za-z0-9_=+@'-][A-Za-z0-9_=-]*", fullmatch=True)
 
 

@@ -21,7 +21,7 @@ from actline.evaluate.validation import train_and_validate
 from actline.train.checkpoint import load_checkpoint, save_checkpoint, weights_hash
 from actline.train.dense import DenseJob, new_network, training_clips
 from actline.train.recipe import Recipe, read_recipe
-from actline.video.sampling import find_video
+from actline.video.find import find_video
 
 COARSE_FINE = {
     "pooling": "grid",

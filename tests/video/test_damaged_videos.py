@@ -16,7 +16,8 @@ from actline.cli.main import main
 from actline.errors import VideoError
 from actline.video.damage import Damage, find_damage
 from actline.video.decode import Exact, frame_times, probe, read_clip, read_frames
-from actline.video.sampling import AtRate, find_video, sample_times
+from actline.video.find import find_video
+from actline.video.sampling import AtRate, sample_times
 
 SIZE = Exact(60, 48)
 FAST = {"movflags": "faststart"}  # the header first, so that a cut off file can be opened
@@ -246,7 +247,7 @@ def test_what_may_not_be_read_is_one_line(open_folder, good, what):
         "import os, sys\n"
         "from pathlib import Path\n"
         "from actline.video.decode import probe, read_clip, ShortSide\n"
-        "from actline.video.sampling import find_video\n"
+        "from actline.video.find import find_video\n"
         "from actline.errors import VideoError\n"
         "path = Path(sys.argv[1])\n"
         "os.setuid(65534)\n"

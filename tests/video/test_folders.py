@@ -7,7 +7,8 @@ from PIL import Image
 
 from actline.errors import VideoError
 from actline.video.decode import Exact, ShortSide, frame_times, probe, read_clip, read_frames
-from actline.video.sampling import AtRate, EveryNth, find_video, sample_times
+from actline.video.find import find_video
+from actline.video.sampling import AtRate, EveryNth, sample_times
 
 SIZE = Exact(60, 48)
 

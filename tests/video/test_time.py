@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.check import check_videos
-from actline.data.decoded import read_decoded_clip
+from actline.data.decoded import decoded_video, read_decoded_clip
 from actline.errors import VideoError
 from actline.timeline import Activity
 from actline.video.decode import (
@@ -437,14 +437,16 @@ def test_frames_of_a_fast_folder_are_not_early(tmp_path):
 # --- what is kept ---
 
 
-def test_frames_decoded_by_another_clock_are_decoded_again(tmp_path):
+def test_frames_decoded_by_another_clock_are_decoded_again(tmp_path, monkeypatch):
     path = encode(tmp_path / "v.mp4", "libx264", REORDERED, seconds=2)
     times, size = np.array([0.0, 1.0]), ShortSide(32)
-    right = read_decoded_clip(tmp_path / "kept", "v", path, times, size=size)
-    (kept,) = (tmp_path / "kept").iterdir()
-    frames = np.load(kept)
-    other = np.dtype([("time", np.float64), ("pixels", np.uint8, frames["pixels"].shape[1:])])
-    old = np.zeros(len(frames), other)
-    old["time"] = frame_times(path) + 1
-    np.save(kept, old)
-    assert np.array_equal(read_decoded_clip(tmp_path / "kept", "v", path, times, size=size), right)
+    monkeypatch.setattr("actline.data.decoded.CLOCK", 1)
+    old = decoded_video(tmp_path / "kept", "v", path, size=size)
+    frames = np.load(old)
+    frames["time"] += 1
+    np.save(old, frames)
+    monkeypatch.undo()
+    right = read_clip(path, times, size=size)
+    kept = decoded_video(tmp_path / "kept", "v", path, size=size)
+    assert np.array_equal(read_decoded_clip(kept, times), right)
+    assert list((tmp_path / "kept").glob("*.npy")) == [kept]

@@ -1,0 +1,356 @@
+"""The one way in which videos are listed and found, whichever command asks.
+
+A folder's videos are the files with a video's ending and the folders of frames, in itself and in
+all folders below. Hidden files are passed over, among them the `._NAME` that macOS leaves. A
+folder is one of frames if numbered pictures lie in it, and no video file in it or below.
+"""
+
+import os
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actline.errors import VideoError
+from actline.plain import plain
+from actline.video.folders import FRAME_NAME
+from actline.video.names import (
+    VIDEO_ENDINGS,
+    id_forms,
+    is_video_name,
+    without_ending,
+)
+
+_COMMON = 13  # endings that are tried before a folder is listed
+_PREFERENCE = {ending: place for place, ending in enumerate(VIDEO_ENDINGS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video in a folder.
+
+    Attributes:
+        id: its path from the folder, without ending, with forward slashes.
+        path: the file, or the folder of frames.
+        problem: why it cannot be taken, as one line; empty if it can.
+    """
+
+    id: str
+    path: Path
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder of videos.
+
+    Attributes:
+        folder: the folder.
+        videos: by id; of one id the preferred file comes first, and others have a `problem`, as
+            have folders that cannot be read.
+        passed_over: paths from the folder of the files that are no videos, hidden ones apart.
+    """
+
+    folder: Path
+    videos: tuple[Video, ...]
+    passed_over: tuple[str, ...]
+    _by_id: dict[str, Path] = field(default_factory=dict, repr=False)
+    _by_file: dict[str, Path] = field(default_factory=dict, repr=False)
+    _by_end: dict[str, list[Video]] = field(default_factory=lambda: defaultdict(list), repr=False)
+
+    def __post_init__(self) -> None:
+        for video in self.videos:
+            _add(self._by_file, video.path.relative_to(self.folder).as_posix(), video.path)
+            if video.problem:
+                continue
+            _add(self._by_id, video.id, video.path)
+            parts = unicodedata.normalize("NFC", video.id).split("/")
+            for first in range(1, len(parts)):
+                self._by_end["/".join(parts[first:])].append(video)
+
+    def find(self, video_id: str) -> Path | None:
+        """The video of an id, however the data set writes it (see `id_forms`); None for none.
+
+        A video in a folder below is also found without its folders, as those of Kinetics lie in a
+        folder for each class, if there is only one of that name.
+
+        Raises:
+            VideoError: several might be meant.
+        """
+        forms = [
+            form for wanted in self._from_here(video_id) for form in id_forms(wanted, clips=True)
+        ]
+        for form in forms:
+            path = self._by_file.get(form) or self._by_id.get(form)
+            if path is not None:
+                return path
+        for form in forms:
+            same = self._by_end.get(form, [])
+            if len(same) > 1:
+                raise VideoError(
+                    f"{len(same)} files in {self.folder} are called {plain(form)}: "
+                    f"{_some([video.id for video in same])}; write the folder into the id"
+                )
+            if same:
+                return same[0].path
+        return None
+
+    def told(self) -> str:
+        """What was not taken, as a short line; empty if all was."""
+        if not self.passed_over:
+            return ""
+        count = len(self.passed_over)
+        return (
+            f"{self.folder}: {count} {'file is' if count == 1 else 'files are'} not taken as "
+            f"video: {_some(self.passed_over)}"
+        )
+
+    def _from_here(self, video_id: str) -> Iterator[str]:
+        """The id, and without folders that lead to this one: `videos/a` in a folder `videos`."""
+        yield video_id
+        parts = video_id.split("/")
+        here = Path(os.path.abspath(self.folder)).parts  # noqa: PTH100
+        for count in range(1, len(parts)):
+            if tuple(parts[:count]) == here[-count:]:
+                yield "/".join(parts[count:])
+
+
+def list_videos(folder: str | Path, *, without: Collection[Path] = ()) -> Listing:
+    """List the videos in a folder and in all below it; a folder that is linked twice, once.
+
+    Args:
+        without: folders that are not looked into, such as the one results are written to.
+
+    Raises:
+        VideoError: the folder cannot be read.
+    """
+    return _list(Path(folder), without)[0]
+
+
+def find_video(folder: str | Path, video_id: str, *, listing: Listing | None = None) -> Path:
+    """The video of that id: `folder`/ID.mp4 or another ending, or the folder of frames `folder`/ID.
+
+    Small endings are preferred to capitals, and files to folders; see `Listing.find` for how an id
+    may be written, and for videos in folders below.
+
+    Args:
+        listing: of the folder, where many are looked for; None makes one if it is needed.
+
+    Raises:
+        VideoError: there is none, or several might be meant.
+    """
+    folder = Path(folder)
+    if any(part in ("", ".", "..") for part in video_id.split("/")):
+        raise VideoError(f"no video {video_id!a} in {folder}: that is no id; correct it")
+    bare = folder / video_id
+    try:
+        # Most are there under their very name: large folders are not listed for them.
+        for ending in VIDEO_ENDINGS[:_COMMON]:
+            path = folder / f"{video_id}{ending}"
+            if path.is_file():
+                return path
+        if bare.is_file() or (bare.is_dir() and is_frame_folder(bare)):
+            return bare
+        if folder.is_dir():
+            listing = listing or _kept_listing(folder, ())
+            found = listing.find(video_id)
+            if found is not None:
+                return found
+            if bare.is_dir() and not any(v.id.startswith(f"{video_id}/") for v in listing.videos):
+                return bare  # reading it tells what is wrong with it
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(
+            f"cannot look for video {video_id!r} in {folder}: {reason}; check name and folder"
+        ) from error
+    raise VideoError(
+        f"no video {plain(video_id)} in {folder} (looked for .mp4, .mkv, … and a folder of "
+        "frames); check data.videos, or leave the video out of the annotations"
+    )
+
+
+def find_below(folder: Path, video_id: str, endings: tuple[str, ...]) -> Path | None:
+    """A video's file with one of `endings`, such as its features, found as its video would be.
+
+    Raises:
+        VideoError: several files might be meant.
+    """
+    try:
+        return _kept_listing(folder, endings).find(video_id) if folder.is_dir() else None
+    except (OSError, ValueError):
+        return None
+
+
+def is_frame_folder(folder: Path) -> bool:
+    """Whether a folder is one video, as frames: numbered pictures, and no video in or below it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    names = os.listdir(folder)  # noqa: PTH208
+    if not any(FRAME_NAME.fullmatch(name) and not name.startswith(".") for name in names):
+        return False
+    if any(is_video_name(name) for name in names):
+        return False
+    return not any(video.path.is_file() for video in _list(folder)[0].videos)
+
+
+@dataclass
+class _Walk:
+    """A walk through a folder's tree.
+
+    Attributes:
+        endings: of the files to list; none means videos, folders of frames among them.
+        without: device and inode of folders that are not entered: those to leave out, and those
+            that were entered already, so that links in a ring come to an end.
+        dirs: the folders that were looked into, and when they last changed.
+    """
+
+    endings: tuple[str, ...]
+    without: set[tuple[int, int]]
+    videos: list[Video] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    dirs: dict[Path, int] = field(default_factory=dict)
+
+    def enter(self, folder: Path, prefix: str) -> None:
+        """List a folder; `prefix` is its path from the top, with a slash after it."""
+        about = folder.stat()
+        if (about.st_dev, about.st_ino) in self.without:
+            return
+        self.without.add((about.st_dev, about.st_ino))
+        self.dirs[folder] = about.st_mtime_ns
+        with os.scandir(folder) as scanned:
+            entries = sorted(
+                (entry for entry in scanned if not entry.name.startswith(".")),
+                key=lambda entry: (entry.is_symlink(), entry.name),
+            )
+        videos, pictures, folders = [], [], []
+        for entry in entries:
+            kind = _kind(entry)
+            if kind == "folder":
+                folders.append(entry.name)
+            elif kind != "other" and self._stem(entry.name) is not None:
+                videos.append(entry.name)
+            elif not self.endings and FRAME_NAME.fullmatch(entry.name):
+                pictures.append(entry.name)
+            else:
+                self.passed_over.append(prefix + entry.name)
+        before = len(self.videos)
+        for name in folders:
+            try:
+                self.enter(folder / name, f"{prefix}{name}/")
+            except OSError as error:
+                path = folder / name
+                told = f"cannot read the folder {path}: {error.strerror or error}"
+                self.videos.append(Video(prefix + name, path, told))
+        self.videos += [Video(f"{prefix}{self._stem(n)}", folder / n) for n in videos]
+        below = self.videos[before:]
+        if pictures and prefix and not any(v.path.suffix and v.path.is_file() for v in below):
+            # Frames; of folders below, such as one of optical flow, no video is made.
+            del self.videos[before:]
+            self.videos.append(Video(prefix[:-1], folder))
+        else:
+            self.passed_over += [prefix + name for name in pictures]
+
+    def _stem(self, name: str) -> str | None:
+        """A file's name without ending; None if it is not to be listed."""
+        if not self.endings:
+            return without_ending(name) if is_video_name(name) else None
+        ending = next((ending for ending in self.endings if name.endswith(ending)), None)
+        return None if ending is None else name.removesuffix(ending)
+
+
+def _list(
+    folder: Path, without: Iterable[Path] = (), endings: tuple[str, ...] = ()
+) -> tuple[Listing, dict[Path, int]]:
+    left_out = set()
+    for path in without:
+        try:
+            about = path.stat()
+        except OSError:
+            continue
+        left_out.add((about.st_dev, about.st_ino))
+    walk = _Walk(endings, left_out)
+    try:
+        walk.enter(folder, "")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"cannot read the folder {folder}: {reason}; give another") from error
+    return Listing(
+        folder, tuple(_told_apart(walk.videos)), tuple(sorted(walk.passed_over))
+    ), walk.dirs
+
+
+def _told_apart(videos: Iterable[Video]) -> Iterator[Video]:
+    """By id; of several files of one id, the preferred one first and the others as problems."""
+    taken: dict[str, Video] = {}
+    for video in sorted(videos, key=_preference):
+        first = taken.setdefault(video.id, video)
+        if first is video or video.problem:
+            yield video
+        else:
+            yield Video(
+                video.id,
+                video.path,
+                f"{video.path} has the id of {first.path.name}, which is taken; "
+                "rename it, or name it by itself with another --out",
+            )
+
+
+def _preference(video: Video) -> tuple[str, bool, bool, int, str]:
+    ending = video.path.suffix
+    is_folder = without_ending(video.path.name) == video.path.name
+    place = _PREFERENCE.get(ending.lower(), len(_PREFERENCE))
+    return video.id, is_folder, ending != ending.lower(), place, video.path.name
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """ "folder", "file" or "other", such as a pipe; a link that leads nowhere is a file."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        mode = entry.stat(follow_symlinks=False).st_mode
+        return "file" if stat.S_ISLNK(mode) else "other"
+    except OSError:
+        return "file"  # reading it tells what is wrong with it
+
+
+def _add(paths: dict[str, Path], name: str, path: Path) -> None:
+    """Under the name as it is, and with composed letters, as macOS may have taken them apart."""
+    paths[name] = path
+    paths.setdefault(unicodedata.normalize("NFC", name), path)
+
+
+_kept: dict[tuple[Path, tuple[str, ...]], tuple[dict[Path, int], Listing]] = {}
+
+
+def _kept_listing(folder: Path, endings: tuple[str, ...]) -> Listing:
+    """A folder's listing, made again when it or a folder below has changed.
+
+    Of a large data set thousands of videos may be missing, which are looked for one by one.
+    """
+    key = Path(os.path.abspath(folder)), endings  # noqa: PTH100
+    if key in _kept:
+        dirs, listing = _kept[key]
+        try:
+            if listing.folder == folder and all(
+                path.stat().st_mtime_ns == changed for path, changed in dirs.items()
+            ):
+                return listing
+        except OSError:
+            pass
+    listing, dirs = _list(folder, endings=endings)
+    while len(_kept) >= 4:
+        _kept.pop(next(iter(_kept)))
+    _kept[key] = dirs, listing
+    return listing
+
+
+def _some(names: Collection[str]) -> str:
+    """The first of several names."""
+    first = [plain(name) for name in list(names)[:3]]
+    return ", ".join(first) + (", …" if len(names) > len(first) else "")
