@@ -8,6 +8,7 @@ import json
 import logging
 import warnings
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,17 +24,22 @@ from actline.train.checkpoint import ModelCard, weights_hash
 from actline.train.yaml_form import from_mapping, to_mapping
 
 Runtime = Literal["openvino", "onnxruntime"]
+# Of the largest logit: what arithmetic in another order may differ by, far from what another
+# network would.
+TOLERANCE = 1e-3
 RUNTIMES: tuple[Runtime, ...] = ("openvino", "onnxruntime")
 INSTALL = 'pip install "actline[runtime]"'
 
 
 def export(network: nn.Module, card: ModelCard, path: Path) -> None:
-    """Write a network and its card to one ONNX file, whole or not at all.
+    """Write a network and its card to one ONNX file, verified, whole or not at all.
 
-    Its input is `clip` (1, 3, T, S, S), normalized, for any T; its output `logits` (1, K, T).
+    Its input is `clip` (1, 3, T, S, S), normalized, for any T; its output `logits` (1, K, T). Every
+    runtime that is installed has to give PyTorch's logits, for several T.
 
     Raises:
-        CheckpointError: the network is not an X3D or SlowFast that gives logits for every frame.
+        CheckpointError: the network is not an X3D or SlowFast that gives logits for every frame, or
+            what was written does not give what it gives.
         DeviceError: the packages for it are not installed.
     """
     if not isinstance(card.network, X3DConfig | SlowFastConfig) or not card.network.per_frame:
@@ -43,6 +49,10 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
         )
     onnx = _module("onnx")
     _module("onnxscript")
+    runtimes: list[Runtime] = [runtime for runtime in RUNTIMES if find_spec(runtime) is not None]
+    if not runtimes:
+        raise DeviceError(f"nothing is installed to verify the file with; run {INSTALL}")
+    network = copy.deepcopy(network).cpu().eval()
     # What the exporter looks for and does not need is no matter of the user's.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     # A length that is no round number, which the exporter would take for fixed.
@@ -50,15 +60,21 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
     clip = torch.zeros(1, 3, frames, card.size, card.size)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of PyTorch's own deprecations
-        program = torch.onnx.export(
-            copy.deepcopy(network).cpu().eval(),
-            (clip,),
-            dynamo=True,
-            verbose=False,
-            input_names=["clip"],
-            output_names=["logits"],
-            dynamic_shapes=({2: torch.export.Dim.DYNAMIC},),
-        )
+        try:
+            program = torch.onnx.export(
+                network,
+                (clip,),
+                dynamo=True,
+                verbose=False,
+                input_names=["clip"],
+                output_names=["logits"],
+                dynamic_shapes=({2: torch.export.Dim.DYNAMIC},),
+            )
+        except Exception as error:  # of many kinds, by the exporter's stages
+            raise CheckpointError(
+                f"this version of PyTorch cannot export the network ({_first_line(error)}); "
+                "use the checkpoint itself"
+            ) from error
     assert program is not None
     model = program.model_proto
     for name, text in (
@@ -68,6 +84,34 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
         onnx.helper.set_model_props(model, {**_properties(model), name: text})
     with written_whole(path) as aside:
         aside.write_bytes(model.SerializeToString())
+        for runtime in runtimes:
+            _verify(ExportedNetwork(aside, runtime=runtime), network, runtime)
+
+
+def lengths(window: int) -> tuple[int, ...]:
+    """Numbers of frames to verify a network at: the window, around it, and the last, short ones."""
+    return tuple(sorted({1, 2, 5, window // 2 + 1, window, window + 1}))
+
+
+def _verify(exported: "ExportedNetwork", network: nn.Module, runtime: Runtime) -> None:
+    """Compare with PyTorch.
+
+    Raises:
+        CheckpointError: it gives other logits, or none.
+    """
+    card = exported.card
+    generator = torch.Generator().manual_seed(0)
+    for frames in lengths(card.window):
+        clip = torch.randn(1, 3, frames, card.size, card.size, generator=generator)
+        with torch.inference_mode():
+            expected = network(clip)
+        found = exported(clip)
+        allowed = TOLERANCE * float(expected.abs().max()) + 1e-6
+        if found.shape != expected.shape or not bool(((found - expected).abs() <= allowed).all()):
+            raise CheckpointError(
+                f"{runtime} gives other results than PyTorch for {frames} frames; nothing is "
+                "written; use the checkpoint itself"
+            )
 
 
 class ExportedNetwork(nn.Module):
@@ -96,11 +140,17 @@ class ExportedNetwork(nn.Module):
         except DeviceError:
             raise
         except Exception as error:  # each runtime has errors of its own
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error)
-            raise CheckpointError(f"{runtime} cannot run {path}: {first}") from error
+            raise CheckpointError(f"{runtime} cannot run {path}: {_first_line(error)}") from error
+        self.where = f"{runtime} cannot run {path}"
 
     def forward(self, clip: Tensor) -> Tensor:
-        return torch.from_numpy(self.run(clip.contiguous().numpy()))
+        try:
+            return torch.from_numpy(self.run(clip.contiguous().numpy()))
+        except Exception as error:  # as above
+            raise CheckpointError(
+                f"{self.where} on {clip.shape[2]} frames of {clip.shape[4]} x {clip.shape[3]} "
+                f"pixels: {_first_line(error)}; use the checkpoint it was exported from"
+            ) from error
 
 
 def read_exported(path: Path) -> tuple[ModelCard, str]:
@@ -148,8 +198,17 @@ def _with_openvino(path: Path) -> Any:
 
 
 def _with_onnxruntime(path: Path) -> Any:
-    session = _module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    onnxruntime = _module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised; printed as well they are told twice
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda clip: session.run(None, {"clip": clip})[0]
+
+
+def _first_line(error: Exception) -> str:
+    # OpenVINO begins with where it was in its own source.
+    told = [line for line in str(error).splitlines() if not line.startswith("Exception from ")]
+    return next((line.strip() for line in told if line.strip()), type(error).__name__)
 
 
 def _properties(model: Any) -> dict[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actline.models.heads import FrameOutput
@@ -142,14 +141,25 @@ class SlowFast(nn.Module):
         divide T there is one more than PyTorchVideo would take, which the lateral connections'
         strides of alpha ask for; a clip no longer than alpha gives its first frame.
         """
-        T = clip.shape[2]
-        # On the CPU, where the published sampling runs: devices round `linspace` differently.
-        picked = torch.linspace(0, T - 1, self.slow_length(T), device="cpu").long()
-        return clip.index_select(2, picked.to(clip.device))
+        return clip.index_select(2, self.slow_indices(clip.shape[2]).to(clip.device))
+
+    def slow_indices(self, frames: int) -> Tensor:
+        """Which of the Fast pathway's frames are the Slow one's: (ceil(frames / alpha),).
+
+        `linspace(0, frames - 1)` rounded down, as published, in the single steps that it takes on
+        the CPU (devices round differently), so that an exporter sees a graph for any length.
+        """
+        index = torch.arange(self.slow_length(frames), device="cpu").float()
+        steps = index.amax(dim=0, keepdim=True)
+        last = torch.arange(frames, device="cpu").float().amax(dim=0, keepdim=True)
+        step = last / steps.clamp(min=1)
+        from_first, from_last = index * step, last - step * (steps - index)
+        early = (index < ((steps + 1) / 2).floor()) | (index == 0)
+        return torch.where(early, from_first, from_last).long()
 
     def slow_length(self, frames: int) -> int:
         """How many frames the Slow pathway gets where the Fast one gets `frames`."""
-        return -(-frames // self.alpha)
+        return (frames + self.alpha - 1) // self.alpha
 
     def pathways(self, slow: Tensor, fast: Tensor) -> PathwayFeatures:
         """The last features of both pathways; `forward_pathways` tells shapes and errors."""
@@ -384,8 +394,22 @@ def average_over_frames(features: PathwayFeatures) -> Tensor:
     first to its last, so corners are aligned; where there is one alone, all frames share it.
     """
     slow, fast = (pathway.mean(dim=(3, 4)) for pathway in features)
-    slow = F.interpolate(slow, size=fast.shape[2], mode="linear", align_corners=True)
-    return torch.cat([slow, fast], dim=1)
+    return torch.cat([spread(slow, fast.shape[2]), fast], dim=1)
+
+
+def spread(features: Tensor, frames: int) -> Tensor:
+    """Interpolate linearly in time, first on first and last on last: (B, C, N) to (B, C, frames).
+
+    As `F.interpolate` with aligned corners, which exporters get wrong for one frame.
+    """
+    own = torch.arange(features.shape[2], device=features.device)
+    place = torch.arange(frames, device=features.device).float()
+    end = own.amax(dim=0, keepdim=True)
+    place = place * (end / place.amax(dim=0, keepdim=True).clamp(min=1))
+    lower = place.long()
+    upper = torch.minimum(lower + 1, end)
+    part = (place - lower).to(features.dtype)
+    return features.index_select(2, lower) * (1 - part) + features.index_select(2, upper) * part
 
 
 def residual_stage(

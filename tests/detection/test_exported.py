@@ -8,7 +8,7 @@ from actline.cli.main import main
 from actline.detection.exported import RUNTIMES, ExportedNetwork, export
 from actline.detection.model import load_model
 from actline.errors import CheckpointError
-from actline.models.config import CoarseFineConfig, X3DConfig
+from actline.models.config import CoarseFineConfig, SlowFastConfig, X3DConfig
 from actline.models.normalization import SplitBatchNorm3d
 from actline.train.checkpoint import ModelCard, save_checkpoint
 
@@ -46,6 +46,62 @@ def test_results_are_those_of_pytorch_whatever_the_length(exported, runtime):
         with torch.inference_mode():
             expected = network(clip)
         assert torch.allclose(run(clip), expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+
+
+@pytest.mark.parametrize(("alpha", "kernel"), [(4, 7), pytest.param(3, 5, marks=pytest.mark.slow)])
+def test_an_exported_slowfast_runs_at_any_length(tmp_path, alpha, kernel):
+    torch.manual_seed(1)
+    config = SlowFastConfig(width=8, depths=(1, 1, 1, 1), alpha=alpha, fusion_kernel=kernel)
+    network = config.build(2).eval()
+    card = ModelCard(network=config, classes=("a", "b"), window=24, overlap=4, **SHOWN)
+    export(network, card, tmp_path / "model.onnx")
+    for runtime in RUNTIMES:
+        run = ExportedNetwork(tmp_path / "model.onnx", runtime=runtime)
+        for frames in (16, 1, 2, 3, 4, 5, 7, 8, 9, 17, 33, 64, 115, 120):
+            clip = torch.randn(1, 3, frames, 32, 32, generator=torch.Generator().manual_seed(0))
+            with torch.inference_mode():
+                expected = network(clip)
+            assert torch.allclose(run(clip), expected, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("alpha", [1, 2, 3, 4, 8, 16])
+def test_slow_frames_are_the_published_ones_at_every_length(alpha):
+    network = SlowFastConfig(width=8, depths=(1, 1, 1, 1), alpha=alpha).build(1)
+    for frames in range(1, 1200):
+        published = torch.linspace(0, frames - 1, -(-frames // alpha)).long()
+        assert torch.equal(network.slow_indices(frames), published), frames
+
+
+class OnlyShort(torch.nn.Module):
+    """A network that an exporter gets wrong: what it does depends on the number of frames."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = X3D.build(3).eval()
+
+    def forward(self, clip):
+        # A tracer sees the length that it is given, and a constant.
+        length = int(clip.shape[2]) if not torch.compiler.is_exporting() else 4
+        logits = self.inner(clip)
+        return logits + 1 if length == 16 else logits
+
+
+def test_an_export_that_gives_other_results_at_the_window_fails_and_leaves_no_file(tmp_path):
+    card = ModelCard(network=X3D, classes=("a", "b", "c"), window=16, overlap=4, **SHOWN)
+    with pytest.raises(CheckpointError, match="other results than PyTorch for 16 frames"):
+        export(OnlyShort(), card, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_errors_of_a_runtime_are_one_line(exported, runtime, capfd):
+    _, folder = exported
+    run = ExportedNetwork(folder / "model.onnx", runtime=runtime)
+    with pytest.raises(CheckpointError) as told:
+        run(torch.zeros(1, 5, 8, 32, 32))
+    assert f"{runtime} cannot run" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
