@@ -18,7 +18,7 @@ from actline.data.raw import (
     read_text,
     shown,
     subset_name,
-    video_id_of,
+    video_ids_of,
 )
 from actline.data.rows import parse_rows
 from actline.errors import AnnotationError
@@ -45,12 +45,13 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
     """
     given_database = content.get("database")
     database = given_database if isinstance(given_database, dict) else content
-    thumos14 = thumos.has_ids([video_id_of(given) for given in database])
+    ids = video_ids_of(database)
+    thumos14 = thumos.has_ids(list(ids.values()))
     apart = thumos.AMBIGUOUS if thumos14 else None
     videos = []
     for given_id, entry in database.items():
         where = f"{path}, video {given_id}"
-        video_id = video_id_of(given_id)
+        video_id = ids[given_id]
         try:
             name_of(video_id, "video's id", str(path))
             # Test videos are published without annotations, some without the empty list too.

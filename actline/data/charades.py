@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actline.data.annotations import AnnotatedVideo, Annotations
-from actline.data.raw import Reading, name_of, number, shown, video_id_of
+from actline.data.raw import Reading, name_of, number, shown, video_id_of, video_ids_of
 from actline.data.rows import Row, parse_rows
 from actline.errors import AnnotationError
 from actline.files import write_text
@@ -86,9 +86,10 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         AnnotationError: an entry is malformed or names a class that is not listed.
     """
     videos = []
+    ids = video_ids_of(content)
     for given_id, entry in content.items():
         where = f"{path}, video {given_id}"
-        video_id = video_id_of(given_id)
+        video_id = ids[given_id]
         try:
             name_of(video_id, "video's id", str(path))
             if not isinstance(entry, dict) or not isinstance(entry.get("actions"), list):

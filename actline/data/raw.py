@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,26 @@ def video_id_of(given: str) -> str:
     file = re.split(r"[\\/]", given)[-1]
     name = without_ending(file)
     return given if name == file else name
+
+
+def video_ids_of(names: Iterable[str]) -> dict[str, str]:
+    """The ids in the names of several videos' files, by name: `video_id_of`, with one difference.
+
+    Where files of one name lie in different folders, as cameras number theirs alike, the folders
+    stay in the ids: `camA/GOPR0001.mp4` is `camA/GOPR0001`, as videos in folders are found.
+    """
+    alike: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in names:
+        alike[video_id_of(name)][name] = without_ending(name).replace("\\", "/")
+    return {
+        name: path if _in_folders_of_their_own(paths.values()) else video_id
+        for video_id, paths in alike.items()
+        for name, path in paths.items()
+    }
+
+
+def _in_folders_of_their_own(paths: Collection[str]) -> bool:
+    return len(set(paths)) > 1 and all("/" in path for path in paths)
 
 
 def subset_name(given: str) -> str:

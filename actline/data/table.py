@@ -9,7 +9,7 @@ from pathlib import Path
 from actline.data import thumos
 from actline.data.annotations import Annotations
 from actline.data.classes import ClassNames
-from actline.data.raw import Reading, name_of, number, subset_name, video_id_of
+from actline.data.raw import Reading, name_of, number, subset_name, video_ids_of
 from actline.data.rows import Row, header_of, parse_rows, segment_columns
 from actline.errors import AnnotationError
 from actline.files import written_whole
@@ -55,7 +55,9 @@ def from_table(text: str, path: Path, reading: Reading) -> Annotations:
     if indices:
         reading = replace(reading, classes=_counted_from_0(reading.classes, path))
     videos: dict[str, _Video] = {}
-    for row in parse_rows(text, path, [columns[column] for column in COLUMNS]):
+    rows = list(parse_rows(text, path, [columns[column] for column in COLUMNS]))
+    ids = video_ids_of(from_spreadsheet_safe(row[columns["video"]].strip()) for row in rows)
+    for row in rows:
         cell = _Cells(row, columns)
         video_id = cell["video"]
         try:
@@ -67,7 +69,7 @@ def from_table(text: str, path: Path, reading: Reading) -> Annotations:
             if not video_id:
                 raise AnnotationError(f"{row.where}: no video is named; fill the first column")
             named = from_spreadsheet_safe(name_of(video_id, "video's name", row.where))
-            video_id = video_id_of(named)
+            video_id = ids[named]
             video = videos.setdefault(video_id, _Video())
             _describe(video, cell, video_id)
             activity = _activity(cell, video_id, reading, by_hand=by_hand)

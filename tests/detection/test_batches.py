@@ -86,7 +86,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path, Path], object], list[str], list[str]]] 
     ),
     "ActivityNet": (lambda kit, to: put(kit, to / "v_abc.mp4"), ["abc"], ["v_abc"]),
     "without v_": (lambda kit, to: put(kit, to / "abc.mkv"), ["v_abc"], ["abc"]),
-    "ids with ending": (lambda kit, to: put(kit, to / "garden.mp4"), ["garden"], ["garden"]),
+    "ids with ending": (lambda kit, to: put(kit, to / "garden.mp4"), ["garden.mp4"], ["garden"]),
     "letters apart": (lambda kit, to: put(kit, to / f"{NFD}.mp4"), [NFC], [NFD]),
     "letters composed": (lambda kit, to: put(kit, to / f"{NFC}.mp4"), [NFD], [NFC]),
     "PNG": (lambda kit, to: frames(to / "clip", *numbered("png")), ["clip"], ["clip"]),
@@ -109,6 +109,35 @@ LAYOUTS: dict[str, tuple[Callable[[Path, Path], object], list[str], list[str]]] 
         ["a"],
     ),
 }
+
+
+CAMERAS = {
+    "annotations.csv": "video,label,start,end\ncamA/G1.mp4,move,0,1\ncamB/G1.MP4,move,0,1\n",
+    "annotations.json": json.dumps(
+        {
+            "database": {
+                name: {"subset": "training", "annotations": [{"label": "move", "segment": [0, 1]}]}
+                for name in ("camA/G1.mp4", "camB\\G1.mp4")
+            }
+        }
+    ),
+    "charades.json": json.dumps(
+        {
+            name: {"subset": "training", "duration": 2, "actions": [[0, 0.0, 1.0]]}
+            for name in ("camA/G1.mp4", "camB/G1.mp4")
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_videos_of_one_name_in_two_folders_are_two_in_annotations(kit, tmp_path, name):
+    LAYOUTS["cameras"][0](kit, tmp_path / "videos")
+    (tmp_path / name).write_text(CAMERAS[name])
+    (tmp_path / "classes.txt").write_text("move\n")
+    annotations = read_annotations(tmp_path / name, classes=tmp_path / "classes.txt")
+    assert [video.id for video in annotations.videos] == ["camA/G1", "camB/G1"]
+    assert main(["data", "check", str(tmp_path / name)]) == 0
 
 
 def annotate(folder: Path, ids: list[str]) -> Annotations:
@@ -153,6 +182,7 @@ def test_all_commands_agree_on_a_folder(kit, tmp_path, layout, capsys):
         assert sorted(made) == detected
     for video in detected:
         assert list(json.loads((out / f"{video}.json").read_text())["results"]) == [video]
+    annotated = [video.id for video in annotations.videos]
     assert [matching_id(video, annotations) for video in detected] == annotated[:: _order(layout)]
     for video in annotations.videos:
         assert found_features(features, video.id).is_file()
