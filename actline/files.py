@@ -3,12 +3,16 @@
 What is written aside lies in a folder of its own, `.actline-XXXXXXXX.part`, beside its target, with
 a lock that its writer holds. The system releases the lock when the writer dies, however it dies, so
 that a later command can tell what a dead one left (and removes it) from what a living one writes.
+
+`Claims` tell processes that work on one folder apart, in the same way.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,8 +24,10 @@ from actline.errors import OutputError
 
 _PREFIX, _SUFFIX = ".actline-", ".part"
 _LOCK = "lock"
+CLAIMS = ".actline.lock"
 # A folder without its lock was being made when its writer died; making one takes milliseconds.
 _STILL_MADE_SECONDS = 600
+_END_BYTES = 1 << 16
 # Folders in which this process has removed what others left; once each is enough.
 _swept: set[Path] = set()
 
@@ -42,9 +48,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(0, "a folder has that name")
-        if target.parent not in _swept:
-            sweep(target.parent)
-            _swept.add(target.parent)
+        sweep_once(target.parent)
         folder, lock = _own_folder(target.parent)
     except OSError as error:
         raise OutputError(unwritable(target, error)) from error
@@ -91,9 +95,9 @@ def result_files(folder: Path, ending: str) -> list[Path]:
 def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
     """What tells a file from another, and from itself once it has changed.
 
-    Path (links followed), size in bytes, and time of the last change in nanoseconds; of a folder
-    the sum and the latest of the files in it and below, and a digest of all their names, sizes
-    and times. Contents are not read.
+    Path (links followed), size in bytes, time of the last change in nanoseconds, and a digest of
+    its beginning and end; of a folder the sum and the latest of the files in it and below, and a
+    digest of all their names, sizes and times: their contents are not read.
 
     Raises:
         OSError: it is not there, or cannot be looked at.
@@ -101,7 +105,8 @@ def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
     real = Path(os.path.realpath(path))
     about = real.stat()
     if not real.is_dir():
-        return {"path": str(real), "size": about.st_size, "time": about.st_mtime_ns}
+        ends = _ends(real, about.st_size)
+        return {"path": str(real), "size": about.st_size, "time": about.st_mtime_ns, "ends": ends}
     size = latest = 0
     digest = hashlib.sha256()
     for folder, folders, names in os.walk(real):
@@ -117,6 +122,15 @@ def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
             told = f"{below}\0{inside.st_size}\0{inside.st_mtime_ns}\0"
             digest.update(told.encode("utf-8", "surrogatepass"))
     return {"path": str(real), "size": size, "time": latest, "files": digest.hexdigest()}
+
+
+def _ends(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(_END_BYTES))
+        if size > _END_BYTES:
+            file.seek(max(_END_BYTES, size - _END_BYTES))
+            digest.update(file.read(_END_BYTES))
+    return digest.hexdigest()[:32]
 
 
 def reserve(path: Path, size: int) -> None:
@@ -137,6 +151,13 @@ def reserve(path: Path, size: int) -> None:
             file.truncate(size)
 
 
+def sweep_once(folder: Path) -> None:
+    """As `sweep`, unless this process has done so: for commands that may have nothing to write."""
+    if folder not in _swept:
+        sweep(folder)
+        _swept.add(folder)
+
+
 def sweep(folder: Path) -> None:
     """Remove what dead processes were writing in a folder; what living ones write stays."""
     with contextlib.suppress(OSError):
@@ -152,6 +173,87 @@ def sweep(folder: Path) -> None:
                 lock.acquire(timeout=0)
                 shutil.rmtree(left, ignore_errors=True)
             lock.release()
+
+
+class Claims:
+    """What this process works on in a folder, told to others by locks on its `.actline.lock`.
+
+    Each thing worked on is one byte of that file, locked: the file stays empty, and the system
+    releases the locks of a process that dies. Where a file system has no locks (some network ones),
+    every claim is granted.
+
+    Raises:
+        OutputError: the folder cannot be made, or nothing can be written there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / CLAIMS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except OSError as error:
+            raise OutputError(unwritable(path, error)) from error
+
+    def __enter__(self) -> "Claims":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release all."""
+        os.close(self._file)
+
+    def take(self, what: str, *, wait: bool = False) -> bool:
+        """Claim something; whether it is this process's now.
+
+        Args:
+            wait: until another process has released it.
+        """
+        while not _lock_byte(self._file, _place(what), wait=wait):
+            if not wait:
+                return False
+        return True
+
+    def release(self, what: str) -> None:
+        """Let others have it."""
+        _unlock_byte(self._file, _place(what))
+
+
+def _place(what: str) -> int:
+    return int.from_bytes(hashlib.sha256(what.encode("utf-8", "surrogatepass")).digest()[:7], "big")
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_byte(file: int, place: int, *, wait: bool) -> bool:
+        os.lseek(file, place, os.SEEK_SET)
+        try:  # it waits for ten seconds
+            msvcrt.locking(file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock_byte(file: int, place: int) -> None:
+        os.lseek(file, place, os.SEEK_SET)
+        with contextlib.suppress(OSError):
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock_byte(file: int, place: int, *, wait: bool) -> bool:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
+        except OSError as error:
+            # Whatever else is wrong: here are no locks.
+            return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+        return True
+
+    def _unlock_byte(file: int, place: int) -> None:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
 
 
 def unwritable(target: str | os.PathLike[str], error: OSError) -> str:

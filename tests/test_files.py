@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actline.errors import OutputError
-from actline.files import reserve, sweep, write_text, written_whole
+from actline.files import Claims, identity, reserve, sweep, write_text, written_whole
 
 HOLDS = """
     import sys, time
@@ -22,9 +22,9 @@ HOLDS = """
 """
 
 
-def start_writer(target: Path) -> subprocess.Popen[str]:
+def start_writer(target: Path, program: str = HOLDS) -> subprocess.Popen[str]:
     writer = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(HOLDS), str(target)],
+        [sys.executable, "-c", textwrap.dedent(program), str(target)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -105,3 +105,58 @@ def test_reserved_bytes_are_the_files_own(tmp_path: Path) -> None:
     reserve(path, 1 << 16)
     assert path.stat().st_size == 1 << 16
     assert path.stat().st_blocks * 512 >= 1 << 16 or os.name == "nt"
+
+
+CLAIMS = """
+    import sys, time
+    from pathlib import Path
+    from actline.files import Claims
+    with Claims(Path(sys.argv[1])) as claims:
+        claims.take("a")
+        print("writing", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_claim_is_one_processes_own_and_vanishes_with_it(tmp_path: Path) -> None:
+    other = start_writer(tmp_path, CLAIMS)
+    try:
+        with Claims(tmp_path) as claims:
+            assert not claims.take("a")
+            assert claims.take("b")
+            other.kill()
+            assert claims.take("a", wait=True)
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_released_claim_is_free_for_others(tmp_path: Path) -> None:
+    with Claims(tmp_path) as claims:
+        claims.take("a")
+        claims.release("a")
+        other = start_writer(tmp_path, CLAIMS)
+        try:
+            assert not claims.take("a")
+        finally:
+            other.kill()
+            other.wait()
+
+
+def test_a_file_in_the_way_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for write in (lambda: Claims(tmp_path / "file"), lambda: Claims(tmp_path / "file" / "below")):
+        with pytest.raises(OutputError, match=r"cannot write .*file"):
+            write()
+
+
+def test_a_file_is_told_by_its_content_where_size_and_time_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "video"
+    found = []
+    # Told apart at the beginning, at the end, and where both are one.
+    for content in (b"a" * 200_000, b"b" + b"a" * 199_999, b"a" * 199_999 + b"b", b"", b"x"):
+        path.write_bytes(content)
+        os.utime(path, ns=(1, 1))
+        found.append(identity(path))
+    assert len({str(one) for one in found}) == 5
+    assert found[-1] == identity(path)

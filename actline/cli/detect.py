@@ -162,7 +162,7 @@ def _for_all(
         if arguments.features is None:  # else the video itself may not be there
             tell_notes(video)
 
-    return for_each_video("detecting", videos, work, done=done)
+    return for_each_video("detecting", videos, work, out=arguments.out, done=done)
 
 
 def _by_frames(arguments: argparse.Namespace) -> tuple["DetectionRecords", "DetectOne"]:

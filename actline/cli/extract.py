@@ -171,4 +171,7 @@ def _for_all(
         mend = "choose another --out, or remove them"
         return is_done(made_of_file(path), made(video), video, mend=mend) and current(path)
 
-    return for_each_video("extracting", videos, lambda v: extract_one(v, made(v)), done=done)
+    def work(video: "Video") -> None:
+        extract_one(video, made(video))
+
+    return for_each_video("extracting", videos, work, out=arguments.out, done=done)

@@ -2,18 +2,21 @@
 
 import contextlib
 import errno
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from actline.cli.standard import kept_traceback
+from actline.detection.results import RECORDS
 from actline.errors import ActlineError, OutputError, VideoError
+from actline.files import Claims, sweep_once
 from actline.plain import plain
 from actline.progress import progress
 from actline.video.decode import shown_times
 from actline.video.find import Video, is_frame_folder, list_videos
-from actline.video.names import id_of
+from actline.video.names import id_of, output_path
 
 T = TypeVar("T")
 
@@ -74,12 +77,19 @@ def for_each_video(
     videos: Sequence[Video],
     work: Callable[[Video], None],
     *,
+    out: Path,
     done: Callable[[Video], bool],
 ) -> int:
     """Do `work` on every video that is not `done`; a bad one is reported and the rest go on.
 
     Whatever `work` or `done` raise of one video is that video's failure. Only what no other video
     would be spared of ends the run: an interrupt, and a disk that is full or read-only.
+
+    Processes that write into one folder share the videos: one that another is at is left to it,
+    and looked at again in the end. What killed ones were writing is removed.
+
+    Args:
+        out: the folder that results are written to.
 
     Returns:
         The exit status: 1 when a video failed.
@@ -107,14 +117,46 @@ def for_each_video(
     skipped = len(videos) - len(waiting) - failed
     if skipped:
         print(f"{skipped} of {len(videos)} videos are done already")
-    with progress(what, total=len(waiting), unit="videos") as advance:
-        for video in waiting:
-            with counted(video):
-                work(video)
+    _sweep(out, videos)
+    elsewhere = 0
+    busy: list[Video] = []
+    turns = itertools.chain(((video, False) for video in waiting), ((v, True) for v in busy))
+    with contextlib.ExitStack() as stack:
+        advance = stack.enter_context(progress(what, total=len(waiting), unit="videos"))
+        # Where there is nothing to do, nothing is written either.
+        claims = stack.enter_context(Claims(out)) if waiting else None
+        for video, last in turns:
+            assert claims is not None
+            if not claims.take(video.id):
+                if not last:
+                    busy.append(video)
+                    continue
+                print(plain(f"{video.id}: waits for another process that is at it"))
+                claims.take(video.id, wait=True)
+            try:
+                with counted(video):
+                    if done(video):
+                        elsewhere += 1
+                    else:
+                        work(video)
+            finally:
+                claims.release(video.id)
             advance(1, plain(video.path.name))
+    if elsewhere:
+        print(f"{elsewhere} of {len(videos)} videos were done by another process meanwhile")
     if failed:
         print(f"actline: {failed} of {len(videos)} videos failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _sweep(out: Path, videos: Sequence[Video]) -> None:
+    """Remove what killed processes were writing, where there may be nothing to write now."""
+    folders = {out, out / RECORDS}
+    for video in videos:
+        with contextlib.suppress(OutputError):
+            folders.add(output_path(out, video.id, "").parent)
+    for folder in folders:
+        sweep_once(folder)
 
 
 def failure(video: Video, error: Exception) -> str:

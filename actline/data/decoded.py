@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.errors import VideoError
-from actline.files import identity, written_whole
+from actline.files import identity, reserve, sweep_once, written_whole
 from actline.video.decode import ShortSide, frame_times, read_frames
 from actline.video.names import output_path
 from actline.video.timestamps import CLOCK, on_display
@@ -23,9 +23,9 @@ def decoded_video(
 ) -> Path:
     """The decoded form of a video, made if it is not there.
 
-    Its name tells the input (path, size and time of change), the rate of a folder of frames, and by
-    which clock times are: a video that was replaced, and another of the same id, have other files.
-    What was decoded of an earlier state of the video is removed.
+    Its name tells the input (path, size, time of change, a digest of beginning and end), the rate
+    of a folder of frames, and by which clock times are: a video that was replaced, and another of
+    the same id, have other files. What was decoded of an earlier state of the video is removed.
 
     Raises:
         VideoError: the video cannot be read.
@@ -41,6 +41,7 @@ def decoded_video(
     where = f".{_digest(path)}"
     ending = f".{size.pixels}px.npy"
     decoded = output_path(folder, video_id, f"{where}.{_digest(source)}{ending}")
+    sweep_once(decoded.parent)
     if not decoded.exists():
         _decode(video, decoded, size=size, frame_rate=frame_rate)
         start = output_path(folder, video_id, f"{where}.").name
@@ -70,7 +71,17 @@ def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -
     first = next(frames)
     record = np.dtype([("time", np.float64), ("pixels", np.uint8, first.shape)])
     with written_whole(decoded) as aside:
-        whole = np.lib.format.open_memmap(aside, mode="w+", dtype=record, shape=times.shape)
+        header = {
+            "descr": np.lib.format.dtype_to_descr(record),
+            "fortran_order": False,
+            "shape": times.shape,
+        }
+        with aside.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            begin = file.tell()
+        # Before it is mapped: on a full disk the first write to the map would kill the process.
+        reserve(aside, begin + record.itemsize * len(times))
+        whole = np.memmap(aside, record, "r+", begin, times.shape)
         whole["time"] = times
         whole["pixels"][0] = first
         for index, frame in enumerate(frames, start=1):

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from actline.errors import OutputError
-from actline.files import identity, write_text
+from actline.files import Claims, identity, write_text
 from actline.train.checkpoint import weights_hash
 from actline.video.find import Video
 from actline.video.timestamps import CLOCK
@@ -51,9 +51,15 @@ class DetectionRecords:
         self.also = also
         self.settings = _plain({"checkpoint": weights_hash(network), **settings})
         path = folder / NAME
-        if path.exists() and not overwrite and _read(path) != self.settings:
+        # One process at a time, so that not two begin with different settings at once.
+        with Claims(folder) as claims:
+            claims.take(NAME, wait=True)
+            self._settle(path)
+
+    def _settle(self, path: Path) -> None:
+        if path.exists() and not self.overwrite and _read(path) != self.settings:
             raise OutputError(
-                f"{folder} holds detections of another checkpoint or other settings; "
+                f"{self.folder} holds detections of another checkpoint or other settings; "
                 "choose another --out, or give --overwrite"
             )
         write_text(path, json.dumps(self.settings, indent=2) + "\n")

@@ -1,6 +1,8 @@
 """safetensors files: header and tensors, whatever the bytes are."""
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,8 +59,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
         try:
             save_file(dict(tensors), aside, texts)
         except SafetensorError as failure:
-            full = "os error 28" in str(failure)
-            told = "No space left on device" if full else " ".join(str(failure).split())[:120]
-            raise OutputError(
-                f"cannot write {path}: {told}; free some space or choose another folder"
-            ) from failure
+            number = re.search(r"os error (\d+)", str(failure))
+            if number is not None:  # as a full disk is told
+                raise OSError(int(number[1]), os.strerror(int(number[1]))) from failure
+            raise OutputError(f"cannot write {path}: {failure}; choose another folder") from failure

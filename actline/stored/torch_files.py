@@ -4,11 +4,11 @@ import pickle
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-from actline.errors import ActlineError, OutputError
+from actline.errors import ActlineError
 from actline.files import written_whole
 from actline.stored.limits import lifted, limits
 
@@ -44,14 +44,33 @@ def save_torch(path: Path, content: Any) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with written_whole(path) as aside:
+    with written_whole(path) as aside, aside.open("wb") as file:
+        watched = _Watched(file)
         try:
-            torch.save(content, aside)
-        except RuntimeError as failure:  # torch's writer tells of a full disk in this way
-            raise OutputError(
-                f"cannot write {path}: the disk is full or fails; "
-                "free some space or choose another folder"
-            ) from failure
+            torch.save(content, watched)  # type: ignore[arg-type] - needs `write` and `flush`
+        except Exception as failure:
+            # torch's writer tells of what stood in its way in its own words, or of another.
+            if watched.failure is None:
+                raise
+            raise watched.failure from failure
+
+
+class _Watched:
+    """A file that remembers the first write that failed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as failure:
+            self.failure = self.failure or failure
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _check_size(path: Path, error: type[ActlineError]) -> None:

@@ -24,13 +24,14 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from actline.data.batches import batches_per_epoch, derived_seed
 from actline.errors import CheckpointError, RecipeError, TrainingError
+from actline.files import Claims, sweep_once
 from actline.models.normalization import NormalizationError, aggregate_statistics, set_splits
 from actline.progress import progress
 from actline.train.checkpoint import Card, ModelCard, save_checkpoint
+from actline.train.curves import Curves
 from actline.train.recipe import Run
 from actline.train.schedule import Passes, learning_rate_factor
 from actline.train.setup import accelerator_for, averaged, optimizer_for
@@ -146,9 +147,22 @@ def train(
     say = say if main else _silent
     check_batches(recipe, job.items, accelerator.num_processes, say=say)
     run = TrainingRun(recipe, job, accelerator, depends)
+    with run.claimed():
+        return _train(run, validate=validate, lr_scale=lr_scale, say=say)
+
+
+def _train(
+    run: "TrainingRun",
+    *,
+    validate: Validate,
+    lr_scale: Callable[[int], float] | None,
+    say: Callable[[str], None],
+) -> TrainingResult:
+    recipe, job, accelerator = run.recipe, run.job, run.accelerator
+    main = accelerator.is_main_process
     run.restore(say)
     batches = job.batches(accelerator, first=run.batch, last=run.passes.batches)
-    writer = SummaryWriter(run.out / "tensorboard", purge_step=run.step) if main else None
+    curves = Curves(run.out / "tensorboard", first_step=run.step, say=say) if main else None
 
     last_saved = time.monotonic()
     total_steps = run.step + run.passes.steps_left(run.batch)
@@ -172,8 +186,9 @@ def train(
                     run.validated = run.batch
                 if validation is not None:
                     say(f"{run.place}: {validation} (best {100 * run.best:.2f})")
-                    if writer is not None:
-                        writer.add_scalar("validation", validation.score, run.step)
+                    if curves is not None:
+                        curves.add("validation", validation.score, run.step)
+                        curves.flush()
                     run.save()
                     last_saved = time.monotonic()
             if stopped or run.batch >= run.passes.batches:
@@ -188,16 +203,18 @@ def train(
                 factor *= lr_scale(run.step)
             loss = run.take_step(batches, factor)
             advance(1, f"epoch {int(run.passes.epoch(run.batch - 1)) + 1} · loss {loss:.4f}")
-            if writer is not None:
-                writer.add_scalar("train/loss", loss, run.step)
-                writer.add_scalar("train/lr", recipe.optimizer.lr * factor, run.step)
+            if curves is not None:
+                curves.add("train/loss", loss, run.step)
+                curves.add("train/lr", recipe.optimizer.lr * factor, run.step)
             stopped = _any_process(stop.requested, accelerator)
             overdue = time.monotonic() - last_saved > recipe.save_every_seconds
             if main and (stopped or overdue) and not (run.validation_is_due() and not stopped):
                 run.save()
+                if curves is not None:
+                    curves.flush()
                 last_saved = time.monotonic()
-    if writer is not None:
-        writer.close()
+    if curves is not None:
+        curves.close()
     accelerator.end_training()
     unfinished = run.validated < run.passes.batches
     return TrainingResult(run.out / BEST, run.out / LAST, run.best, unfinished)
@@ -235,6 +252,29 @@ class TrainingRun:
         self.wrapped, self.optimizer = accelerator.prepare(
             self.network, optimizer_for(job.network, recipe)
         )
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """While the block runs, no other training writes into the run's folder.
+
+        What a killed one was writing there is removed.
+
+        Raises:
+            TrainingError: another does.
+        """
+        claims = Claims(self.out) if self.accelerator.is_main_process else None
+        try:
+            taken = claims is None or claims.take("training")
+            if _any_process(not taken, self.accelerator):
+                raise TrainingError(
+                    f"another process trains into {self.out}; wait until it has ended, or give "
+                    "another out=…"
+                )
+            sweep_once(self.out)
+            yield
+        finally:
+            if claims is not None:
+                claims.close()
 
     @property
     def place(self) -> str:

@@ -1,13 +1,15 @@
 """A decoded video gives the clips that decoding gives."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tiny
 
 from actline.data.decoded import decoded_video, read_decoded_clip
-from actline.errors import VideoError
+from actline.errors import OutputError, VideoError
 from actline.video.decode import ShortSide, read_clip
 
 SIZE = ShortSide(32)
@@ -39,6 +41,34 @@ def test_a_video_that_was_replaced_is_decoded_again(tmp_path, seconds):
     assert (before != after).any()
     np.testing.assert_array_equal(after, read_clip(video, times, size=SIZE))
     assert len(list(tmp_path.glob("decoded/*.npy"))) == 1  # the old one is removed
+
+
+def test_a_full_disk_while_decoding_is_one_clear_line(tmp_path, small_disk):
+    """The decoded form is mapped into memory, where a full disk would kill the process."""
+    video = tmp_path / "a.mp4"
+    tiny.write_video(video, "brighten", (0.0, 1.0), seconds=60.0, rate=10)
+    times = np.arange(4) / 5
+    with pytest.raises(OutputError, match="No space left on device"):
+        clip_of(small_disk / "decoded", "a", video, times)
+    assert not list((small_disk / "decoded").iterdir())
+    clip_of(tmp_path / "decoded", "a", video, times)
+
+
+def test_what_a_killed_process_was_decoding_is_removed_by_one_that_finds_all_decoded(tmp_path):
+    video, folder = tmp_path / "a.mp4", tmp_path / "decoded"
+    tiny.write_video(video, "brighten", (0.0, 1.0), seconds=1.0, rate=10)
+    clip_of(folder, "a", video, np.zeros(1))
+    left = folder / ".actline-abcdefgh.part"
+    left.mkdir()
+    (left / "lock").touch()
+    program = f"""
+from pathlib import Path
+from actline.data.decoded import decoded_video
+from actline.video.decode import ShortSide
+decoded_video(Path({str(folder)!r}), "a", Path({str(video)!r}), size=ShortSide(32))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert [path.suffix for path in folder.iterdir()] == [".npy"]
 
 
 def test_two_videos_of_one_id_have_their_own_decoded_forms(tmp_path):

@@ -320,7 +320,8 @@ def test_an_error_that_nobody_foresaw_is_told_with_its_kind(tmp_path, capsys, mo
         done.append(video.id)
 
     videos = [Video(name, tmp_path / f"{name}.mp4") for name in "abc"]
-    assert for_each_video("working", videos, work, done=lambda video: video.id == "c") == 1
+    status = for_each_video("working", videos, work, out=tmp_path, done=lambda v: v.id == "c")
+    assert status == 1
     told = capsys.readouterr()
     assert told.err.startswith(f"actline: {tmp_path / 'a.mp4'}: {type(error).__name__}")
     assert told.err.splitlines()[1:] == ["actline: 1 of 3 videos failed"]

@@ -3,8 +3,12 @@
 import json
 import multiprocessing
 import os
+import signal
+import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from actline.data.generated.plan import Scenario, plan
 from actline.data.generated.profiles import DIFFICULTIES, PROFILES, Difficulty, Profile
 from actline.data.generated.scene import render
 from actline.errors import OutputError, RecipeError
-from actline.files import write_text, written_whole
+from actline.files import Claims, sweep_once, write_text, written_whole
 from actline.progress import progress
 
 
@@ -58,31 +62,64 @@ def generate(
             "a generated set needs at least one video, a positive rate, and even sizes from 32 "
             f"pixels; not {videos} videos at {rate} frames a second of {size[0]} x {size[1]}"
         )
-    _claim(out, chosen_profile, chosen_difficulty, seed=seed, size=size, rate=rate)
-    scenarios = [
-        plan(chosen_profile, chosen_difficulty, seed=seed, index=index) for index in range(videos)
-    ]
+    with Claims(out) as claims:
+        if not claims.take("generating"):
+            raise OutputError(
+                f"another process generates into {out}; wait until it has ended, or choose "
+                "another --out"
+            )
+        _claim(out, chosen_profile, chosen_difficulty, seed=seed, size=size, rate=rate)
+        sweep_once(out / "videos")
+        return _generate(
+            out,
+            chosen_profile,
+            chosen_difficulty,
+            videos=videos,
+            seed=seed,
+            size=size,
+            rate=rate,
+            workers=workers,
+        )
+
+
+def _generate(
+    out: Path,
+    profile: Profile,
+    difficulty: Difficulty,
+    *,
+    videos: int,
+    seed: int,
+    size: tuple[int, int],
+    rate: float,
+    workers: int | None,
+) -> Annotations:
+    scenarios = [plan(profile, difficulty, seed=seed, index=index) for index in range(videos)]
     cores = workers or os.cpu_count() or 1
-    with (
-        # Spawned, not forked: the parent may have threads of a decoder or of PyTorch.
-        ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool,
-        progress("generating videos", total=len(scenarios), unit="videos") as advance,
-    ):
-        tasks = [
-            pool.submit(_made, _path(out, scenario), scenario, size, rate) for scenario in scenarios
-        ]
-        hashes = {}
-        for scenario, task in zip(scenarios, tasks, strict=True):
-            hashes[video_id(scenario.profile, scenario.index)] = task.result()
-            advance()
+    # Spawned, not forked: the parent may have threads of a decoder or of PyTorch.
+    spawning = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(cores, spawning, _begin_worker, (os.getpid(),))
+    hashes = {}
+    try:
+        with progress("generating videos", total=len(scenarios), unit="videos") as advance:
+            tasks = [pool.submit(_made, _path(out, one), one, size, rate) for one in scenarios]
+            for scenario, task in zip(scenarios, tasks, strict=True):
+                hashes[video_id(scenario.profile, scenario.index)] = task.result()
+                advance()
+    except BrokenProcessPool as error:
+        raise OutputError(
+            f"a process that generated videos for {out} was killed, perhaps for want of memory; "
+            "run it again with fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
     _agree(out, hashes)
-    classes = tuple(motion.label for motion in MOTIONS[: chosen_difficulty.classes])
+    classes = tuple(motion.label for motion in MOTIONS[: difficulty.classes])
     annotated = Annotations(
         classes,
         tuple(
             AnnotatedVideo(
                 video_id(scenario.profile, scenario.index),
-                subset_of(chosen_profile, scenario.index),
+                subset_of(profile, scenario.index),
                 scenario.duration,
                 scenario.activities,
             )
@@ -99,6 +136,19 @@ def write_video(path: Path, scenario: Scenario, size: tuple[int, int], rate: flo
     """Draw a scenario and encode it as H.264, whole or not at all."""
     with written_whole(path) as aside:
         encode(aside, render(scenario, size=size, rate=rate), size, rate)
+
+
+def _begin_worker(parent: int) -> None:
+    """Let a worker end with its parent, however that ends, and by nothing else."""
+    # Of Ctrl-C the parent tells, once the videos at hand are written.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _made(path: Path, scenario: Scenario, size: tuple[int, int], rate: float) -> str:
