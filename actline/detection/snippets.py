@@ -17,7 +17,7 @@ from actline.models.slowfast import SlowFast
 from actline.models.x3d import X3D
 from actline.train.checkpoint import ModelCard, weights_hash
 from actline.video.decode import ShortSide, probe, read_frames
-from actline.video.sampling import sample_times
+from actline.video.sampling import check_samples, sample_times
 from actline.video.transforms import to_clip
 
 POOLING = "mean over space and over the snippet's frames"
@@ -73,6 +73,7 @@ def extract_snippets(
     assert isinstance(network, X3D | SlowFast), "checked by snippet_origin_of"
     duration = probe(video, frame_rate=frame_rate).duration
     times = sample_times(video, card_sampling(card), frame_rate=frame_rate)
+    check_samples(video, float(times[-1]) / interval, frames=len(times))
     snippet = torch.from_numpy((times / interval + 1e-6).astype("int64"))
     count = torch.bincount(snippet)
     if len(times) > 1 and interval < float(np.median(np.diff(times))) - 1e-6:

@@ -30,9 +30,12 @@ class Limits:
         depth: levels of nesting of JSON, YAML and pickles.
         array_mib: what the arrays of one file take in memory, in MiB.
         members: arrays or groups in one archive or HDF5 file that are looked at.
-        frame_megapixels: of one frame of a video.
+        frame_megapixels: of one frame of a video, or of a folder of frames.
+        frame_aspect: how many times as long as broad a frame is.
         video_hours: length of a video, in hours.
         gap_hours: the longest stretch of a video without a frame, in hours.
+        samples_per_frame: how often a video is sampled for each frame that it has, on average, if
+            it is sampled more than 20 000 times.
     """
 
     text_mib: int = 512
@@ -42,9 +45,11 @@ class Limits:
     depth: int = 100
     array_mib: int = 4096
     members: int = 100_000
-    frame_megapixels: int = 140
-    video_hours: int = 1000
+    frame_megapixels: int = 40
+    frame_aspect: int = 32
+    video_hours: int = 200
     gap_hours: int = 24
+    samples_per_frame: int = 500
 
 
 def limits() -> Limits:

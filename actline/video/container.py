@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 
 import av
@@ -10,14 +12,19 @@ import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from actline.errors import VideoError
+from actline.stored.limits import lifted, limits
+from actline.video.formats import RESTRICTIONS, harmless_name
 
 # FFmpeg takes one more than there are cores. Threads of frames wait for those they lean on, and
 # all of them for the next packet: with more of them, cores are busy in between.
 _THREADS_PER_CORE = 6
-_MOST_THREADS = 16  # each holds a frame; FFmpeg's own limit
+_MOST_THREADS = 16  # FFmpeg's own limit
+# Each thread holds frames of its own, which together take no more than about so many bytes.
+_THREADS_BYTES = 256 << 20
 
 
 @contextlib.contextmanager
@@ -27,11 +34,54 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     Raises:
         VideoError: there is no such file, or no video in it that can be decoded.
     """
-    container = _open(path)
+    with _file(path) as file:
+        container = _open(path, file)
+        try:
+            yield container, _best_stream(path, container)
+        finally:
+            container.close()
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Make whatever FFmpeg raises within the video's VideoError; for its calls alone.
+
+    Its bindings raise errors of many kinds over files that are odd enough.
+    """
     try:
-        yield container, _best_stream(path, container)
-    finally:
-        container.close()
+        yield
+    except MemoryError as error:
+        raise VideoError(too_large_for_memory(path)) from error
+    except Exception as error:
+        raise VideoError(
+            f"{path} cannot be read ({type(error).__name__}: {_reason(error)}); "
+            "copy it again or re-encode it"
+        ) from error
+
+
+def too_large_for_memory(path: Path) -> str:
+    """What to tell of a video that takes too much memory."""
+    return f"{path} takes more memory than there is; free some, or re-encode it smaller"
+
+
+def check_frame_size(path: Path, width: int, height: int) -> None:
+    """Compare the size of a video's frames with the limits, before one is decoded.
+
+    Raises:
+        VideoError: frames are larger, or longer for their breadth, than the limits allow.
+    """
+    most = limits()
+    size = f"{path} has frames of {width} x {height} pixels"
+    if width * height > _most_pixels():
+        raise VideoError(
+            f"{size}, more than {most.frame_megapixels} million; "
+            f"re-encode it smaller, or {lifted('frame_megapixels')}"
+        )
+    if max(width, height) > most.frame_aspect * max(1, min(width, height)):
+        raise VideoError(
+            f"{size}, more than {most.frame_aspect} times as long as broad; "
+            f"crop it, or {lifted('frame_aspect')}"
+        )
 
 
 def is_folder(path: Path) -> bool:
@@ -56,7 +106,7 @@ def demuxed(
             packet = next(packets)
         except (StopIteration, av.error.EOFError):
             return
-        except av.error.FFmpegError:
+        except Exception:  # of whatever kind: FFmpeg's, the operating system's, the bindings'
             on_error()
             return
         yield packet
@@ -95,27 +145,55 @@ def _unmarked(packet: Packet) -> Packet:
     return copy
 
 
-def _open(path: Path) -> InputContainer:
+class _Source:
+    """A file's bytes for FFmpeg, under a name that means nothing to it."""
+
+    def __init__(self, path: Path, file: FileIO) -> None:
+        self.name = harmless_name(path)
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _file(path: Path) -> FileIO:
     try:
-        size = path.stat().st_size
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+            raise VideoError(f"{path} is neither a file nor a folder of frames; give another")
+        if not about.st_size:
+            raise VideoError(f"{path} is empty; copy it again")
+        return path.open("rb", buffering=0)
     except FileNotFoundError as error:
         raise VideoError(f"no video at {path}; check the path") from error
     except (OSError, ValueError) as error:
         raise VideoError(f"cannot read {path}: {_reason(error)}") from error
-    if size == 0:
-        raise VideoError(f"{path} is empty; copy it again")
+
+
+def _open(path: Path, file: FileIO) -> InputContainer:
+    most = {"max_pixels": str(_most_pixels())}
     try:
-        # Absolute, as FFmpeg takes "a:b.mp4" for a protocol; and titles in any encoding will do.
-        return av.open(os.path.abspath(path), metadata_errors="replace")  # noqa: PTH100
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+        # Titles in any encoding will do.
+        return av.open(
+            _Source(path, file), "r", metadata_errors="replace", options={**RESTRICTIONS, **most}
+        )
+    except MemoryError as error:
+        raise VideoError(too_large_for_memory(path)) from error
+    # Of whatever kind, and what a format outside of the list is refused with is as unclear.
+    except Exception as error:
+        told = "in no format of videos, or damaged" if _refused(error) else _reason(error)
         raise VideoError(
-            f"{path} is not a video that can be read ({_reason(error)}); "
-            "copy it again or re-encode it"
+            f"{path} is not a video that can be read ({told}); copy it again or re-encode it"
         ) from error
+
+
+def _refused(error: Exception) -> bool:
+    return isinstance(error, av.error.ArgumentError)
 
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or "unknown format"
+
+
+def _most_pixels() -> int:
+    return limits().frame_megapixels * 1_000_000
 
 
 def _best_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -137,6 +215,20 @@ def _best_stream(path: Path, container: InputContainer) -> VideoStream:
         return default, stream.codec_context.width * stream.codec_context.height
 
     best = max(known, key=preference)
+    decoder = best.codec_context
+    check_frame_size(path, decoder.width, decoder.height)
+    frame_bytes = decoder.width * decoder.height * _bytes_a_pixel(decoder)
     best.thread_type = "AUTO"
-    best.codec_context.thread_count = min(_THREADS_PER_CORE * (os.cpu_count() or 1), _MOST_THREADS)
+    decoder.thread_count = min(
+        _THREADS_PER_CORE * (os.cpu_count() or 1),
+        _MOST_THREADS,
+        max(1, int(_THREADS_BYTES / max(1, frame_bytes))),
+    )
+    # Frames may change their size on the way.
+    decoder.options = {"max_pixels": str(_most_pixels())}
     return best
+
+
+def _bytes_a_pixel(decoder: VideoCodecContext) -> float:
+    found = decoder.format
+    return found.padded_bits_per_pixel / 8 if found is not None else 4.0

@@ -64,7 +64,7 @@ def find_damage(path: str | Path) -> Damage:
                     lost.add(marked)
                 yield packet
 
-        for index, (stamp, frame) in enumerate(attempted(watched(), stream.codec_context)):
+        for index, (stamp, frame) in enumerate(attempted(path, watched(), stream.codec_context)):
             time = seconds(stamp)
             if not header.ordered:
                 time = float(file.times[min(index, len(file.times) - 1)])

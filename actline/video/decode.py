@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from actline.video.container import is_folder, opened, video_packets
+from actline.video.container import check_frame_size, is_folder, opened, reading, video_packets
 from actline.video.folders import folder_frames, picture_size, read_folder
 from actline.video.frames import attempted, ends_early, timed_frames, undecodable
 from actline.video.orientation import orientation
@@ -109,7 +109,7 @@ def check_beginning(path: str | Path) -> None:
         picture_size(folder_frames(path)[0])
         return
     with opened(path) as (container, stream):
-        frames = attempted(video_packets(container, stream), stream.codec_context)
+        frames = attempted(path, video_packets(container, stream), stream.codec_context)
         if all(frame is None for _, frame in itertools.islice(frames, 1)):
             raise undecodable(path)
 
@@ -185,7 +185,9 @@ def _frames_at(path: Path, times: Sequence[float], size: Size) -> Iterator[NDArr
     shown_at, frame = next(frames, (0.0, None))
     if frame is None:
         raise undecodable(path)
-    convert = _Converter(target_size(*_upright(header, frame), size))
+    width, height = _upright(header, frame)
+    check_frame_size(path, width, height)  # of a header without sizes, the first frame's
+    convert = _Converter(path, target_size(width, height, size))
     upcoming = next(frames, None)
     picture: NDArray[np.uint8] | None = None
     held_until: float | None = None
@@ -229,14 +231,16 @@ class _Converter:
     One for a whole video, as setting up the conversion costs more than converting a small frame.
     """
 
-    def __init__(self, target: tuple[int, int]) -> None:
+    def __init__(self, path: Path, target: tuple[int, int]) -> None:
+        self.path = path
         self.target = target
         self.reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         upright = orientation(frame)
         width, height = self.target[::-1] if upright.transposed else self.target
-        converted = self.reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR
-        )
-        return upright(np.asarray(converted.to_ndarray(), np.uint8))
+        with reading(self.path):
+            picture = self.reformatter.reformat(
+                frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR
+            ).to_ndarray()
+        return upright(np.asarray(picture, np.uint8))

@@ -1,17 +1,22 @@
 """Folders of frames, ID/ID-000001.jpg or .png and on, as the published code extracts videos to."""
 
+import contextlib
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from actline.errors import VideoError
+from actline.stored.limits import limits
+from actline.video.container import check_frame_size, too_large_for_memory
 from actline.video.size import Size, target_size
 from actline.video.timestamps import allowance
 
+_FORMATS = ("JPEG", "PNG")
 FRAME_NAME = re.compile(r".*?(\d+)\.(?:jpe?g|png)", re.IGNORECASE | re.DOTALL)
 """The name of one frame's picture, and its number."""
 
@@ -80,20 +85,43 @@ def read_folder(
         yield last[1]
 
 
-def _opened(path: Path) -> Image.Image:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture whose size is within the limits; it is read where it is used.
+
+    Only by the readers of JPEG and PNG, as Pillow's others are many and take what they are given
+    by content: a page of PostScript would be run through Ghostscript.
+
+    Raises:
+        VideoError: it is no such picture, or too large.
+    """
     try:
-        return Image.open(path)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+        if not path.is_file():  # a pipe would be waited for
+            raise VideoError(f"{path} is not a file; extract the frames again")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is another
+            picture = Image.open(path, formats=_FORMATS)
+    except VideoError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise VideoError(
+            f"{path} has more than {limits().frame_megapixels} million pixels; extract it smaller"
+        ) from error
+    # Pillow's readers raise what their formats make them stumble over.
+    except Exception as error:
         raise VideoError(f"{path} is not a picture that can be read; extract it again") from error
+    with picture:
+        check_frame_size(path, *picture.size)
+        yield picture
 
 
 def _read(path: Path, target: tuple[int, int]) -> NDArray[np.uint8]:
     with _opened(path) as picture:
-        # JPEG decodes at a fraction of its size for free.
-        picture.draft("RGB", target)
         try:
-            resized = picture.convert("RGB").resize(target, Image.Resampling.BILINEAR)
-        # Pillow's readers raise what their formats make them stumble over.
-        except (OSError, SyntaxError, ValueError) as error:
+            # JPEG decodes at a fraction of its size for free.
+            picture.draft("RGB", target)
+            return np.asarray(picture.convert("RGB").resize(target, Image.Resampling.BILINEAR))
+        except MemoryError as error:
+            raise VideoError(too_large_for_memory(path)) from error
+        except Exception as error:
             raise VideoError(f"{path} is damaged; extract it again") from error
-        return np.asarray(resized)

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -13,7 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from actline.errors import VideoError
-from actline.video.container import opened, video_packets
+from actline.stored.limits import lifted, limits
+from actline.video.container import opened, too_large_for_memory, video_packets
 from actline.video.packets import rejoined
 from actline.video.skipping import spared
 from actline.video.timestamps import Header, shown
@@ -41,7 +41,7 @@ def timed_frames(
             for earlier in _SEEK_EARLIER:
                 if time < earlier:
                     break
-                sought = _timed(_sought(container, stream, header, times, earlier), header)
+                sought = _timed(_sought(path, (container, stream), header, times, earlier), header)
                 landed = next(sought, None)
                 if landed is not None and landed[0] <= time:
                     yield landed
@@ -51,7 +51,7 @@ def timed_frames(
     with opened(path) as (container, stream):
         packets = rejoined(video_packets(container, stream), header.joins)
         decoder = stream.codec_context
-        frames = attempted(spared(packets, decoder, header, times), decoder)
+        frames = attempted(path, spared(packets, decoder, header, times), decoder)
         if header.ordered:
             yield from _timed(frames, header)
         else:
@@ -62,7 +62,7 @@ def timed_frames(
 
 
 def attempted(
-    packets: Iterable[Packet | None], decoder: VideoCodecContext
+    path: Path, packets: Iterable[Packet | None], decoder: VideoCodecContext
 ) -> Iterator[tuple[int | None, VideoFrame | None]]:
     """Frames with their timestamps, in the order they are shown; None for what is lost.
 
@@ -70,6 +70,9 @@ def attempted(
 
     Args:
         packets: of the stream; at a None the decoder gives what it holds and starts afresh.
+
+    Raises:
+        VideoError: decoding takes more memory than there is.
     """
     for packet in packets:
         if packet is None:
@@ -77,7 +80,9 @@ def attempted(
             continue
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:
+        except MemoryError as error:
+            raise VideoError(too_large_for_memory(path)) from error
+        except Exception:  # FFmpeg's errors, and the bindings' over what it hands out
             yield packet.pts, None
             continue
         for frame in frames:
@@ -87,7 +92,7 @@ def attempted(
 
 
 def _drained(decoder: VideoCodecContext) -> Iterator[tuple[int | None, VideoFrame | None]]:
-    with contextlib.suppress(av.error.FFmpegError):
+    with contextlib.suppress(Exception):
         for frame in decoder.decode(None):
             yield frame.pts, None if frame.is_corrupt else frame
     decoder.flush_buffers()
@@ -95,7 +100,15 @@ def _drained(decoder: VideoCodecContext) -> Iterator[tuple[int | None, VideoFram
 
 def undecodable(path: Path) -> VideoError:
     """The error for a video no frame of which can be decoded."""
-    return VideoError(f"{path}: no frame of it can be decoded; copy it again or re-encode it")
+    told = f"{path}: no frame of it can be decoded; copy it again or re-encode it"
+    with contextlib.suppress(VideoError), opened(path) as (_, stream):
+        if not stream.codec_context.width:  # the decoder did not get as far, or was not let
+            told = (
+                f"{path}: no frame of it can be decoded, or they have more than "
+                f"{limits().frame_megapixels} million pixels; re-encode it smaller, or "
+                f"{lifted('frame_megapixels')}"
+            )
+    return VideoError(told)
 
 
 def ends_early(path: Path, last: float, time: float) -> VideoError:
@@ -107,23 +120,24 @@ def ends_early(path: Path, last: float, time: float) -> VideoError:
 
 
 def _sought(
-    container: InputContainer,
-    stream: VideoStream,
+    path: Path,
+    file: tuple[InputContainer, VideoStream],
     header: Header,
     times: Sequence[float],
     earlier: float,
 ) -> Iterator[tuple[int | None, VideoFrame | None]]:
     """Frames from a key frame so much before the first time; none where that cannot be sought."""
+    container, stream = file
     stamp = header.start + int((times[0] - header.first - earlier) / header.base)
     try:
         container.seek(stamp, stream=stream, backward=True, any_frame=False)
-    except (av.error.FFmpegError, OSError):
+    except Exception:  # FFmpeg's errors, the system's, and numbers that it cannot hold
         return
     packets = video_packets(container, stream)
     # Frames before the first key frame lean on what was not decoded.
     yield from itertools.dropwhile(
         lambda found: found[1] is None or not found[1].key_frame,
-        attempted(spared(packets, stream.codec_context, header, times), stream.codec_context),
+        attempted(path, spared(packets, stream.codec_context, header, times), stream.codec_context),
     )
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from actline.video.container import video_packets
 
 UNKNOWN = -(1 << 63)
+# Sums and differences of timestamps below this stay within 64 bits.
+LARGEST = 1 << 60
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,6 +37,13 @@ class Packets:
     kept: NDArray[np.bool_]
     end: int
     broken_off: bool
+
+    @property
+    def out_of_range(self) -> bool:
+        """Whether a timestamp is too large to count with."""
+        known = np.concatenate([self.pts, self.dts])
+        known = known[known != UNKNOWN]
+        return bool(((known > LARGEST) | (known < -LARGEST)).any())
 
     @property
     def stamps(self) -> NDArray[np.int64]:
@@ -66,7 +75,8 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Packets:
         end = max(end, (packet.pos or 0) + packet.size)
         pts.append(UNKNOWN if packet.pts is None else packet.pts)
         dts.append(UNKNOWN if packet.dts is None else packet.dts)
-        lasting.append(packet.duration or 0)
+        lasts = packet.duration or 0
+        lasting.append(lasts if 0 < lasts < LARGEST else 0)
         key.append(packet.is_keyframe)
         # Discarded packets are decoded, but cut away by an edit list.
         kept.append(not (packet.is_corrupt or packet.is_discard))

@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from actline.errors import VideoError
+from actline.stored.limits import lifted, limits
 from actline.video.decode import shown_times
+
+# So many are soon done, however few frames they show.
+_FEW_SAMPLES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +51,29 @@ def sample_times(
         returns (T,) seconds on the file's clock, at least one.
 
     Raises:
-        VideoError: the video cannot be read.
+        VideoError: the video cannot be read, or would be sampled more often than the limits allow.
     """
     shown = shown_times(path, frame_rate=frame_rate)
     if isinstance(sampling, EveryNth):
         return shown.times[:: sampling.stride]
     first = float(shown.times[0])
-    count = math.ceil((shown.duration - first) * sampling.frames_per_second - 1e-9)
-    return np.arange(max(1, count)) / sampling.frames_per_second + first
+    count = (shown.duration - first) * sampling.frames_per_second
+    check_samples(path, count, frames=len(shown.times))
+    return np.arange(max(1, math.ceil(count - 1e-9))) / sampling.frames_per_second + first
+
+
+def check_samples(path: str | Path, samples: float, *, frames: int) -> None:
+    """Compare how often a video is to be sampled with its frames, before the work is done.
+
+    A file of a few frames may say that they are shown for days.
+
+    Raises:
+        VideoError: it is sampled more often than the limits allow.
+    """
+    most = limits().samples_per_frame
+    if samples > _FEW_SAMPLES and samples > most * frames:
+        raise VideoError(
+            f"{path} has {frames} frames for {samples:.0f} samples, more than {most} for each: "
+            "its timestamps are false or it stands still; re-encode it, or "
+            f"{lifted('samples_per_frame')}"
+        )

@@ -24,6 +24,7 @@ What is unusual is told in `Shown.notes`.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -38,8 +39,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from actline.errors import VideoError
+from actline.stored.limits import lifted, limits
 from actline.video.container import demuxed, opened
-from actline.video.packets import UNKNOWN, Join, Packets, find_joins, read_packets, shifted
+from actline.video.packets import LARGEST, UNKNOWN, Join, Packets, find_joins, read_packets, shifted
 from actline.video.truncation import goes_on, is_cut_off
 
 # What stored times and features are made by; counted up when the same file gets other times.
@@ -195,6 +197,11 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
     packets = read_packets(container, stream)
     if not packets.kept.any():
         raise VideoError(f"{path} has no frames; copy it again")
+    beyond = VideoError(
+        f"{path} has timestamps too large to count with; copy it again or re-encode it"
+    )
+    if packets.out_of_range:
+        raise beyond
     joins = find_joins(
         packets,
         second=round(1 / base),
@@ -202,6 +209,8 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
         leaps=bool(int(form.flags) & _DISCONTINUOUS),
         filled=lambda begin, end: _others_go_on(path, stream.index, begin * base, end * base),
     )
+    if any(abs(join.ticks) > LARGEST for join in joins):
+        raise beyond
     stamps, note = _stamps(packets, joins, container, stream)
     start = int(stamps[0])
     begins = start * base
@@ -209,6 +218,7 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
     times = np.asarray((stamps - start) * base + first, np.float64)
     lasts = Fraction(_end_of_last(stamps, packets, stream) - start)
     ended = float(lasts * (stream.time_base or Fraction(1, 25))) + first
+    _check_length(path, times, ended)
     duration, fault = ended, None
     if packets.broken_off or is_cut_off(path):
         promised, of_video = _promised(container, stream, begins)
@@ -249,6 +259,27 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
     )
     notes = (*_leaps_told(packets, joins, header), *_gaps_told(times))
     return header, Shown(times, duration, notes if note is None else (note, *notes))
+
+
+def _check_length(path: Path, times: NDArray[np.float64], ended: float) -> None:
+    """Compare a video's length and its gaps with the limits: both may cost work by their seconds.
+
+    Raises:
+        VideoError: they are longer.
+    """
+    most = limits()
+    hours = ended / 3600
+    if not hours <= most.video_hours:
+        raise VideoError(
+            f"{path} lasts {hours:.4g} hours by its timestamps, more than {most.video_hours}; "
+            f"re-encode it, or {lifted('video_hours')}"
+        )
+    gap = float(np.diff(times, prepend=0.0).max()) / 3600
+    if gap > most.gap_hours:
+        raise VideoError(
+            f"{path} has no frame for {gap:.4g} hours, more than {most.gap_hours}; "
+            f"re-encode it, or {lifted('gap_hours')}"
+        )
 
 
 def _stamps(
@@ -329,7 +360,7 @@ def _end_of_last(stamps: NDArray[np.int64], packets: Packets, stream: VideoStrea
     right = np.abs(np.diff(dts) - lasting[:-1]) <= 1
     if np.mean(right & (lasting[:-1] > 0)) < _RIGHT_SHARE:
         return ended
-    whole = min(int(lasting.sum()), int(dts[-1] - dts[0] + lasting[-1]))
+    whole = min(int(lasting.sum(dtype=np.float64)), int(dts[-1] - dts[0] + lasting[-1]))
     return max(ended, int(stamps[0]) + whole)
 
 
@@ -348,8 +379,10 @@ def _promised(
         return (max(length, counted) if container.format.name == "avi" else length), True
     clock = stream.metadata.get("DURATION", "").split(":")
     if len(clock) == 3:
-        with contextlib.suppress(ValueError):
-            return int(clock[0]) * 3600 + int(clock[1]) * 60 + float(clock[2]) - start, True
+        with contextlib.suppress(ValueError, OverflowError):
+            length = int(clock[0]) * 3600 + int(clock[1]) * 60 + float(clock[2]) - start
+            if math.isfinite(length):
+                return length, True
     return (container.duration / av.time_base - start if container.duration else None), False
 
 

@@ -11,6 +11,7 @@ from av.format import ContainerFormat
 from encode import make_folder
 
 from actline.errors import OutputError, VideoError
+from actline.video.container import opened
 from actline.video.find import find_video, list_videos
 from actline.video.names import VIDEO_ENDINGS, output_path
 
@@ -192,6 +193,8 @@ def test_every_container_that_ffmpeg_writes_a_video_to_and_reads_is_known(tmp_pa
         for codec in ("mpeg4", "mpeg2video", "mjpeg", "flv", "gif", "dvvideo", "libx264"):
             if _written(path, name, codec) and _frames(path) > 1:
                 known.add(f".{ending}")
+                with opened(path):  # its format is among those that may be opened
+                    pass
                 break
     assert len(known) > 20
     assert known <= set(VIDEO_ENDINGS)

@@ -42,7 +42,7 @@ def decoded(path: Path, wanted: list[float]) -> list[float]:
         packets, decoder = demuxed(container, stream), stream.codec_context
         return [
             (stamp - header.start) * header.base
-            for stamp, frame in attempted(spared(packets, decoder, header, wanted), decoder)
+            for stamp, frame in attempted(path, spared(packets, decoder, header, wanted), decoder)
             if stamp is not None and frame is not None
         ]
 

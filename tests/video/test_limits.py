@@ -1,0 +1,158 @@
+"""What a video may cost is compared with declared limits before it is spent."""
+
+import av
+import numpy as np
+import pytest
+from encode import make_folder, make_video, numbered
+from PIL import Image
+
+from actline.errors import VideoError
+from actline.stored.limits import VARIABLE, Limits
+from actline.video.container import opened
+from actline.video.decode import Exact, ShortSide, probe, read_clip, shown_times
+from actline.video.sampling import AtRate, EveryNth, sample_times
+
+HOUR = 3600
+
+
+def with_gap(path, seconds, *, frames=5):
+    """Frames a fifth of a second apart, the latter half after a gap."""
+    half = frames // 2
+    stamps = [n / 5 + (seconds if n >= half else 0) for n in range(frames)]
+    return make_video(path, stamps=stamps)
+
+
+@pytest.mark.parametrize("ending", ["mkv", "nut"])
+@pytest.mark.parametrize(("hours", "limit"), [(25, "gap_hours"), (2000, "video_hours")])
+def test_hours_that_hold_nothing_are_refused_and_the_limit_can_be_lifted(
+    tmp_path, monkeypatch, ending, hours, limit
+):
+    path = with_gap(tmp_path / f"a.{ending}", hours * HOUR)
+    for read in (shown_times, probe, lambda p: read_clip(p, [0], size=ShortSide(16))):
+        with pytest.raises(VideoError, match=f"a.{ending} .* hours.* ACTLINE_LIMITS={limit}="):
+            read(path)
+    monkeypatch.setenv(VARIABLE, "gap_hours=3000,video_hours=3000")
+    assert shown_times(path).duration == pytest.approx(hours * HOUR + 1, abs=1)
+
+
+def test_a_picture_that_begins_long_after_the_sound_is_refused(tmp_path):
+    path = tmp_path / "a.mkv"
+    make_video(tmp_path / "plain.mkv", seconds=1, sound=True)
+    with av.open(str(tmp_path / "plain.mkv")) as source, av.open(str(path), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if not packet.size:
+                continue
+            if packet.stream.type == "video":
+                late = int(30 * HOUR / packet.time_base)
+                packet.pts = packet.pts + late
+                packet.dts = None if packet.dts is None else packet.dts + late
+            packet.stream = streams[packet.stream.index]
+            target.mux(packet)
+    with pytest.raises(VideoError, match="no frame for 30 hours"):
+        shown_times(path)
+
+
+def test_samples_are_bounded_by_the_frames_there_are(tmp_path, monkeypatch):
+    path = with_gap(tmp_path / "a.mkv", 3 * HOUR)
+    assert len(sample_times(path, EveryNth(1))) == 5
+    assert len(sample_times(path, AtRate(1.5))) == pytest.approx(1.5 * 3 * HOUR, abs=3)
+    with pytest.raises(VideoError, match=r"5 frames for .*samples_per_frame="):
+        sample_times(path, AtRate(24))
+    monkeypatch.setenv(VARIABLE, "samples_per_frame=1000000")
+    assert len(sample_times(path, AtRate(24))) == pytest.approx(24 * 3 * HOUR, abs=30)
+
+
+def test_a_slow_video_is_read(tmp_path):
+    """A frame every ten seconds, as of a screen on which little happens."""
+    path = make_video(tmp_path / "a.mkv", stamps=[10 * n for n in range(400)])
+    assert len(sample_times(path, AtRate(24))) == 24 * 4000
+
+
+@pytest.mark.parametrize("ending", ["mp4", "avi", "gif"])
+def test_frames_larger_than_the_limit_are_refused(tmp_path, monkeypatch, ending):
+    codec, pixels = {"gif": ("gif", "rgb8"), "avi": ("mpeg4", "yuv420p")}.get(
+        ending, ("libx264", "yuv420p")
+    )
+    path = make_video(
+        tmp_path / f"a.{ending}", seconds=0.2, size=(1600, 800), codec=codec, pixels=pixels
+    )
+    assert probe(path).width == 1600
+    monkeypatch.setenv(VARIABLE, "frame_megapixels=1")
+    for read in (lambda p: read_clip(p, [0], size=ShortSide(16)), probe):
+        with pytest.raises(VideoError, match=r"frame.* million.*ACTLINE_LIMITS=frame_megapixels"):
+            read(path)
+
+
+def test_frames_that_grow_on_the_way_are_not_decoded(tmp_path, monkeypatch):
+    small = make_video(tmp_path / "small.h264", seconds=1, size=(80, 64))
+    large = make_video(tmp_path / "large.h264", seconds=3, size=(1100, 960))
+    path = tmp_path / "both.h264"
+    path.write_bytes(small.read_bytes() + large.read_bytes())
+
+    def differ():
+        first, *_, last = read_clip(path, shown_times(path).times, size=Exact(80, 64))
+        return np.abs(first.astype(int) - last).max() > 100
+
+    assert differ()
+    monkeypatch.setenv(VARIABLE, "frame_megapixels=1")
+    with pytest.raises(VideoError):
+        differ()
+
+
+def test_frames_that_are_a_line_are_refused(tmp_path):
+    path = make_video(tmp_path / "a.mkv", seconds=0.2, size=(1600, 16))
+    with pytest.raises(VideoError, match=r"32 times as long as broad; crop it, or .*frame_aspect"):
+        read_clip(path, [0], size=ShortSide(224))
+
+
+def test_large_frames_have_fewer_decoding_threads(tmp_path):
+    threads = {}
+    for side in (320, 5600):
+        path = tmp_path / f"{side}.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mjpeg", rate=10)
+            stream.width, stream.height, stream.pix_fmt = side, side, "yuvj444p"
+            frame = av.VideoFrame(side, side, "yuvj444p")
+            container.mux([*stream.encode(frame), *stream.encode()])
+        with opened(path) as (_, stream):
+            threads[side] = stream.codec_context.thread_count
+    assert threads[320] > 1
+    assert threads[5600] * 3 * 5600**2 < 300e6
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_pictures_larger_than_the_limit_are_refused(tmp_path, monkeypatch, ending):
+    folder = make_folder(tmp_path / "ID", frames=2)
+    (folder / "ID-000002.jpg").unlink()
+    Image.fromarray(numbered(1, (1600, 800))).save(folder / f"ID-000002.{ending}")
+    assert read_clip(folder, [0, 0.05], size=ShortSide(16)).shape[0] == 2
+    monkeypatch.setenv(VARIABLE, "frame_megapixels=1")
+    with pytest.raises(VideoError, match=r"ID-000002\.... has frames of 1600 x 800 pixels"):
+        read_clip(folder, [0, 0.05], size=ShortSide(16))
+
+
+def test_a_picture_that_unpacks_to_gigapixels_is_refused(tmp_path):
+    """Its header alone says so; Pillow has a limit of its own on that."""
+    folder = make_folder(tmp_path / "ID", frames=1)
+    Image.new("1", (15_000, 15_000)).save(folder / "ID-000002.png")
+    with pytest.raises(VideoError, match=r"ID-000002\.png has more than 40 million pixels"):
+        read_clip(folder, [0, 0.05], size=ShortSide(16))
+
+
+def test_the_limits_hold_what_cameras_record():
+    most = Limits()
+    assert most.frame_megapixels * 1e6 > 8192 * 4352  # the largest of H.264, HEVC and AV1
+    assert most.video_hours > 7 * 24
+
+
+@pytest.mark.parametrize("stamp", [1 << 62, (1 << 63) - 1, 1 << 63])
+def test_timestamps_near_the_end_of_64_bits_are_refused(tmp_path, stamp):
+    path = tmp_path / "a.mp4"
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    make_video(path, seconds=2, options={"g": "5"}, container_options=fragments)
+    raw = path.read_bytes()
+    at = raw.rindex(b"tfdt") + 8
+    path.write_bytes(raw[:at] + stamp.to_bytes(8, "big") + raw[at + 8 :])
+    with pytest.raises(VideoError, match=r"a\.mp4 "):
+        read_clip(path, [1.9], size=ShortSide(16))
