@@ -12,10 +12,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from numpy.typing import NDArray
 from torch import Tensor
 
 HERE = Path(__file__).parent
+
+# No example has to be quick: how long one takes depends on what else the machine does.
+settings.register_profile("actline", deadline=None)
+settings.load_profile("actline")
+
 sys.path.insert(0, str(HERE))  # for `encode`, which several test files import
 
 
