@@ -53,7 +53,11 @@ def score_segments(
     protocol = segments.PROTOCOLS[arguments.protocol]
     score = segments.detection_average_precision(annotations, chosen.found, protocol)
     rest = _available(annotations, score.missing)
-    available = rest and segments.detection_average_precision(rest, chosen.found, protocol)
+    available = rest and (
+        segments.detection_average_precision(rest, chosen.found, protocol)
+        if score.missing
+        else score
+    )
     interval = None
     if arguments.bootstrap:
         interval = bootstrap_segment_precision(
@@ -150,7 +154,9 @@ def score_proposals(
     protocol = _PROPOSALS[arguments.protocol]
     score = proposals.average_recall(annotations, chosen.found, protocol)
     rest = _available(annotations, score.missing)
-    available = rest and proposals.average_recall(rest, chosen.found, protocol)
+    available = rest and (
+        proposals.average_recall(rest, chosen.found, protocol) if score.missing else score
+    )
     name = f"AR@AN ({arguments.protocol}, {_thresholds_of(protocol.name)})"
 
     table = [(_all(score.videos), *score.at.values(), score.area / 100)]
@@ -259,7 +265,7 @@ def _show_misfits(
     annotations: Annotations, chosen: Segments, *, unknown: str, backward: str
 ) -> None:
     """Say what does not fit the annotations, and how it was dealt with."""
-    ends = {video: max(one.end for one in found) for video, found in chosen.found.items() if found}
+    ends = {video: float(one.end.max()) for video, one in chosen.found.items() if len(one)}
     hint = unit_hint(annotations, ends)
     if hint is not None:
         print(f"hint: {hint}")

@@ -13,9 +13,9 @@ from actline.data import thumos
 from actline.data.annotations import Annotations, Fault
 from actline.data.raw import (
     Reading,
+    id_of,
     name_of,
     number,
-    read_text,
     shown,
     subset_name,
     video_ids_of,
@@ -23,6 +23,7 @@ from actline.data.raw import (
 from actline.data.rows import parse_rows
 from actline.errors import AnnotationError
 from actline.files import write_text
+from actline.stored.text import read_text
 from actline.timeline import Activity
 
 
@@ -53,7 +54,7 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         where = f"{path}, video {given_id}"
         video_id = ids[given_id]
         try:
-            name_of(video_id, "video's id", str(path))
+            id_of(video_id, str(path))
             # Test videos are published without annotations, some without the empty list too.
             annotations = entry.get("annotations", []) if isinstance(entry, dict) else None
             if not isinstance(annotations, list):
@@ -112,7 +113,8 @@ def with_subsets(annotations: Annotations, path: str | Path) -> Annotations:
         AnnotationError: the file is malformed, or lacks a video of the annotations.
     """
     path = Path(path)
-    rows = parse_rows(read_text(path), path, ("video", "subset"))
+    text = read_text(path, error=AnnotationError, what="subsets")
+    rows = parse_rows(text, path, ("video", "subset"))
     subsets = {youtube_id(row["video"]): subset_name(row["subset"]) for row in rows}
     lacking = [v.id for v in annotations.videos if not subsets.get(youtube_id(v.id))]
     if lacking:

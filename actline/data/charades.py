@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actline.data.annotations import AnnotatedVideo, Annotations
-from actline.data.raw import Reading, name_of, number, shown, video_id_of, video_ids_of
+from actline.data.raw import Reading, id_of, name_of, number, shown, video_id_of, video_ids_of
 from actline.data.rows import Row, parse_rows
 from actline.errors import AnnotationError
 from actline.files import write_text
@@ -33,7 +33,9 @@ def from_csvs(
             try:
                 if row.cells < len(row.header):
                     raise AnnotationError(f"{row.where}: the row is cut off; copy the file again")
-                video_id = video_id_of(name_of(row["id"], "video's id", row.where))
+                video_id = id_of(
+                    video_id_of(name_of(row["id"], "video's id", row.where)), row.where
+                )
                 if video_id in seen:
                     raise AnnotationError(
                         f"{row.where}: video {video_id} is also at {seen[video_id]}; take one away"
@@ -91,7 +93,7 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         where = f"{path}, video {given_id}"
         video_id = ids[given_id]
         try:
-            name_of(video_id, "video's id", str(path))
+            id_of(video_id, str(path))
             if not isinstance(entry, dict) or not isinstance(entry.get("actions"), list):
                 raise AnnotationError(f"{where} has no list of actions; add one, perhaps empty")
             given = entry.get("duration")
@@ -129,7 +131,7 @@ def _label(given: object, video_id: str, where: str, reading: Reading) -> str:
     """The name of the class with a number."""
     try:
         value = float(given)  # type: ignore[arg-type]
-        if isinstance(given, bool) or not value.is_integer() or not 0 <= value < 10**6:
+        if isinstance(given, bool) or not value.is_integer() or not 0 <= value < 10**5:
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
         raise AnnotationError(f"{where}: {shown(given)} is not the number of a class") from error

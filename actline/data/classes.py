@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,18 +23,22 @@ class ClassNames:
     names: tuple[str, ...]
     numbers: dict[int, int]
     source: str
+    _known: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_known", frozenset(self.names))
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names
+        return name in self._known
 
     def numbered(self, number: str) -> str | None:
         """The class that annotations call by a number, given as text; None for none."""
         index = self.numbers.get(int(number)) if number.isdecimal() and len(number) < 7 else None
         return None if index is None else self.names[index]
 
-    def lacks(self, name: str) -> str:
-        """The error's words for a class that is not listed."""
-        near = difflib.get_close_matches(name, self.names, 1)
+    def lacks(self, name: str, *, suggest: bool = True) -> str:
+        """The error's words for a class that is not listed, with the nearest that is."""
+        near = difflib.get_close_matches(name, self.names, 1) if suggest else ()
         mend = f'did you mean "{near[0]}"?' if near else "add it there or leave it out"
         return f'class "{name}" is not among the classes of {self.source}; {mend}'
 
@@ -43,9 +47,12 @@ def parse_classes(text: str, path: Path) -> ClassNames:
     """The classes of a file, one a line; numbered lines are told by their being so throughout.
 
     Raises:
-        AnnotationError: two lines have the same name or number.
+        AnnotationError: two lines have the same name or number, or a name is none.
     """
-    lines = [line.strip() for line in text.splitlines()]
+    from actline.data.raw import name_of  # which needs the classes
+
+    # Not `splitlines`, which would make two classes of one with an odd character in it.
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
     lines = [line for line in lines if line]
     numbered = [match for line in lines if (match := re.fullmatch(r"c?(\d{1,6})\s+(\S.*)", line))]
     ids = [int(match[1]) for match in numbered]
@@ -59,9 +66,13 @@ def parse_classes(text: str, path: Path) -> ClassNames:
     names = tuple(name for _, name in pairs)
     numbers = {number: index for index, (number, _) in enumerate(pairs)}
     for kind, given in (("class", names), ("number", tuple(number for number, _ in pairs))):
-        twice = next((one for index, one in enumerate(given) if one in given[:index]), None)
-        if twice is not None:
-            raise AnnotationError(f"{path}: {kind} {twice} is there twice; take one line away")
+        seen: set[str | int] = set()
+        for one in given:
+            if one in seen:
+                raise AnnotationError(f"{path}: {kind} {one} appears twice; remove one line")
+            seen.add(one)
+    for name in names:
+        name_of(name, "class", str(path))
     return ClassNames(names, numbers, path.name)
 
 

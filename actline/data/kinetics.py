@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from actline.data.annotations import AnnotatedVideo, Annotations, Fault, Problem
-from actline.data.raw import Reading, name_of, number, parse_json, read_text, shown
+from actline.data.raw import Reading, id_of, name_of, number, shown
 from actline.data.rows import header_of, parse_rows
 from actline.errors import AnnotationError
+from actline.stored.json_text import parse_json
+from actline.stored.text import read_text
 from actline.timeline import Activity
 
 CSV_COLUMNS = ("youtube_id", "time_start", "time_end", "split")
@@ -97,12 +99,12 @@ def from_files(paths: tuple[Path, ...], reading: Reading) -> Annotations:
     Raises:
         AnnotationError: one is malformed, or holds something else.
     """
-    texts = {path: read_text(path) for path in paths}
+    texts = {path: read_text(path, error=AnnotationError, what="annotations") for path in paths}
     if all(path.suffix.lower() == ".csv" for path in paths):
         return from_csvs(texts, reading)
     contents = {}
     for path, text in texts.items():
-        contents[path] = parse_json(text, path)
+        contents[path] = parse_json(text, path, error=AnnotationError)
         if not isinstance(contents[path], dict) or not is_json(contents[path]):
             raise AnnotationError(f"{path} holds no clips of Kinetics; name the file itself")
     return from_json(contents, reading)
@@ -127,7 +129,7 @@ def from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
                         f"{row.where}: {row.cells} cells for {len(row.header)} columns; "
                         "put quotation marks around a label with a comma in it"
                     )
-                youtube = name_of(row["youtube_id"], "YouTube id", row.where)
+                youtube = id_of(row["youtube_id"], row.where, what="YouTube id")
                 start, end = _cut(row["time_start"], row["time_end"], row.where)
                 subset = _subset(row["split"], row.where)
                 label = _label(row["label"] or None, subset, row.where)
@@ -151,7 +153,7 @@ def from_json(contents: Mapping[Path, Mapping[str, Any]], reading: Reading) -> A
         for given, entry in _entries(content).items():
             where = f"{path}, clip {given}"
             try:
-                youtube = name_of(given, "YouTube id", str(path))
+                youtube = id_of(given, str(path), what="YouTube id")
                 annotation = entry.get("annotations", {}) if isinstance(entry, dict) else None
                 if not isinstance(entry, dict) or not isinstance(annotation, dict):
                     raise AnnotationError(

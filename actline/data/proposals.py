@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.raw import number, read_text
+from actline.data.raw import number
 from actline.data.segment_results import annotated_id, read_segments
 from actline.errors import AnnotationError, PredictionError
+from actline.stored.text import read_text
 
 # A million proposals of one video; text takes several times its size while it is read.
 MAX_TABLE_BYTES = 64 << 20
@@ -73,8 +74,7 @@ def read_proposals(
         found[table.stem] = _ordered(_table(table, matched), f"{table}", in_file_order)
     if not tables:
         for video, segments in read_segments(path, labelled=False).items():
-            rows = [(one.start, one.end, one.confidence) for one in segments]
-            given = np.array(rows, np.float64).reshape(-1, 3)
+            given = np.stack([segments.start, segments.end, segments.confidence], axis=1)
             found[video] = _ordered(given, f"{path}, {video}", in_file_order)
     if not any(len(proposals) for proposals in found.values()):
         raise PredictionError(f"{path} holds no proposals; make them with another method first")
@@ -142,7 +142,7 @@ def _table(path: Path, matched: bool) -> NDArray[np.float64]:
 
 def _rows(path: Path, matched: bool) -> Iterator[Sequence[Any]]:
     """The names of the columns, then the numbers of every line in them."""
-    reader = csv.DictReader(read_text(path, what="proposals").splitlines())
+    reader = csv.DictReader(read_text(path, error=PredictionError, what="proposals").splitlines())
     given = set(reader.fieldnames or ())
     if not set(COLUMNS) <= given:
         raise PredictionError(f"{path} lacks one of the columns {', '.join(COLUMNS)}; add it")

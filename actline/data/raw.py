@@ -1,13 +1,11 @@
 """Reading annotation files: what goes wrong in them, and what is put right."""
 
-import json
 import math
 import re
+import reprlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 from unicodedata import category
 
 from actline.data.annotations import AnnotatedVideo, Annotations, Fault, Problem
@@ -18,6 +16,16 @@ from actline.video.names import without_ending
 
 # Control characters, halves of characters, and ends of lines: no place in a name.
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Embeddings, overrides and isolates of direction: a name would be shown in another order than it
+# is written. Marks of direction, which right-to-left text needs, are let be.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LONGEST_NAME = 1000
+_MOST_SUGGESTIONS = 50
+_SEPARATOR = re.compile(r"[\\/]")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 60, 60, 60
 
 # What other people's files call the subsets.
 _SUBSETS = {
@@ -40,12 +48,14 @@ class Reading:
         strict: a mistake is raised; otherwise it is kept as a problem and its entry left out.
         problems: what was found so far.
         used: labels that came, of activities that were left out too.
+        lacking: of labels that the classes lack, what to say.
     """
 
     classes: ClassNames | None = None
     strict: bool = True
     problems: list[Problem] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    lacking: dict[str, str] = field(default_factory=dict)
 
     def mistake(self, video: str, error: AnnotationError, fault: Fault = Fault.MALFORMED) -> None:
         """Raise the error, or note it."""
@@ -62,7 +72,11 @@ class Reading:
         if self.classes is not None and name not in self.classes:
             numbered = self.classes.numbered(name)
             if numbered is None:
-                error = AnnotationError(f"{where}: {self.classes.lacks(name)}")
+                # A suggestion looks at every class: not for each of thousands of mistakes.
+                if name not in self.lacking:
+                    suggest = len(self.lacking) < _MOST_SUGGESTIONS
+                    self.lacking[name] = self.classes.lacks(name, suggest=suggest)
+                error = AnnotationError(f"{where}: {self.lacking[name]}")
                 self.mistake(video, error, Fault.UNKNOWN_CLASS)
             name = numbered or name
         self.used.add(name)
@@ -167,69 +181,9 @@ def _within(
     return cut, _problem(video_id, activity, f"{what}{known}: cut to it", *faults)
 
 
-# Text is parsed at once, and takes up to ten times its size as Python's objects.
-MAX_TEXT_BYTES = 512 << 20
-
-
 def _problem(video_id: str, activity: Activity, what: str, *faults: Fault) -> Problem:
     told = f'"{activity.label}" {activity.start:g} to {activity.end:g} s {what}'
     return Problem(video_id, told, faults or (Fault.TWICE,))
-
-
-def read_text(path: Path, *, what: str = "annotations") -> str:
-    """Read a text file of `what`, with or without a byte order mark.
-
-    Raises:
-        AnnotationError: it is missing, empty, unreadable, not UTF-8, or too large to be read at
-            once.
-    """
-    try:
-        size = path.stat().st_size
-        if size > MAX_TEXT_BYTES:
-            raise AnnotationError(
-                f"{path} has {size >> 20} MiB, and reading more than {MAX_TEXT_BYTES >> 20} would "
-                "fill the memory; split it into several files"
-            )
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise AnnotationError(f"no {what} at {path}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path} is not UTF-8 text; save it as UTF-8") from error
-    except OSError as error:
-        raise AnnotationError(f"cannot read {path}: {error.strerror or error}") from error
-    if not text.strip():
-        raise AnnotationError(f"{path} is empty; give a file with {what}")
-    return text
-
-
-def parse_json(text: str, path: Path) -> Any:
-    """The value of a JSON text.
-
-    Raises:
-        AnnotationError: it is not whole JSON, or two different entries have the same name, of
-            which one would be lost.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        entries = dict(pairs)
-        if len(entries) < len(pairs):
-            for name, value in pairs:
-                if entries[name] != value:
-                    raise AnnotationError(
-                        f'{path}: "{name}" is there twice, with different content; take one away'
-                    )
-        return entries
-
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        cut = "the file is cut off" if error.pos >= len(text.rstrip()) else error.msg
-        raise AnnotationError(
-            f"{path}, line {error.lineno}: not valid JSON ({cut}); copy or export it again"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        # A number of thousands of digits, or thousands of brackets.
-        raise AnnotationError(f"{path} is JSON, but no annotations; give another file") from error
 
 
 def number(value: object, where: str) -> float:
@@ -253,13 +207,38 @@ def name_of(value: object, what: str, where: str) -> str:
     """A name: text of one line, or a number, without spaces around it.
 
     Raises:
-        AnnotationError: it is not one; `what` says of what, such as "label".
+        AnnotationError: it is not one; `what` says of what, such as "label". Control characters,
+            halves of characters and overrides of direction have no place in a name.
     """
     if isinstance(value, int | str) and not isinstance(value, bool):
         name = str(value).strip()
-        if name and (name.isprintable() or not any(category(c) in _UNFIT for c in name)):
+        if len(name) > _LONGEST_NAME:
+            raise AnnotationError(
+                f"{where}: a {what} of {len(name)} characters, {shown(name)}; shorten it to "
+                f"{_LONGEST_NAME}"
+            )
+        if name and (name.isprintable() or not any(map(_is_unfit, name))):
             return name
     raise AnnotationError(f"{where}: {shown(value)} is not a {what}; give a text of one line")
+
+
+def _is_unfit(character: str) -> bool:
+    return category(character) in _UNFIT or character in _TURNING
+
+
+def id_of(value: object, where: str, *, what: str = "video's id") -> str:
+    """A video's id: a name that, as a path, does not lead out of a folder.
+
+    Raises:
+        AnnotationError: it is not one.
+    """
+    name = name_of(value, what, where)
+    parts = _SEPARATOR.split(name)
+    if ".." in parts or not parts[0] or _DRIVE.match(name):
+        raise AnnotationError(
+            f"{where}: {shown(name)} leads out of the folder of videos; give an id such as camA/v1"
+        )
+    return name
 
 
 def video_id_of(given: str) -> str:
@@ -267,7 +246,7 @@ def video_id_of(given: str) -> str:
 
     A name without the ending of a video is an id as it stands.
     """
-    file = re.split(r"[\\/]", given)[-1]
+    file = _SEPARATOR.split(given)[-1]
     name = without_ending(file)
     return given if name == file else name
 
@@ -298,6 +277,9 @@ def subset_name(given: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value short enough for one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    """A value short enough for one line, however large it is."""
+    if isinstance(value, str):
+        text = repr(value[:60] + "…" if len(value) > 60 else value)
+    else:
+        text = _SHORT.repr(value)
+    return text if len(text) <= 64 else f"{text[:57]}…"

@@ -7,9 +7,11 @@ from pathlib import Path
 from actline.data import activitynet, charades, kinetics, multithumos, table, thumos
 from actline.data.annotations import Annotations, Problem
 from actline.data.classes import ClassNames, parse_classes
-from actline.data.raw import Reading, parse_json, read_text
+from actline.data.raw import Reading
 from actline.data.rows import header_of
 from actline.errors import AnnotationError
+from actline.stored.json_text import parse_json
+from actline.stored.text import read_text
 
 ANNOTATIONS_FILES = ("annotations.json", "annotations.csv")
 CLASSES_FILE = "classes.txt"
@@ -64,7 +66,7 @@ def read_classes(path: str | Path) -> ClassNames:
     Raises:
         AnnotationError: the file is missing, empty, not UTF-8, or has a class twice.
     """
-    return parse_classes(read_text(Path(path), what="classes"), Path(path))
+    return parse_classes(read_text(Path(path), error=AnnotationError, what="classes"), Path(path))
 
 
 def without_videos(annotations: Annotations, listed: str | Path | Sequence[str]) -> Annotations:
@@ -82,7 +84,8 @@ def without_videos(annotations: Annotations, listed: str | Path | Sequence[str])
     """
     from_file = isinstance(listed, str | Path)
     if isinstance(listed, str | Path):
-        whole, classes = _listed(read_text(Path(listed), what="list of videos"), Path(listed))
+        text = read_text(Path(listed), error=AnnotationError, what="list of videos")
+        whole, classes = _listed(text, Path(listed))
         name = Path(listed).name
     else:
         whole, classes = {video_id.strip().removeprefix("v_") for video_id in listed}, {}
@@ -114,7 +117,7 @@ def _listed(text: str, path: Path) -> tuple[set[str], dict[str, set[str]]]:
     classes: dict[str, set[str]] = {}
     lines = text.splitlines()
     if text.lstrip()[:1] in ("[", "{"):
-        content = parse_json(text, path)
+        content = parse_json(text, path, error=AnnotationError)
         if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
             raise AnnotationError(f"{path} is JSON, but no list of videos' ids; give such a list")
         lines = content
@@ -136,7 +139,7 @@ def find_classes(folder: Path) -> Path | None:
 
 
 def _read_file(path: Path, classes: ClassNames | None, *, strict: bool) -> Annotations:
-    text = read_text(path)
+    text = read_text(path, error=AnnotationError, what="annotations")
     if text.lstrip()[:1] in ("{", "["):
         return _read_json(text, path, Reading(classes, strict))
     header = header_of(text)
@@ -149,7 +152,7 @@ def _read_file(path: Path, classes: ClassNames | None, *, strict: bool) -> Annot
 
 
 def _read_json(text: str, path: Path, reading: Reading) -> Annotations:
-    content = parse_json(text, path)
+    content = parse_json(text, path, error=AnnotationError)
     if isinstance(content, dict) and "results" in content and "database" not in content:
         raise AnnotationError(
             f"{path} holds predictions, not annotations; give the file they are compared with"
@@ -176,7 +179,9 @@ def _read_folder(folder: Path, classes: ClassNames | None, *, strict: bool) -> A
         raise AnnotationError(f"cannot read the folder {folder}: {error.strerror}") from error
     subsets = {folder / name: s for name, s in charades.CSV_SUBSETS.items() if name in present}
     if subsets:
-        texts = {path: read_text(path) for path in subsets}
+        texts = {
+            path: read_text(path, error=AnnotationError, what="annotations") for path in subsets
+        }
         return _read_charades(texts, subsets, classes, strict=strict)
     for name in ANNOTATIONS_FILES:
         if name in present:

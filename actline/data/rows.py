@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from actline.errors import AnnotationError
@@ -48,7 +49,7 @@ class Row:
 
 def header_of(text: str) -> tuple[str, ...]:
     """The column names, in small letters, of a text that may be a CSV."""
-    first = next(filter(None, (line.strip() for line in text.splitlines())), "")
+    first = next(filter(None, map(str.strip, io.StringIO(text, newline=""))), "")
     try:
         cells = next(csv.reader([first], delimiter=_delimiter(first)))
     except (csv.Error, StopIteration):
@@ -67,19 +68,27 @@ def segment_columns(header: Collection[str]) -> dict[str, str]:
 
 
 def parse_rows(
-    text: str, path: Path, needed: Collection[str], *, stripped: bool = True
+    text: str | Iterable[str], path: Path, needed: Collection[str], *, stripped: bool = True
 ) -> Iterator[Row]:
     """Yield the rows that are not empty.
 
     Commas, semicolons, tabs or else spaces separate cells, as in the first line.
 
     Args:
+        text: whole, or its lines with their ends.
         stripped: False keeps spaces around cells.
 
     Raises:
         AnnotationError: a column is missing or there twice, or a quotation mark is not closed.
     """
-    header = header_of(text)
+    lines = iter(io.StringIO(text, newline="") if isinstance(text, str) else text)
+    empty = []
+    for first in lines:
+        empty.append(first)
+        if first.strip():
+            break
+    first = empty[-1] if empty else ""
+    header = header_of(first)
     for column in needed:
         if column not in header:
             raise AnnotationError(
@@ -88,9 +97,9 @@ def parse_rows(
             )
         if header.count(column) > 1:
             raise AnnotationError(f'{path}: two columns are named "{column}"; rename one')
-    delimiter = _delimiter(next(line for line in text.splitlines() if line.strip()))
+    delimiter = _delimiter(first)
     rows = csv.reader(
-        io.StringIO(text, newline=""),
+        chain(empty, lines),
         delimiter=delimiter,
         skipinitialspace=stripped,
         strict=True,

@@ -5,20 +5,21 @@ scored, as an end before its start, is kept as it stands.
 """
 
 import csv
-import json
-import math
-import sys
 from collections.abc import Container
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from actline.data.raw import name_of, number, parse_json, read_text, shown, video_id_of
+from actline.data.raw import id_of, name_of, number, shown, video_id_of
 from actline.data.rows import header_of, parse_rows, segment_columns
-from actline.data.video_scores import MAX_BYTES
+from actline.data.segment_columns import SegmentCollector, SegmentColumns
 from actline.errors import AnnotationError, PredictionError
 from actline.files import result_files
 from actline.spreadsheet import from_spreadsheet_safe
+from actline.stored.json_text import stream_json
+from actline.stored.limits import lifted, limits
+from actline.stored.text import first_text, text_lines
 from actline.timeline import Activity
 from actline.video.names import matching_id
 
@@ -31,11 +32,11 @@ _WORDS = 5
 class Results:
     """Segments by video id, in the order of the file, and durations in seconds where it tells."""
 
-    segments: dict[str, list[Activity]] = field(default_factory=dict)
+    segments: dict[str, SegmentColumns] = field(default_factory=dict)
     durations: dict[str, float] = field(default_factory=dict)
 
 
-def read_segments(path: Path, *, labelled: bool = True) -> dict[str, list[Activity]]:
+def read_segments(path: Path, *, labelled: bool = True) -> dict[str, SegmentColumns]:
     """Read segments to be scored, by video: a folder of `actline detect`, or one file of results.
 
     Args:
@@ -54,7 +55,8 @@ def read_results(
 
     A file is ActivityNet's, `{"results": {id: [{"label", "score", "segment"}, …]}}`; a table with
     the columns `video,label,start,end,confidence`; or a submission to THUMOS-14's toolkit, lines
-    `video start end class confidence`. In a folder, JSON and tables are read, tables only for
+    `video start end class confidence`. All are read segment by segment, and take some 30 bytes of
+    memory for each. In a folder, JSON and tables are read, tables only for
     videos that no JSON has; files that are neither are passed over. An id with the ending of a
     video is the id without.
 
@@ -80,10 +82,10 @@ def read_results(
                 f"{path} holds no predictions (ID.json or ID.csv); run `actline detect`"
             )
     size = sum(one.stat().st_size for one in paths if one.is_file())
-    if size > MAX_BYTES:
+    if size > limits().results_mib << 20:
         raise PredictionError(
-            f"{path} has {size >> 20} MiB of results, and reading more than {MAX_BYTES >> 20} "
-            "would fill the memory; keep fewer segments of each video"
+            f"{path} has {size >> 20} MiB of results, more than {limits().results_mib}; keep fewer "
+            f"segments of each video, or {lifted('results_mib')}"
         )
     whole = Results()
     for one in paths:
@@ -110,67 +112,98 @@ def annotated_id(video: str, ids: Container[str]) -> str | None:
 
 def _read(path: Path, *, labelled: bool, scored: bool, required: bool) -> Results:
     """One file; nothing if it is of no known form and not `required` to be."""
-    text = read_text(path, what="predictions")
-    if text.lstrip()[:1] in ("{", "["):
-        content = _json(text, path)
-        if isinstance(content, dict) and "results" in content:
-            return _from_json(content, path, labelled=labelled, scored=scored)
+    text = first_text(path, error=PredictionError, what="predictions")
+    if text.lstrip()[:1] == "{":
+        return _from_json(path, labelled=labelled, scored=scored, required=required)
+    if text.lstrip()[:1] == "[":
         if required:
-            raise PredictionError(
-                f'{path} has no "results" of videos; predictions are {{"results": {{ID: [...]}}}}'
-            )
+            raise PredictionError(_no_results(path))
         return Results()
     columns = segment_columns(header_of(text))
     if {"video", "start", "end"} <= columns.keys():
-        return _from_table(text, path, columns, labelled=labelled, scored=scored)
+        return _from_table(path, columns, labelled=labelled, scored=scored)
     if not required:
         return Results()
     if path.suffix.lower() not in (".csv", ".json"):
-        return _from_lines(text, path)
+        return _from_lines(path)
     raise PredictionError(
         f'{path} holds no predictions: neither JSON with "results" nor a table whose first line is '
         f"{','.join(_TABLE)}"
     )
 
 
-def _json(text: str, path: Path) -> Any:
-    try:
-        return parse_json(text, path)
-    except AnnotationError as error:
-        cause = error.__cause__
-        if isinstance(cause, ValueError | RecursionError) and not isinstance(
-            cause, json.JSONDecodeError
-        ):
-            # A number of thousands of digits, or thousands of brackets.
-            raise PredictionError(f"{path} is JSON, but no predictions") from error
-        raise
+def _no_results(path: Path) -> str:
+    return f'{path} has no "results" of videos; predictions are {{"results": {{ID: [...]}}}}'
 
 
-def _from_json(content: dict[str, Any], path: Path, *, labelled: bool, scored: bool) -> Results:
-    given = content["results"]
-    if not isinstance(given, dict):
-        raise PredictionError(
-            f'{path} has no "results" of videos; predictions are {{"results": {{ID: [...]}}}}'
-        )
-    external = content.get("external_data")
-    durations = external.get("durations") if isinstance(external, dict) else None
-    found = Results()
-    for name, entries in given.items():
-        video = video_id_of(name_of(name, "video's id", str(path)))
-        if video in found.segments:
-            raise PredictionError(
-                f"{path}: video {video} appears twice, with and without an ending; keep one"
-            )
-        if not isinstance(entries, list):
-            raise PredictionError(f"{path}, video {name}: {shown(entries)} is no list")
-        found.segments[video] = [
-            _segment(entry, path, name, place, labelled=labelled, scored=scored)
-            for place, entry in enumerate(entries, 1)
-        ]
+def _from_json(path: Path, *, labelled: bool, scored: bool, required: bool) -> Results:
+    collector = SegmentCollector()
+    videos: dict[str, str] = {}  # ids by the names that the file has
+    durations: object = None
+    there = False
+    for entry in stream_json(path, "results", error=PredictionError, what="predictions"):
+        name, value = entry.name, entry.value
+        if entry.inside is None:
+            there = there or name == "results"
+            if name == "results" and not isinstance(value, dict):
+                raise PredictionError(_no_results(path))
+            if name == "external_data" and isinstance(value, dict):
+                durations = value.get("durations")
+            continue
+        if not entry.goes_on:
+            videos[name] = video = id_of(video_id_of(name), str(path))
+            if video in collector:
+                raise PredictionError(
+                    f"{path}: video {video} appears twice, perhaps with and without an ending; "
+                    "keep one"
+                )
+            collector.open(video)
+        if not isinstance(value, list):
+            raise PredictionError(f"{path}, video {name}: {shown(value)} is not a list")
+        _collect(value, videos[name], collector, path, labelled=labelled, scored=scored)
+    if not there and required:
+        raise PredictionError(_no_results(path))
+    found = Results(collector.segments())
+    for name, video in videos.items():
         seconds = durations.get(name) if isinstance(durations, dict) else None
         if seconds is not None:
             found.durations[video] = _duration(seconds, f"{path}, duration of video {name}")
     return found
+
+
+def _collect(
+    entries: list[object],
+    video: str,
+    collector: SegmentCollector,
+    path: Path,
+    *,
+    labelled: bool,
+    scored: bool,
+) -> None:
+    """Take the segments of a video, at once where all are as they should be."""
+    if not (labelled and scored and _collect_sound(entries, video, collector)):
+        before = collector.count(video)
+        for place, entry in enumerate(entries, before + 1):
+            segment = _segment(entry, path, video, place, labelled=labelled, scored=scored)
+            collector.add(video, segment)
+
+
+def _collect_sound(entries: list[Any], video: str, collector: SegmentCollector) -> bool:
+    """Take segments of usual labels, scores and times; False, and none is taken, for others."""
+    try:
+        labels = [entry["label"] for entry in entries]
+        scores = [entry["score"] for entry in entries]
+        segments = [entry["segment"] for entry in entries]
+        starts = [start for start, _ in segments]
+        ends = [end for _, end in segments]
+        kinds = set(map(type, chain(scores, starts, ends)))
+        if not kinds <= {float, int} or not set(map(type, segments)) <= {list}:
+            return False
+        if any(name_of(label, "label", "") != label for label in collector.new(labels)):
+            return False
+        return collector.extend(video, labels, starts, ends, scores)
+    except (AnnotationError, KeyError, OverflowError, TypeError, ValueError):
+        return False
 
 
 def _duration(value: object, where: str) -> float:
@@ -180,9 +213,7 @@ def _duration(value: object, where: str) -> float:
     return seconds
 
 
-def _from_table(
-    text: str, path: Path, columns: dict[str, str], *, labelled: bool, scored: bool
-) -> Results:
+def _from_table(path: Path, columns: dict[str, str], *, labelled: bool, scored: bool) -> Results:
     """A table; without a row it is one video without activities, named as the file."""
     needed = ["video", "start", "end", *(["label"] if labelled else [])]
     needed += ["confidence"] if scored else []
@@ -191,35 +222,38 @@ def _from_table(
             raise PredictionError(
                 f"{path} has no column {column}; its first line must be {','.join(_TABLE)}"
             )
-    found = Results()
+    collector = SegmentCollector()
+    lines = text_lines(path, error=PredictionError, what="predictions")
+    ids: dict[str, str] = {}
     try:
-        rows = parse_rows(text, path, [columns[column] for column in needed], stripped=scored)
+        rows = parse_rows(lines, path, [columns[column] for column in needed], stripped=scored)
         for row in rows:
             if row.cells != len(row.header):
                 raise PredictionError(f"{row.where}: {row.cells} fields, not {len(row.header)}")
             cells = {column: row[name] for column, name in columns.items()}
-            named = from_spreadsheet_safe(name_of(cells["video"], "video's id", row.where))
+            named = cells["video"]
+            if named not in ids:
+                name = from_spreadsheet_safe(name_of(named, "video's id", row.where))
+                ids[named] = id_of(video_id_of(name), row.where)
             label = ""
             if "label" in columns and labelled:
                 label = from_spreadsheet_safe(cells["label"])
-                label = name_of(label, "label", row.where) if scored else label
+                label = _label(label, row.where, scored=scored)
             start, end = number(cells["start"], row.where), number(cells["end"], row.where)
-            score = 1.0
-            if "confidence" in columns:
-                score = _score(cells["confidence"], row.where)
-            segment = Activity(sys.intern(label), start, end, score)
-            found.segments.setdefault(video_id_of(named), []).append(segment)
+            score = _score(cells["confidence"], row.where) if "confidence" in columns else 1.0
+            collector.add(ids[named], Activity(label, start, end, score))
     except csv.Error as error:
         raise PredictionError(f"{path} is not a table ({error})") from error
-    if not found.segments:
-        found.segments[path.stem] = []
-    return found
+    if not ids:
+        collector.open(id_of(path.stem, str(path)))
+    return Results(collector.segments())
 
 
-def _from_lines(text: str, path: Path) -> Results:
+def _from_lines(path: Path) -> Results:
     """A submission to THUMOS-14's toolkit: `video start end class confidence`."""
-    found = Results()
-    for line, words in enumerate((one.rsplit(maxsplit=4) for one in text.splitlines()), 1):
+    collector = SegmentCollector()
+    lines = text_lines(path, error=PredictionError, what="predictions")
+    for line, words in enumerate((one.rsplit(maxsplit=4) for one in lines), 1):
         if not words:
             continue
         where = f"{path}, line {line}"
@@ -230,10 +264,9 @@ def _from_lines(text: str, path: Path) -> Results:
             )
         label = name_of(words[3], "class", where)
         start, end = number(words[1], where), number(words[2], where)
-        segment = Activity(sys.intern(label), start, end, _score(words[4], where))
-        video = video_id_of(name_of(words[0], "video's id", where))
-        found.segments.setdefault(video, []).append(segment)
-    return found
+        segment = Activity(label, start, end, _score(words[4], where))
+        collector.add(id_of(video_id_of(words[0]), where), segment)
+    return Results(collector.segments())
 
 
 def _score(given: object, where: str) -> float:
@@ -243,14 +276,14 @@ def _score(given: object, where: str) -> float:
         raise PredictionError(f"{where}: score {shown(given)} is not a finite number") from error
 
 
+def _label(given: object, where: str, *, scored: bool) -> str:
+    """A name; to be shown, as it stands: whatever shows it escapes what cannot be shown."""
+    return name_of(given, "label", where) if scored or not isinstance(given, str) else given
+
+
 def _segment(
     entry: object, path: Path, video: str, place: int, *, labelled: bool, scored: bool
 ) -> Activity:
-    """One segment; labels are shared between segments, so that many take little memory."""
-    match entry if scored else None:
-        case {"label": str(label), "score": float(score), "segment": [float(start), float(end)]}:
-            if label.strip() and label.isprintable() and math.isfinite(score + start + end):
-                return Activity(sys.intern(label.strip()), start, end, score)
     where = f"{path}, video {video}, segment {place}"
     needed = (*(("label",) if labelled else ()), *(("score",) if scored else ()), "segment")
     if not isinstance(entry, dict) or not all(name in entry for name in needed):
@@ -258,8 +291,6 @@ def _segment(
     segment = entry["segment"]
     if not isinstance(segment, list) or len(segment) != 2:
         raise PredictionError(f"{where}: {shown(segment)} is not [start, end] in seconds")
-    label = entry["label"] if labelled else ""
-    if labelled and (scored or not isinstance(label, str)):
-        label = name_of(label, "label", where)
+    label = _label(entry["label"], where, scored=scored) if labelled else ""
     start, end = number(segment[0], where), number(segment[1], where)
-    return Activity(sys.intern(label), start, end, _score(entry.get("score", 1.0), where))
+    return Activity(label, start, end, _score(entry.get("score", 1.0), where))

@@ -9,7 +9,7 @@ from pathlib import Path
 from actline.data import thumos
 from actline.data.annotations import Annotations
 from actline.data.classes import ClassNames
-from actline.data.raw import Reading, name_of, number, subset_name, video_ids_of
+from actline.data.raw import Reading, id_of, name_of, number, subset_name, video_ids_of
 from actline.data.rows import Row, header_of, parse_rows, segment_columns
 from actline.errors import AnnotationError
 from actline.files import written_whole
@@ -69,7 +69,7 @@ def from_table(text: str, path: Path, reading: Reading) -> Annotations:
             if not video_id:
                 raise AnnotationError(f"{row.where}: no video is named; fill the first column")
             named = from_spreadsheet_safe(name_of(video_id, "video's name", row.where))
-            video_id = ids[named]
+            video_id = id_of(ids[named], row.where)
             video = videos.setdefault(video_id, _Video())
             _describe(video, cell, video_id)
             activity = _activity(cell, video_id, reading, by_hand=by_hand)
@@ -160,7 +160,7 @@ def _activity(row: _Cells, video_id: str, reading: Reading, *, by_hand: bool) ->
 
 
 # Minutes:seconds or hours:minutes:seconds.
-_CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")
+_CLOCK = re.compile(r"(?:(\d{1,6}):(?=[0-5]?\d:))?(\d{1,9}):([0-5]?\d(?:\.\d*)?)")
 
 
 def _seconds(row: _Cells, column: str) -> float:

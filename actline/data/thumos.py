@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from actline.data.annotations import AnnotatedVideo, Annotations, Fault, Problem
-from actline.data.raw import Reading, number, read_text, shown, video_id_of
+from actline.data.raw import Reading, id_of, number, shown, video_id_of
 from actline.errors import AnnotationError
+from actline.stored.text import read_text
 from actline.timeline import Activity
 
 CLASSES_FILE = "detclasslist.txt"
@@ -151,6 +152,7 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
             given, *times = line.split(maxsplit=1)
             video_id = video_id_of(given)
             try:
+                id_of(video_id, where)
                 start, end = segment_in(line, where)
             except AnnotationError as error:
                 reading.mistake(video_id if times else "", error)
@@ -200,5 +202,6 @@ def durations_in(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
 
 def lines_of(path: Path) -> list[tuple[str, str]]:
     """The lines that are not empty, without spaces around them, each with where it is."""
-    lines = enumerate(read_text(path).splitlines(), 1)
+    text = read_text(path, error=AnnotationError, what="annotations")
+    lines = enumerate(text.splitlines(), 1)
     return [(f"{path}, line {n}", line.strip()) for n, line in lines if line.strip()]

@@ -1,17 +1,15 @@
 """What a classifier said of whole videos, as published, to label a video's segments by."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actline.data.raw import name_of, number, parse_json, read_text, shown
+from actline.data.raw import id_of, name_of, number, shown
 from actline.errors import AnnotationError, PredictionError
+from actline.stored.json_text import read_json
 
-# JSON is read at once, and takes up to ten times its size as Python's objects.
-MAX_BYTES = 512 << 20
 # Most scores are rounded, and their sum may pass 1 by as much.
 _SUM_MARGIN = 0.01
 
@@ -37,12 +35,7 @@ def read_video_scores(
     """
     path = Path(path)
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise PredictionError(
-                f"{path} has {path.stat().st_size >> 20} MiB, and reading JSON above "
-                f"{MAX_BYTES >> 20} would fill the memory; split its results into several files"
-            )
-        content = parse_json(read_text(path, what="class scores"), path)
+        content = read_json(path, error=PredictionError, what="class scores")
         return _results(content, path, temperature, top)
     except AnnotationError as error:
         raise PredictionError(str(error)) from error
@@ -58,6 +51,7 @@ def _results(
     scores = {}
     for video_id, given in results.items():
         where = f"{path}, video {video_id}"
+        id_of(video_id, str(path))
         if not isinstance(given, list) or not given:
             raise PredictionError(f"{where}: {shown(given)} is no list of scores; give one")
         if isinstance(given[0], Mapping):
@@ -73,9 +67,11 @@ def _classes(content: Mapping[str, Any], path: Path) -> list[str]:
     if not isinstance(given, list):
         raise PredictionError(f'{path}: "class" is no list of names; give one')
     names = [name_of(name, "class", path.name) for name in given]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise PredictionError(f'{path}: class "{twice}" is there twice; take one away')
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise PredictionError(f'{path}: class "{name}" appears twice; remove one')
+        seen.add(name)
     return names
 
 
@@ -87,12 +83,12 @@ def _labelled(given: list[Any], where: str) -> list[tuple[str, float]]:
         label = name_of(entry["label"], "label", where)
         pairs.append((label, _number(entry["score"], where)))
     if len({label for label, _ in pairs}) < len(pairs):
-        raise PredictionError(f"{where}: a label is there twice; take one away")
+        raise PredictionError(f"{where}: a label appears twice; remove one")
     values = [score for _, score in pairs]
-    if min(values) < 0 or max(values) > 1 or math.fsum(values) > 1 + _SUM_MARGIN:
+    if min(values) < 0 or max(values) > 1 or sum(values) > 1 + _SUM_MARGIN:
         raise PredictionError(
             f"{where}: the scores are no probabilities of one class each "
-            f"({min(values):g} to {max(values):g}, in sum {math.fsum(values):g}); give softmax "
+            f"({min(values):g} to {max(values):g}, in sum {sum(values):g}); give softmax "
             "scores, or the form with all classes"
         )
     return pairs
@@ -111,7 +107,10 @@ def _dense(
         raise PredictionError(
             f"{where}: {len(row)} scores for {len(classes)} classes; copy the file again"
         )
-    scores = temperature * np.array([_number(one, where) for one in row])
+    with np.errstate(over="ignore"):
+        scores = temperature * np.array([_number(one, where) for one in row])
+    if not np.isfinite(scores).all():
+        raise PredictionError(f"{where}: scores too large for softmax; give those of the network")
     powers = np.exp(scores - scores.max())
     return list(zip(classes, (powers / powers.sum()).tolist(), strict=True))
 

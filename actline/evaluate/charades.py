@@ -11,6 +11,7 @@ against the truth at i/25; what their training log counts has the truth at those
 
 import csv
 import io
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
-from actline.data.raw import read_text, video_id_of
+from actline.data.raw import id_of, shown, video_id_of
 from actline.errors import AnnotationError, PredictionError
 from actline.evaluate.dense import FrameScore, interpolate, summarize
 from actline.files import write_text
+from actline.stored.text import read_text
 from actline.timeline import FrameScores
 
 PROTOCOL = "per-frame mAP (Charades_v1_localize, 25 frames a video)"
@@ -157,10 +159,16 @@ def read_submission(path: Path, classes: int) -> Submission:
         PredictionError: with the line: a wrong number of scores, a frame that is not one of 1 to
             25, twice or missing, or scores that are not finite numbers.
     """
+    text = read_text(path, error=PredictionError, what="a submission")
     try:
-        text = read_text(path, what="a submission")
-    except AnnotationError as error:
-        raise PredictionError(str(error)) from error
+        return _submission(text, path, classes)
+    except (AnnotationError, csv.Error) as error:
+        raise PredictionError(
+            f"{path} is not a submission ({error})" if isinstance(error, csv.Error) else str(error)
+        ) from error
+
+
+def _submission(text: str, path: Path, classes: int) -> Submission:
     as_csv = "," in text.split("\n", 1)[0]
     result: dict[str, NDArray[np.float32]] = {}
     seen: dict[str, int] = {}
@@ -173,7 +181,7 @@ def read_submission(path: Path, classes: int) -> Submission:
         where = f"{path}, line {line}"
         if len(row) != 3:
             raise PredictionError(f"{where}: expected a video, a frame and {classes} scores")
-        video = video_id_of(row[0])
+        video = id_of(video_id_of(row[0]), where)
         # The authors' rows are in the order of the frames and hold a time instead of a number.
         frame = seen.get(video, 0) if as_csv else _frame_number(row[1], where)
         scores = np.array(row[2].split(), dtype=object)
@@ -181,7 +189,7 @@ def read_submission(path: Path, classes: int) -> Submission:
             raise PredictionError(f"{where}: {len(scores)} scores for {classes} classes")
         try:
             values = scores.astype(np.float32)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise PredictionError(f"{where}: a score is not a number") from error
         if not np.isfinite(values).all():
             raise PredictionError(f"{where}: a score is not a finite number")
@@ -200,8 +208,8 @@ def read_submission(path: Path, classes: int) -> Submission:
 
 
 def _frame_number(text: str, where: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= FRAMES:
-        raise PredictionError(f"{where}: {text} is not a frame from 1 to {FRAMES}")
+    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= FRAMES:
+        raise PredictionError(f"{where}: {shown(text)} is not a frame from 1 to {FRAMES}")
     return int(text) - 1
 
 

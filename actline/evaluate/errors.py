@@ -231,7 +231,7 @@ class _Scores:
     """
 
     def __init__(
-        self, truth: SegmentTable, found: SegmentTable, matched: NDArray[np.intp], classes: int
+        self, truth: SegmentTable, found: SegmentTable, matched: NDArray[np.int32], classes: int
     ) -> None:
         self.truth = truth
         self.matched = matched
@@ -282,7 +282,7 @@ def _instances(truth: SegmentTable, classes: int) -> NDArray[np.float64]:
 def _kinds(
     truth: SegmentTable,
     found: SegmentTable,
-    matched: NDArray[np.intp],
+    matched: NDArray[np.int32],
     protocol: DiagnosisProtocol,
 ) -> NDArray[np.intp]:
     """0 for a right detection, else 1 and up for its kind in `KINDS`: (N, T)."""

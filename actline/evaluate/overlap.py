@@ -7,9 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from actline.data.annotations import Annotations
+from actline.data.segment_columns import SegmentColumns
 from actline.errors import AnnotationError, PredictionError
 from actline.models.suppression import temporal_iou
 from actline.timeline import Activity
+
+# Pairs that are measured at a time.
+_CELLS = 1 << 20
 
 Predictions = Mapping[str, Sequence[Activity]]
 Measure = Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], NDArray[np.float64]]
@@ -68,8 +72,8 @@ class SegmentTable:
     def __len__(self) -> int:
         return len(self.score)
 
-    def __getitem__(self, rows: NDArray) -> "SegmentTable":
-        """The chosen rows, by indices or a mask."""
+    def __getitem__(self, rows: NDArray | slice) -> "SegmentTable":
+        """The chosen rows, by indices, a mask or a slice."""
         return SegmentTable(
             self.video[rows], self.label[rows], self.start[rows], self.end[rows], self.score[rows]
         )
@@ -140,7 +144,9 @@ def tables_of(
     fault = _first_fault(given)
     if fault is not None:
         raise PredictionError(f"video {names[given.video[fault[0]]]} has a prediction {fault[1]}")
-    found = given[given.label >= 0]
+    listed = given.label >= 0
+    unlisted = int((~listed).sum())
+    found = given[listed] if unlisted else given
     with_truth = dict.fromkeys(truth.video.tolist())
     return Tables(
         classes=annotations.classes,
@@ -152,7 +158,7 @@ def tables_of(
         missing=tuple(names[v] for v in with_truth if not predictions.get(names[v])),
         unknown_videos=unknown,
         unknown_video_predictions=int((found.video >= len(ids)).sum()),
-        unknown_class_predictions=int((given.label < 0).sum()),
+        unknown_class_predictions=unlisted,
         backward_predictions=int((found.end < found.start).sum()),
     )
 
@@ -161,20 +167,37 @@ def _columns(
     videos: Iterable[tuple[int, Sequence[Activity]]], classes: Mapping[str, int] | None
 ) -> SegmentTable:
     numbers: list[int] = []
-    counts: list[int] = []
-    rows: list[Activity] = []
+    parts: list[SegmentColumns] = []
     for number, activities in videos:
         numbers.append(number)
-        counts.append(len(activities))
-        rows.extend(activities)
-    labels = [0] * len(rows) if classes is None else [classes.get(row.label, -1) for row in rows]
+        parts.append(SegmentColumns.of(activities))
+    counts = np.array([len(part) for part in parts], np.intp)
     return SegmentTable(
-        video=np.repeat(np.array(numbers, np.intp), np.array(counts, np.intp)),
-        label=np.array(labels, np.intp),
-        start=np.array([row.start for row in rows], np.float64),
-        end=np.array([row.end for row in rows], np.float64),
-        score=np.array([row.confidence for row in rows], np.float64),
+        video=np.repeat(np.array(numbers, np.intp), counts),
+        label=_labels(parts, classes),
+        start=_joined([part.start for part in parts]),
+        end=_joined([part.end for part in parts]),
+        score=_joined([part.confidence for part in parts]),
     )
+
+
+def _labels(parts: Sequence[SegmentColumns], classes: Mapping[str, int] | None) -> NDArray[np.intp]:
+    """Each segment's class, -1 for one that is not listed; all 0 without classes."""
+    if classes is None:
+        return np.zeros(sum(map(len, parts)), np.intp)
+    # The names are one object for all videos of a file.
+    known: dict[int, NDArray[np.intp]] = {}
+    labels = [np.zeros(0, np.intp)]
+    for part in parts:
+        if id(part.names) not in known:
+            known[id(part.names)] = np.array([classes.get(n, -1) for n in part.names], np.intp)
+        if len(part):
+            labels.append(known[id(part.names)][part.label])
+    return np.concatenate(labels)
+
+
+def _joined(columns: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate([np.zeros(0), *columns])
 
 
 def _first_fault(table: SegmentTable) -> tuple[int, str] | None:
@@ -266,7 +289,7 @@ def overlapping_pairs(
 def _grouped(
     table: SegmentTable, others: SegmentTable, *, same_class: bool
 ) -> Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows that have equally many others, with these: (M,) and (M, n), a step for each n."""
+    """Rows that have equally many others, with these: (M,) and (M, n), steps for each n."""
     key, other_key = table.video, others.video
     if same_class:
         classes = 1 + max(table.label.max(initial=0), others.label.max(initial=0))
@@ -275,5 +298,9 @@ def _grouped(
     first = np.searchsorted(other_key[order], key, side="left")
     count = np.searchsorted(other_key[order], key, side="right") - first
     for size in np.unique(count[count > 0]):
-        rows = np.flatnonzero(count == size)
-        yield rows, order[first[rows, None] + np.arange(size)]
+        together = np.flatnonzero(count == size)
+        # In steps that bound the memory, however many overlap.
+        step = max(1, _CELLS // int(size))
+        for at in range(0, len(together), step):
+            rows = together[at : at + step]
+            yield rows, order[first[rows, None] + np.arange(size)]

@@ -1,14 +1,16 @@
 """Predictions as `actline detect` writes them, per frame or as segments, beside the annotations."""
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actline.data import thumos
 from actline.data.annotations import Annotations
+from actline.data.segment_columns import SegmentColumns
 from actline.data.segment_results import annotated_id
 from actline.errors import PredictionError
 from actline.files import result_files
@@ -125,7 +127,7 @@ class Segments:
         backward_predictions: how many segments end before they start.
     """
 
-    found: Mapping[str, list[Activity]] = field(repr=False)
+    found: Mapping[str, SegmentColumns] = field(repr=False)
     elsewhere: tuple[str, ...]
     elsewhere_predictions: int
     unknown: tuple[str, ...]
@@ -135,8 +137,8 @@ class Segments:
 
 
 def with_class_names(
-    results: Mapping[str, list[Activity]], annotations: Annotations
-) -> Mapping[str, list[Activity]]:
+    results: Mapping[str, Sequence[Activity]], annotations: Annotations
+) -> Mapping[str, Sequence[Activity]]:
     """Results whose labels are numbers, with the names that these stand for.
 
     Numbers are those of the list of classes, as of Charades or `7 BaseballPitch`, or a class's
@@ -146,7 +148,8 @@ def with_class_names(
     Raises:
         PredictionError: there is no list of classes, or most of the numbers are not in it.
     """
-    labels = {one.label for segments in results.values() for one in segments}
+    columns = {video: SegmentColumns.of(segments) for video, segments in results.items()}
+    labels = set().union(*{id(one.names): one.names for one in columns.values()}.values())
     numbers = {label: _number(label) for label in labels}
     if not labels or labels & set(annotations.classes) or None in numbers.values():
         return results
@@ -165,10 +168,11 @@ def with_class_names(
             f"the predicted classes are numbers, and most, such as {lacking}, are not in the list "
             "of classes; give the list that they count with --classes"
         )
-    return {
-        video: [replace(one, label=known.get(one.label, one.label)) for one in segments]
-        for video, segments in results.items()
-    }
+    renamed: dict[int, tuple[str, ...]] = {}
+    for one in columns.values():
+        if id(one.names) not in renamed:
+            renamed[id(one.names)] = tuple(known.get(name, name) for name in one.names)
+    return {video: one.named(renamed[id(one.names)]) for video, one in columns.items()}
 
 
 def _number(label: str) -> int | None:
@@ -207,7 +211,7 @@ def unit_hint(annotations: Annotations, ends: Mapping[str, float]) -> str | None
 
 
 def choose_segments(
-    results: Mapping[str, list[Activity]],
+    results: Mapping[str, Sequence[Activity]],
     annotations: Annotations,
     *,
     elsewhere: Collection[str] = (),
@@ -228,7 +232,7 @@ def choose_segments(
             or there is none, or a video is there under two ids.
     """
     others = frozenset(elsewhere)
-    found: dict[str, list[Activity]] = {}
+    found: dict[str, SegmentColumns] = {}
     left, unknown = [], []
     for given, segments in results.items():
         video = annotated_id(given, annotations)
@@ -240,7 +244,7 @@ def choose_segments(
             video = given
         if video in found:
             raise PredictionError(f'video {video} has predictions with "v_" and without; keep one')
-        found[video] = segments
+        found[video] = SegmentColumns.of(segments)
     if len(unknown) == len(found):
         raise PredictionError(
             f"none of the {len(results)} videos with predictions is among those to score; "
@@ -249,12 +253,17 @@ def choose_segments(
     unclassed: dict[str, int] = {}
     known = set(annotations.classes)
     total = backward = 0
+    unlisted: dict[int, NDArray[np.bool_]] = {}  # by the names that a file's videos share
     for segments in found.values():
-        for one in segments:
-            total += 1
-            backward += one.end < one.start
-            if labelled and one.label not in known:
-                unclassed[one.label] = unclassed.get(one.label, 0) + 1
+        total += len(segments)
+        backward += int((segments.end < segments.start).sum())
+        names = segments.names
+        if labelled and id(names) not in unlisted:
+            unlisted[id(names)] = np.array([name not in known for name in names], bool)
+        if labelled and len(segments):
+            wrong = segments.label[unlisted[id(names)][segments.label]]
+            for label, count in zip(*np.unique(wrong, return_counts=True), strict=True):
+                unclassed[names[label]] = unclassed.get(names[label], 0) + int(count)
     if not total:
         raise PredictionError("the predictions hold no segment of any video to score")
     if sum(unclassed.values()) == total:

@@ -3,6 +3,7 @@
 ActivityNet's, HACS's and THUMOS-14's protocols, each from its published evaluator.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -25,6 +26,8 @@ from actline.evaluate.overlap import (
 )
 from actline.models.suppression import temporal_iou
 
+# Rows that are worked on at a time, which bounds the memory.
+_ROWS = 400_000
 # Thresholds are the bits of one integer while detections are matched.
 MOST_THRESHOLDS = 62
 
@@ -178,21 +181,39 @@ def average_precision_of(tables: Tables, protocol: SegmentProtocol) -> NDArray[n
     if not len(truth):
         raise AnnotationError("there is nothing to score: no video has an activity")
     classes = len(tables.classes)
-    found = ranked(tables, protocol)
-    right = match(truth, found, protocol) >= 0
-    counted = np.ones_like(right)
-    touches = on_ambiguous(tables, found, protocol)
-    counted[touches] = right[touches]
-    bounds = np.searchsorted(found.label, np.arange(classes + 1))
+    everything = ranked(tables, protocol)
+    bounds = np.searchsorted(everything.label, np.arange(classes + 1))
     counts = np.bincount(truth.label, minlength=classes)
     result = np.full((len(protocol.thresholds), classes), np.nan)
-    for label in np.flatnonzero(counts):
-        rows = slice(bounds[label], bounds[label + 1])
-        precision = precision_at(right[rows], counted[rows])
-        result[:, label] = area(
-            precision, right[rows], counts[label], interpolated=protocol.interpolated
-        )
+    for first, after in _parts(bounds):
+        # Matching is done within a class: some classes at a time take less memory.
+        found = everything[slice(bounds[first], bounds[after])]
+        inside = (truth.label >= first) & (truth.label < after)
+        right = match(truth[inside], found, protocol) >= 0
+        counted = np.ones_like(right)
+        touches = on_ambiguous(tables, found, protocol)
+        counted[touches] = right[touches]
+        for label in first + np.flatnonzero(counts[first:after]):
+            rows = slice(bounds[label] - bounds[first], bounds[label + 1] - bounds[first])
+            precision = precision_at(right[rows], counted[rows])
+            result[:, label] = area(
+                precision, right[rows], counts[label], interpolated=protocol.interpolated
+            )
     return result
+
+
+def _parts(bounds: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """First classes and those after the last of parts of some hundred thousand rows, or one class.
+
+    Args:
+        bounds: rows at which classes begin, and the end of the last, (C + 1,).
+    """
+    first = 0
+    while first < len(bounds) - 1:
+        reached = np.searchsorted(bounds, bounds[first] + _ROWS, side="right") - 1
+        after = max(first + 1, int(reached))
+        yield first, after
+        first = after
 
 
 def ranked(tables: Tables, protocol: SegmentProtocol) -> SegmentTable:
@@ -213,14 +234,14 @@ def on_ambiguous(
     return overlapping_pairs(found, tables.ambiguous, same_class=False, measure=measure).row
 
 
-def match(truth: SegmentTable, found: SegmentTable, protocol: SegmentProtocol) -> NDArray[np.intp]:
+def match(truth: SegmentTable, found: SegmentTable, protocol: SegmentProtocol) -> NDArray[np.int32]:
     """Which true activity each prediction is matched with at each threshold, -1 for none.
 
     Shape:
         found: (N,) rows, those of one class by falling score; returns (N, T).
     """
     thresholds = np.array(protocol.thresholds)
-    matched = np.full((len(found), len(thresholds)), -1, np.intp)
+    matched = np.full((len(found), len(thresholds)), -1, np.int32)
     if protocol.matching == "detections first":
         pairs = overlapping_pairs(
             found, truth, same_class=True, least=thresholds.min(), measure=published_iou
@@ -252,15 +273,22 @@ def _take_free(
     reaches the threshold to (M,) bits at which it is taken.
     """
     row_taken, other_taken = [0] * rows, [0] * others
-    taken = []
-    for row, other, bits in zip(
-        pairs.row.tolist(), pairs.other.tolist(), reached.tolist(), strict=True
-    ):
-        free = bits & ~(row_taken[row] | other_taken[other])
-        row_taken[row] |= free
-        other_taken[other] |= free
-        taken.append(free)
-    return np.array(taken, np.int64)
+    taken = np.zeros(len(reached), np.int64)
+    for at in range(0, len(reached), _ROWS):
+        step = slice(at, at + _ROWS)
+        found = []
+        for row, other, bits in zip(
+            pairs.row[step].tolist(),
+            pairs.other[step].tolist(),
+            reached[step].tolist(),
+            strict=True,
+        ):
+            free = bits & ~(row_taken[row] | other_taken[other])
+            row_taken[row] |= free
+            other_taken[other] |= free
+            found.append(free)
+        taken[step] = found
+    return taken
 
 
 def precision_at(

@@ -2,11 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-import ijson
+from typing import Any, NamedTuple, TextIO
 
 from actline.errors import ActlineError
 from actline.stored.limits import lifted, limits
@@ -30,6 +28,226 @@ def parse_json(text: str, where: str | Path, *, error: type[ActlineError]) -> An
             characters, or two different entries have one name, of which one would be lost.
     """
 
+    try:
+        value = json.loads(text, object_pairs_hook=_unique(where, error))
+    except json.JSONDecodeError as wrong:
+        cut = "the file is cut off" if wrong.pos >= len(text.rstrip()) else wrong.msg
+        raise error(
+            f"{where}, line {wrong.lineno}: not valid JSON ({cut}); copy or export it again"
+        ) from wrong
+    except (ValueError, RecursionError, MemoryError) as wrong:
+        raise _unreadable(where, error, wrong) from wrong
+    # Only an escape can bring half of a character into text that was UTF-8.
+    escapes = "\\u" in text
+    if escapes or text.count("[") + text.count("{") > limits().depth:
+        _check_content(value, where, error, names=escapes)
+    return value
+
+
+class Entry(NamedTuple):
+    """An entry of a JSON object that is read as a stream.
+
+    Attributes:
+        inside: the object that it is in; None for the outermost.
+        goes_on: whether it is a further piece of the list before it.
+    """
+
+    inside: str | None
+    name: str
+    value: Any
+    goes_on: bool = False
+
+
+def stream_json(
+    path: Path, inside: str, *, error: type[ActlineError], what: str
+) -> Iterator[Entry]:
+    """The entries of a JSON file's object, one after another, without holding the whole.
+
+    Those of the object `inside` come one by one, after an empty object in its own place. A list
+    in it that is longer than some MiB comes in pieces. Of two entries of `inside` that have one
+    name both come.
+
+    Args:
+        inside: the name of the object to look into, such as "results".
+
+    Raises:
+        ActlineError: of kind `error`: the file is missing, unreadable, too large, not UTF-8 or
+            empty; while iterating, for what stands behind: it is not one whole JSON object, or
+            holds halves of characters.
+    """
+    most = limits().results_mib
+    try:
+        size = path.stat().st_size
+        if size > most << 20:
+            raise error(
+                f"{path} has {size >> 20} MiB, more than {most}; split it, "
+                f"or {lifted('results_mib')}"
+            )
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _Stream(file, path, error).entries(inside)
+    except FileNotFoundError as missing:
+        raise error(f"no {what} at {path}; check the path") from missing
+    except OSError as failure:
+        raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
+    except UnicodeDecodeError as wrong:
+        raise error(f"{path} is not UTF-8 text; save it as UTF-8") from wrong
+
+
+# Characters read at a time, and from which on a list is taken in pieces.
+_CHUNK, _LONG = 1 << 22, 1 << 24
+# What ends within so many characters of the text read so far may go on behind them.
+_MARGIN = 64
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+class _Stream:
+    """JSON read piece by piece: `text` from `at` on is what is read and not yet taken."""
+
+    def __init__(self, file: TextIO, path: Path, error: type[ActlineError]) -> None:
+        self.file, self.path, self.error = file, path, error
+        self.text, self.at, self.ended = "", 0, False
+        self.line, self.taken = 1, 0  # lines before `text`; characters of values taken
+        decoder = json.JSONDecoder(object_pairs_hook=_unique(path, error))
+        # The value at a place of a text, and where it ends.
+        self.scan: Callable[[str, int], tuple[Any, int]] = decoder.scan_once  # type: ignore[attr-defined]
+
+    def entries(self, inside: str) -> Iterator[Entry]:
+        """As `stream_json`."""
+        seen = set()
+        self._expect("{")
+        for name in self._names():
+            if name in seen:
+                raise self.error(f'{self.path}: "{name}" appears twice; remove one')
+            seen.add(name)
+            if name == inside and self._next() == "{":
+                self.at += 1
+                yield Entry(None, inside, {})
+                for one in self._names():
+                    for number, value in enumerate(self._pieces()):
+                        yield Entry(inside, one, value, number > 0)
+            else:
+                value = self._value()
+                _check_content(value, self.path, self.error, names=False)
+                yield Entry(None, name, value)
+        if self._next():
+            raise self._invalid("data after the end", self.at)
+
+    def _names(self) -> Iterator[str]:
+        """The names of an object that is open; after each its value has to be taken."""
+        if self._next() == "}":
+            self.at += 1
+            return
+        while True:
+            if self._next() != '"':
+                raise self._invalid("a name in quotation marks is missing", self.at)
+            name = self._value()
+            self._expect(":")
+            yield name
+            if self._expect("}", ",") == "}":
+                return
+
+    def _pieces(self) -> Iterator[Any]:
+        """The value of an entry; one list after another where it is a long list."""
+        if self._next() != "[":
+            yield self._value()
+            return
+        try:
+            yield self._value(most=_LONG)
+            return
+        except _LongError:
+            self.at += 1
+        piece, before = [], self.taken
+        while True:
+            piece.append(self._value())
+            if self._expect("]", ",") == "]":
+                yield piece
+                return
+            if self.taken - before > _LONG:
+                yield piece
+                piece, before = [], self.taken
+
+    def _value(self, *, most: int | None = None) -> Any:
+        """Take the next value.
+
+        Raises:
+            _LongError: it does not end within `most` characters.
+        """
+        self._next()
+        bound = limits().text_mib << 20
+        while True:
+            try:
+                value, end = self.scan(self.text, self.at)
+                if end == len(self.text) and not self.ended:
+                    self._read()  # a number may go on
+                    continue
+            except (json.JSONDecodeError, StopIteration) as wrong:
+                at = wrong.pos if isinstance(wrong, json.JSONDecodeError) else wrong.value
+                told = wrong.msg if isinstance(wrong, json.JSONDecodeError) else "no value"
+                goes_on = at > len(self.text) - _MARGIN or told.startswith("Unterminated")
+                if self.ended or not goes_on:
+                    raise self._invalid(told, at) from wrong
+                if most is not None and len(self.text) - self.at > most:
+                    raise _LongError from wrong
+                if len(self.text) - self.at > bound:
+                    raise self.error(
+                        f"{self.path}: an entry has more than {bound >> 20} MiB; "
+                        f"{lifted('text_mib')}"
+                    ) from wrong
+                self._read()
+                continue
+            except (ValueError, RecursionError, MemoryError) as wrong:
+                raise _unreadable(self.path, self.error, wrong) from wrong
+            # Only an escape can bring half of a character into text that was UTF-8.
+            if any(self.text.find(half, self.at, end) >= 0 for half in ("\\ud", "\\uD")):
+                _check_content(value, self.path, self.error, names=True)
+            self.taken += end - self.at
+            self.at = end
+            return value
+
+    def _next(self) -> str:
+        """The next character that is no space, which is left there; "" at the end."""
+        while True:
+            match = _SPACE.match(self.text, self.at)
+            assert match is not None  # it matches nothing too
+            self.at = match.end()
+            if self.at < len(self.text) or self.ended:
+                return self.text[self.at : self.at + 1]
+            self._read()
+
+    def _expect(self, *signs: str) -> str:
+        """Take the next character, which is one of `signs`."""
+        sign = self._next()
+        if sign not in signs or not sign:
+            raise self._invalid(f"{' or '.join(signs)} is missing", self.at)
+        self.at += 1
+        return sign
+
+    def _read(self) -> None:
+        """Read on, twice as far each time that one value takes more than a chunk."""
+        self.line += self.text.count("\n", 0, self.at)
+        rest = self.text[self.at :]
+        more = self.file.read(max(_CHUNK, len(rest)))
+        self.ended = not more
+        self.text, self.at = rest + more, 0
+
+    def _invalid(self, told: str, at: int) -> ActlineError:
+        if self.ended and (at >= len(self.text.rstrip()) or told.startswith("Unterminated")):
+            told = "the file is cut off"
+        line = self.line + self.text.count("\n", 0, at)
+        return self.error(
+            f"{self.path}, line {line}: not valid JSON ({told}); copy or export it again"
+        )
+
+
+class _LongError(Exception):
+    """A value is longer than is taken at once."""
+
+
+def _unique(
+    where: str | Path, error: type[ActlineError]
+) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """What makes an object of its entries, none of which is lost to another of its name."""
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
         if len(entries) < len(pairs):
@@ -40,56 +258,16 @@ def parse_json(text: str, where: str | Path, *, error: type[ActlineError]) -> An
                     )
         return entries
 
-    try:
-        value = json.loads(text, object_pairs_hook=unique)
-    except json.JSONDecodeError as wrong:
-        cut = "the file is cut off" if wrong.pos >= len(text.rstrip()) else wrong.msg
-        raise error(
-            f"{where}, line {wrong.lineno}: not valid JSON ({cut}); copy or export it again"
-        ) from wrong
-    except (ValueError, RecursionError, MemoryError) as wrong:
-        # A number of thousands of digits, or more than the memory holds.
-        raise error(f"{where}: JSON that cannot be read ({reason(wrong)}); export it again") from (
-            wrong
-        )
-    # Only an escape can bring half of a character into text that was UTF-8.
-    escapes = "\\u" in text
-    if escapes or text.count("[") + text.count("{") > limits().depth:
-        _check_content(value, where, error, names=escapes)
-    return value
+    return unique
 
 
-def stream_entries(
-    path: Path, prefix: str, *, error: type[ActlineError], what: str
-) -> Iterator[tuple[str, Any]]:
-    """The entries of one object of a JSON file, one after another, without holding the whole.
-
-    Args:
-        prefix: where the object stands, such as "results"; "" is the whole file.
-
-    Raises:
-        ActlineError: of kind `error`: the file is missing, unreadable, too large or not whole
-            JSON; while iterating, for what stands behind.
-    """
-    most = limits().results_mib
-    try:
-        size = path.stat().st_size
-        if size > most << 20:
-            raise error(
-                f"{path} has {size >> 20} MiB, more than {most}; split it, "
-                f"or {lifted('results_mib')}"
-            )
-        with path.open("rb") as file:
-            if file.read(3) != b"\xef\xbb\xbf":
-                file.seek(0)
-            yield from ijson.kvitems(file, prefix, use_float=True)
-    except FileNotFoundError as missing:
-        raise error(f"no {what} at {path}; check the path") from missing
-    except OSError as failure:
-        raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
-    except (ijson.JSONError, ValueError, OverflowError, RecursionError, MemoryError) as wrong:
-        told = " ".join(str(wrong).split())[:80]
-        raise error(f"{path} is not valid JSON ({told}); copy or export it again") from wrong
+def _unreadable(where: str | Path, error: type[ActlineError], wrong: BaseException) -> ActlineError:
+    """Of a number of thousands of digits, thousands of brackets, or more than the memory holds."""
+    if isinstance(wrong, RecursionError):
+        return error(f"{where} is nested too deeply; export it again")
+    if isinstance(wrong, ValueError):
+        return error(f"{where} holds a number of thousands of digits; export it again")
+    return error(f"{where}: JSON that cannot be read ({reason(wrong)}); export it again")
 
 
 def _check_content(

@@ -1,9 +1,13 @@
 """Text and bytes of a file, within a size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from actline.errors import ActlineError
 from actline.stored.limits import lifted, limits
+
+_FIRST_BYTES = 1 << 16
+_LINE_CHARACTERS = 1 << 20
 
 
 def read_bytes(path: Path, *, error: type[ActlineError], what: str, mib: str = "text_mib") -> bytes:
@@ -53,6 +57,57 @@ def read_text(path: Path, *, error: type[ActlineError], what: str, mib: str = "t
     if not text.strip("\0 \t\r\n"):
         raise error(f"{path} is empty; give a file with {what}")
     return text
+
+
+def first_text(path: Path, *, error: type[ActlineError], what: str) -> str:
+    """The beginning of a text file, to tell by what it is; what is cut off at its end is left out.
+
+    Raises:
+        ActlineError: of kind `error`: it is missing, unreadable, or empty.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_FIRST_BYTES).decode("utf-8-sig", "ignore")
+    except FileNotFoundError as missing:
+        raise error(f"no {what} at {path}; check the path") from missing
+    except (OSError, ValueError) as failure:
+        raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
+    if not text.strip("\0 \t\r\n"):
+        raise error(f"{path} is empty; give a file with {what}")
+    return text
+
+
+def text_lines(path: Path, *, error: type[ActlineError], what: str) -> Iterator[str]:
+    """The lines of a UTF-8 text file with their ends, without holding the whole.
+
+    Raises:
+        ActlineError: of kind `error`, while iterating: it is missing, unreadable, larger than
+            `results_mib`, or not UTF-8; a line has more than a million characters.
+    """
+    most = limits().results_mib
+    try:
+        size = path.stat().st_size
+        if size > most << 20:
+            raise error(
+                f"{path} has {size >> 20} MiB, more than {most}; split it, "
+                f"or {lifted('results_mib')}"
+            )
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            number = 0
+            while line := file.readline(_LINE_CHARACTERS):
+                number += 1
+                if len(line) == _LINE_CHARACTERS:
+                    raise error(
+                        f"{path}, line {number}: more than {_LINE_CHARACTERS} characters; "
+                        f"give a file with {what}"
+                    )
+                yield line
+    except FileNotFoundError as missing:
+        raise error(f"no {what} at {path}; check the path") from missing
+    except UnicodeDecodeError as wrong:
+        raise error(f"{path} is not UTF-8 text; save it as UTF-8") from wrong
+    except OSError as failure:
+        raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
 
 
 def reason(failure: BaseException) -> str:

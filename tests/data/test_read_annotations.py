@@ -227,14 +227,17 @@ def segment(**changes: object) -> dict:
         ("{", "line 1: not valid JSON .*cut off"),
         ('{"A": {"actions": [[1, 2.0,', "cut off"),
         ('{"A" {}}', "line 1: not valid JSON"),
-        ("[" * 100_000, "no annotations|not valid JSON"),
-        ('{"A": {"actions": [[1, ' + "1" * 5000 + ", 2]]}}", "no annotations|not a"),
+        ("[" * 100_000, "no annotations|not valid JSON|nested too deeply"),
+        (
+            '{"A": {"actions": [[1, ' + "1" * 5000 + ", 2]]}}",
+            "no annotations|not a|thousands of digits",
+        ),
         ({}, "names no videos"),
         ({"database": {}}, "names no videos"),
         ([], "no annotations of a known form"),
         ({"A": {"labels": []}}, "no annotations of a known form"),
         ({"results": {"A": []}}, "holds predictions, not annotations"),
-        ('{"A": {"actions": []}, "A": {"actions": [[1, 2, 3]]}}', '"A" is there twice'),
+        ('{"A": {"actions": []}, "A": {"actions": [[1, 2, 3]]}}', '"A" appears twice'),
         ({"A": {"actions": []}, "B": {}}, "video B has no list of actions"),
         ({"A": {"actions": []}, "B": []}, "video B has no list of actions"),
         ({"A": {"actions": None}}, "video A has no list of actions"),
@@ -255,7 +258,7 @@ def segment(**changes: object) -> dict:
         (segment(label=None), "None is not a label"),
         (segment(label=" "), "' ' is not a label"),
         (segment(label="two\nlines"), "is not a label"),
-        (segment(label="half \ud800"), "is not a label"),
+        (segment(label="half \ud800"), "halves of characters"),
         ({"database": {"A": {"annotations": "none"}}}, "video A has no list of annotations"),
         ({"database": {"A": 3}}, "video A has no list of annotations"),
         (
@@ -339,7 +342,7 @@ def test_class_lists_are_plain_or_numbered(tmp_path, text, names):
 
 
 def test_class_listed_twice_is_told(tmp_path):
-    with pytest.raises(AnnotationError, match="class walk is there twice"):
+    with pytest.raises(AnnotationError, match="class walk appears twice"):
         read_classes(write(tmp_path / "classes.txt", "walk\nrun\nwalk\n"))
 
 

@@ -140,10 +140,10 @@ def test_proposals_are_cut_at_the_videos_ends_and_those_outside_are_left_out(tmp
         (results(a=[(1, 2, math.inf)]), "score inf is not a finite number"),
         ({"results": {"a": [{"segment": [1, 2]}]}}, "lacks one of score, segment"),
         ({"results": {"a": [{"score": 1, "segment": [1]}]}}, r"is not \[start, end\]"),
-        ({"results": {"a": {"score": 1}}}, "is no list"),
+        ({"results": {"a": {"score": 1}}}, "is not a list"),
         ({"database": {}}, 'has no "results"'),
         ('{"results": {"a": [{"score": 0.5', "the file is cut off"),
-        ('{"results": {"a": [], "a": [{}]}}', '"a" is there twice'),
+        ('{"results": {"a": [], "a": [{}]}}', "video a appears twice"),
         ("", "is empty"),
     ],
 )
@@ -199,7 +199,7 @@ def test_files_too_large_for_the_memory_are_refused_before_they_are_read(tmp_pat
         path = write(tmp_path / name, "x")
         with path.open("r+b") as file:
             file.truncate(5 << 30)  # takes no room on the disk
-    assert "would fill the memory" in refusal(tmp_path / "p.json")
+    assert "more than 4096" in refusal(tmp_path / "p.json")
     with pytest.raises(PredictionError, match=r"a\.csv has 5120 MiB"):
         read_proposals(tmp_path / "tables")
 

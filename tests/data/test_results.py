@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from actline.data.read import read_annotations, read_classes
 from actline.data.segment_results import annotated_id, read_results, read_segments
-from actline.errors import PredictionError
+from actline.data.video_scores import read_video_scores
+from actline.errors import ActlineError, PredictionError
+from actline.plain import fit_to_show
+from actline.stored import json_text
 from actline.timeline import Activity
 from actline.timeline_formats import load_folder, load_timelines
 from actline.timeline_reading import shown
@@ -136,3 +140,133 @@ def test_an_id_is_the_same_with_v_and_with_the_ending_of_a_video():
         assert annotated_id(given, {"abc"}) == "abc"
         assert annotated_id(given, {"v_abc"}) == "v_abc"
     assert annotated_id("abc.d", {"abc"}) is None
+
+
+@pytest.mark.parametrize("name", ["one.json", "one.csv", "one.txt"])
+def test_segments_take_columns_and_not_objects(tmp_path: Path, name: str):
+    count = 20_000
+    rows = [("a", f"label {n % 7}", n / 7, n / 7 + 1.5, n / count) for n in range(count)]
+    path = tmp_path / name
+    if name.endswith("json"):
+        entries = [{"label": label, "score": c, "segment": [s, e]} for _, label, s, e, c in rows]
+        path.write_text(json.dumps({"results": {"a": entries}}))
+    elif name.endswith("csv"):
+        lines = [",".join(map(str, row)) for row in rows]
+        path.write_text("\n".join(["video,label,start,end,confidence", *lines]))
+    else:
+        rows = [(v, label.replace(" ", "-"), s, e, c) for v, label, s, e, c in rows]
+        path.write_text("\n".join(f"{v} {s} {e} {label} {c}" for v, label, s, e, c in rows))
+    found = read_segments(path)["a"]
+    assert list(found) == [Activity(label, s, e, c) for _, label, s, e, c in rows]
+    assert found[-1] == Activity(rows[-1][1], *rows[-1][2:])
+    assert found[5:8] == [Activity(label, s, e, c) for _, label, s, e, c in rows[5:8]]
+    columns = (found.label, found.start, found.end, found.confidence)
+    assert sum(column.nbytes for column in columns) == 28 * count
+    assert len(found.names) == 7
+
+
+def test_a_list_of_one_video_that_comes_in_pieces_is_whole(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(json_text, "_CHUNK", 1000)
+    monkeypatch.setattr(json_text, "_LONG", 2000)
+    rows = [{"label": "run", "score": 0.5, "segment": [n, n + 1]} for n in range(1000)]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"results": {"a": rows, "b": [], "c": rows[:3]}}))
+    found = read_segments(path)
+    assert {video: len(one) for video, one in found.items()} == {"a": 1000, "b": 0, "c": 3}
+    assert found["a"].start.tolist() == list(range(1000))
+    rows[900]["score"] = "high"
+    path.write_text(json.dumps({"results": {"a": rows}}))
+    with pytest.raises(PredictionError, match="video a, segment 901: score 'high'"):
+        read_segments(path)
+
+
+UNFIT = {
+    "control": "a\x1b]0;x\x07",
+    "new line": "a\nb",
+    "line separator": "a\u2028b",
+    "override": "\u202egpj.exe",
+    "isolate": "a\u2067b",
+    "too long": "x" * 100_000,
+}
+LEADING_OUT = {
+    "up": "../../up",
+    "up behind": "a/../../up",
+    "absolute": "/etc/passwd",
+    "drive": "C:\\x",
+    "backslashes": "..\\..\\up",
+}
+READERS = {
+    "results.json": (
+        lambda v, label: json.dumps(
+            {"results": {v: [{"label": label, "score": 1, "segment": [0, 1]}]}}
+        ),
+        read_segments,
+    ),
+    "results.csv": (
+        lambda v, label: f'video,label,start,end,confidence\n"{v}","{label}",0,1,1\n',
+        read_segments,
+    ),
+    "activitynet.json": (
+        lambda v, label: json.dumps(
+            {"database": {v: {"annotations": [{"label": label, "segment": [0, 1]}]}}}
+        ),
+        read_annotations,
+    ),
+    "table.csv": (
+        lambda v, label: f'video,label,start,end\n"{v}","{label}",0,1\n',
+        read_annotations,
+    ),
+    "kinetics.csv": (
+        lambda v, label: f'label,youtube_id,time_start,time_end,split\n"{label}","{v}",0,1,train\n',
+        read_annotations,
+    ),
+    "classes.json": (
+        lambda v, label: json.dumps({"results": {v: [{"label": label, "score": 1}]}}),
+        read_video_scores,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("what", ["id", "label"])
+def test_names_that_a_terminal_cannot_show_are_refused_by_every_reader(
+    tmp_path: Path, name: str, what: str
+):
+    text, read = READERS[name]
+    path = tmp_path / name
+    path.write_text(text("a", "run"), encoding="utf-8")
+    read(path)
+    for kind, odd in UNFIT.items():
+        path.write_text(text(*((odd, "run") if what == "id" else ("a", odd))), encoding="utf-8")
+        with pytest.raises(ActlineError) as caught:
+            read(path)
+        assert fit_to_show(str(caught.value)), kind
+
+
+@pytest.mark.parametrize("kind", LEADING_OUT)
+@pytest.mark.parametrize("name", READERS)
+def test_an_id_that_leads_out_of_the_folder_is_refused_by_every_reader(
+    tmp_path: Path, name: str, kind: str
+):
+    text, read = READERS[name]
+    path = tmp_path / name
+    path.write_text(text(LEADING_OUT[kind], "run"))
+    with pytest.raises(ActlineError, match="leads out of the folder"):
+        read(path)
+
+
+def test_a_list_of_classes_holds_names(tmp_path: Path):
+    path = tmp_path / "classes.txt"
+    for odd in UNFIT.values():
+        path.write_text(f"run\n{odd.replace(chr(10), chr(6))}\n", encoding="utf-8")
+        with pytest.raises(ActlineError, match=r"classes\.txt"):
+            read_classes(path)
+
+
+def test_thousands_of_classes_and_of_unlisted_labels_take_no_time(tmp_path: Path):
+    names = [f"class {n}" for n in range(5_000)]
+    (tmp_path / "classes.txt").write_text("\n".join(names))
+    rows = "".join(f"v,label {n},{n},{n + 1}\n" for n in range(5_000))
+    (tmp_path / "table.csv").write_text(f"video,label,start,end\n{rows}")
+    found = read_annotations(tmp_path / "table.csv", classes=tmp_path / "classes.txt", strict=False)
+    assert len(found.problems) == 5_000

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from actline.cli.main import main
-from actline.data import segment_results
 from actline.data.annotations import AnnotatedVideo, Annotations
 from actline.data.segment_results import read_segments
 from actline.evaluate import errors, proposals, segments
@@ -277,12 +276,12 @@ BAD = {
     "truncated": ('{"results": {"video0": [', "cut off"),
     "malformed": ('{"results": }', "not valid JSON"),
     "empty": ("", "empty"),
-    "deep": ("[" * 100_000, "no predictions"),
+    "deep": ("[" * 100_000, 'no "results"'),
     "list": ("[]", 'no "results"'),
     "no results": ('{"version": "x"}', 'no "results"'),
     "results of no video": ('{"results": {}}', "no results of any video"),
     "no predictions at all": ('{"results": {"video0": [], "video1": []}}', "hold no segment"),
-    "no list": ('{"results": {"video0": {}}}', "no list"),
+    "no list": ('{"results": {"video0": {}}}', "not a list"),
     "no entry": ('{"results": {"video0": [3]}}', "segment 1: 3 lacks one of"),
     "no score": ('{"results": {"video0": [{"label": "a", "segment": [0, 1]}]}}', "lacks one of"),
     "no label": ('{"results": {"video0": [{"score": 1, "segment": [0, 1]}]}}', "lacks one of"),
@@ -297,7 +296,7 @@ BAD = {
     "nothing annotated": (with_row(video="other"), "none of the 1 videos"),
     "other subset alone": (with_row(video="video4"), "none of the 1 videos"),
     "other classes alone": (with_row(label="dance"), 'predicted classes, such as "dance"'),
-    "a video twice": ('{"results": {"video0": [3], "video0": []}}', "twice"),
+    "a video twice": ('{"results": {"video0": [], "video0": []}}', "twice"),
 }
 
 
@@ -331,9 +330,12 @@ def test_missing_files_folders_and_too_much_are_told(kit, capsys, monkeypatch):
         command = ["evaluate", str(kit.folder / given), annotations, "--protocol", "activitynet"]
         assert main(command) == 1
         assert expected in capsys.readouterr().err
-    monkeypatch.setattr(segment_results, "MAX_BYTES", 1000)
-    assert kit.run() == 1
-    assert "would fill the memory" in capsys.readouterr().err
+    monkeypatch.setenv("ACTLINE_LIMITS", "results_mib=1")
+    with (kit.folder / "results.json").open("ab") as file:
+        file.truncate(2 << 20)
+    results = str(kit.folder / "results.json")
+    assert main(["evaluate", results, annotations, "--protocol", "activitynet"]) == 1
+    assert "2 MiB of results, more than 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

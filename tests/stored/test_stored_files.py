@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actline.errors import ActlineError, FeatureError, OutputError, PredictionError, RecipeError
-from actline.stored.json_text import parse_json, read_json, stream_entries
+from actline.stored import json_text
+from actline.stored.json_text import parse_json, read_json, stream_json
 from actline.stored.limits import LimitError, limits
 from actline.stored.npz import read_npz
 from actline.stored.safetensors_files import metadata, opened, save_tensors
@@ -55,7 +56,7 @@ def test_a_device_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
 @pytest.mark.parametrize("depth", [200, 5_000, 200_000])
 def test_json_nested_too_deeply_is_refused(opening: str, depth: int) -> None:
-    with pytest.raises(PredictionError, match=r"levels deep|cannot be read|not valid"):
+    with pytest.raises(PredictionError, match=r"levels deep|nested too deeply|not valid"):
         parse_json(opening * depth, "a.json", error=PredictionError)
     closing = "".join("]" if one == "[" else "}" for one in reversed(opening) if one in "[{")
     with pytest.raises(PredictionError):
@@ -90,25 +91,86 @@ VALUES = st.recursive(
     lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=4), inside),
     max_leaves=12,
 )
+OBJECTS = st.dictionaries(st.text(max_size=6), VALUES, max_size=6)
 
 
-@given(st.dictionaries(st.text(max_size=6), VALUES, max_size=6))
+def streamed(path: Path) -> tuple[dict[str, object], dict[str, object]]:
+    """The entries of "results", pieces of lists put together, and the others."""
+    inside: dict[str, object] = {}
+    others: dict[str, object] = {}
+    for entry in stream_json(path, "results", error=PredictionError, what="predictions"):
+        if entry.goes_on:
+            inside[entry.name] += entry.value  # type: ignore[operator]
+            continue
+        found = others if entry.inside is None else inside
+        assert entry.name not in found
+        found[entry.name] = entry.value
+    return inside, others
+
+
+@pytest.mark.parametrize("sizes", [(1 << 22, 1 << 24), (1, 1), (3, 50), (70, 1)])
+@given(entries=OBJECTS, before=OBJECTS)
 @settings(max_examples=50)
 def test_entries_streamed_are_those_read_at_once(
-    tmp_path_factory: pytest.TempPathFactory, entries: dict[str, object]
+    tmp_path_factory: pytest.TempPathFactory,
+    entries: dict[str, object],
+    before: dict[str, object],
+    sizes: tuple[int, int],
 ) -> None:
     path = tmp_path_factory.mktemp("stream") / "a.json"
-    path.write_text(json.dumps({"version": 1, "results": entries}), encoding="utf-8")
-    streamed = stream_entries(path, "results", error=PredictionError, what="predictions")
-    assert dict(streamed) == read_json(path, error=PredictionError, what="x")["results"]
+    content = {**before, "results": entries, "after": [before]}
+    path.write_text(json.dumps(content, indent=sizes[0] % 2 or None), encoding="utf-8")
+    whole = read_json(path, error=PredictionError, what="x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_CHUNK", sizes[0])
+        patch.setattr(json_text, "_LONG", sizes[1])
+        inside, others = streamed(path)
+    assert inside == whole.pop("results")
+    assert others == {**whole, "results": {}}
 
 
-@pytest.mark.parametrize("text", ['{"results": {"a": [1', '{"results": {"a" 1}}', "\x00", "{"])
-def test_a_stream_that_breaks_is_one_clear_line(tmp_path: Path, text: str) -> None:
+def test_a_list_longer_than_a_chunk_comes_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_text, "_CHUNK", 1000)
+    monkeypatch.setattr(json_text, "_LONG", 4000)
+    numbers = list(range(20_000))
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"results": {"a": numbers, "b": []}}))
+    entries = list(stream_json(path, "results", error=PredictionError, what="predictions"))
+    pieces = [entry for entry in entries if entry.name == "a"]
+    assert max(len(piece.value) for piece in pieces) < 2000
+    assert [one for piece in pieces for one in piece.value] == numbers
+    assert [piece.goes_on for piece in pieces] == [False, *[True] * (len(pieces) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"results": {"a": [1', "line 1: not valid JSON .the file is cut off"),
+        ('{"results": {"a": [1, "x', "line 1: not valid JSON .the file is cut off"),
+        ('{"results": {"a" 1}}', "line 1: not valid JSON .: is missing"),
+        ('{"results":\n {"a": [1,\n, 2]}}', "line 3: not valid JSON"),
+        ('{"results": {}} x', "data after the end"),
+        ('{"results": {}', "cut off"),
+        ('{"results": {"a": 1,}}', "a name in quotation marks is missing"),
+        ('{"results": {"a": [{"b": 1, "b": 2}]}}', '"b" appears twice'),
+        ('{"results": {}, "results": {}}', '"results" appears twice'),
+        ('{"results": {"a": "\\ud800"}}', "halves of characters"),
+        ('{"results": {"\\uDfff": 1}}', "halves of characters"),
+        ('{"results": {"a": %s}}' % ("[" * 100_000), "nested too deeply"),
+        ('{"results": {"a": %s}}' % ("9" * 5000), "thousands of digits"),
+        ("[1]", "not valid JSON"),
+        ("\x00", "not valid JSON"),
+        ("{", "cut off"),
+    ],
+)
+def test_a_stream_that_breaks_is_one_clear_line(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(PredictionError, match="not valid JSON"):
-        list(stream_entries(path, "results", error=PredictionError, what="predictions"))
+    with pytest.raises(PredictionError, match=told) as caught:
+        streamed(path)
+    assert "a.json" in str(caught.value)
 
 
 def test_yaml_that_multiplies_by_reference_is_refused() -> None:
