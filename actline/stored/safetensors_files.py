@@ -58,8 +58,26 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     with written_whole(path) as aside:
         try:
             save_file(dict(tensors), aside, texts)
+            _put_in_order(aside)
         except SafetensorError as failure:
             number = re.search(r"os error (\d+)", str(failure))
             if number is not None:  # as a full disk is told
                 raise OSError(int(number[1]), os.strerror(int(number[1]))) from failure
             raise OutputError(f"cannot write {path}: {failure}; choose another folder") from failure
+
+
+def _put_in_order(path: Path) -> None:
+    """Let a file's metadata stand in the order of its keys.
+
+    The library writes it in another order in each process, and equal content should be an equal
+    file.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        about = header.pop("__metadata__", {})
+        ordered = {"__metadata__": dict(sorted(about.items())), **header}
+        written = json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(written) <= size:  # else the library wrote a text in another way; as it stands then
+            file.seek(8)
+            file.write(written.ljust(size))

@@ -1,8 +1,10 @@
-"""Kill a command, or fill the disk, at every point where it writes: `python -m tests.faults`.
+"""Kill or stop a command, or fail the disk, wherever it writes: `python -m tests.faults`.
 
-After each fault the same command runs again, and what it leaves is compared, byte for byte, with
-what an undisturbed run leaves. Prints a table: how many points each command has, how many were
-tried, and what went wrong. Exit status 1 when anything did.
+After each fault the same command runs again, and what it leaves is compared, byte for byte (a run's
+state value for value), with what an undisturbed run leaves. Where file systems can be mounted, each
+command is also tried on read-only ones and on ones that are too small. Prints a table: how many
+points each command has, how many faults were tried, and how many went wrong. Exit status 1 when
+any did.
 """
 
 import argparse
@@ -13,10 +15,12 @@ from random import Random
 
 from tests.faults.commands import WRITING, Writing
 from tests.faults.shim import Fault
-from tests.faults.trials import trial, undisturbed
+from tests.faults.trials import on_read_only_disk, on_small_disk, trial, undisturbed
 from tests.fuzz.kit import Kit, make_kit
 
-FAULTS: tuple[Fault, ...] = ("kill", "tear", "full")
+FAULTS: tuple[Fault, ...] = ("kill", "tear", "term", "hup", "full", "eio")
+# Of the room that a command's results need, on a small file system.
+SHARES = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95)
 
 
 def faults(
@@ -32,7 +36,29 @@ def faults(
         problem = trial(writing, kit, scratch, fault=fault, at=at, wanted=wanted)
         if problem is not None:
             wrong.append(f"{writing.name}, {fault} at point {at} of {points}: {problem}")
-    return points, len(trials), wrong
+    made = len(trials) + 1
+    problem = trial(writing, kit, scratch, fault="slow", at=0, wanted=wanted)
+    if problem is not None:
+        wrong.append(f"{writing.name}, on a slow disk: {problem}")
+    return points, made, wrong
+
+
+def disks(writing: Writing, kit: Kit, scratch: Path) -> tuple[int, list[str]]:
+    """How many real disks, too small or read-only, a command was tried on, and what went wrong."""
+    wanted, _ = undisturbed(writing, kit, scratch)
+    told = {
+        "read-only": on_read_only_disk(writing, kit, scratch, wanted=wanted),
+        **{
+            f"with room for {share:.0%}": on_small_disk(
+                writing, kit, scratch, share=share, wanted=wanted
+            )
+            for share in SHARES
+        },
+    }
+    wrong = [
+        f"{writing.name}, a disk {disk}: {problem}" for disk, problem in told.items() if problem
+    ]
+    return len(told), wrong
 
 
 def main() -> int:
@@ -49,7 +75,7 @@ def main() -> int:
     parser.add_argument("--kit", type=Path, help="keep the working place here for further runs")
     arguments = parser.parse_args()
     failed = False
-    print("| command | points | trials | wrong |\n|---|---|---|---|")
+    print("| command | points | trials | wrong | disks | wrong |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
         kit = make_kit(arguments.kit or Path(temporary) / "kit")
         for writing in WRITING:
@@ -58,10 +84,16 @@ def main() -> int:
             points, tried, wrong = faults(
                 writing, kit, Path(temporary), most=arguments.most, seed=arguments.seed
             )
-            print(f"| {writing.name} | {points} | {tried} | {len(wrong)} |", flush=True)
-            for line in wrong:
+            try:
+                mounted, wrong_disks = disks(writing, kit, Path(temporary))
+            except OSError as error:
+                mounted, wrong_disks = 0, []
+                print(error, file=sys.stderr, flush=True)
+            row = (writing.name, points, tried, len(wrong), mounted, len(wrong_disks))
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
+            for line in (*wrong, *wrong_disks):
                 print(line, file=sys.stderr, flush=True)
-            failed |= bool(wrong)
+            failed |= bool(wrong or wrong_disks)
     return int(failed)
 
 

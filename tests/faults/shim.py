@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any, Literal
 from actline import files
 
 POINTS = 5  # of a file that is written whole
-Fault = Literal["none", "kill", "tear", "full", "slow"]
+Fault = Literal["none", "kill", "tear", "term", "hup", "full", "eio", "slow"]
+ERRORS: dict[str, int] = {"full": errno.ENOSPC, "eio": errno.EIO}
+SIGNALS: dict[str, signal.Signals] = {"term": signal.SIGTERM, "hup": signal.SIGHUP}
 
 
 @dataclass
@@ -27,7 +30,8 @@ class Points:
 
     Attributes:
         fault: "kill" ends the process by SIGKILL; "tear" does so with half of the file on disk;
-            "full" lets the disk be full there; "slow" lets every write take a moment longer.
+            "term" and "hup" ask it to end; "full" and "eio" let the disk be full, or fail; "slow"
+            lets every point take a moment longer.
         at: the number of the point, from 1.
         seen: how many points there were.
     """
@@ -38,10 +42,15 @@ class Points:
 
     def passed(self, written: Path | None = None) -> None:
         self.seen += 1
+        if self.fault == "slow":
+            time.sleep(0.02)
         if self.seen != self.at:
             return
-        if self.fault == "full" and self.seen % POINTS:  # which keeps no folder from being removed
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.fault in ERRORS and self.seen % POINTS:  # which keeps no folder from being removed
+            number = ERRORS[self.fault]
+            raise OSError(number, os.strerror(number))
+        if self.fault in SIGNALS:
+            os.kill(os.getpid(), SIGNALS[self.fault])
         if self.fault == "tear" and written is not None:
             os.truncate(written, written.stat().st_size // 2)
         if self.fault in ("kill", "tear"):

@@ -1,18 +1,24 @@
 """One trial: a command with a fault at a point, the same command again, and what is left then."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from tests.faults.commands import Writing
-from tests.faults.shim import POINTS, Fault, Points, install
+from tests.faults.shim import ERRORS, POINTS, SIGNALS, Fault, Points, install
 from tests.fuzz.kit import Kit
 
 SECONDS = 300
@@ -74,9 +80,25 @@ def contents(writing: Writing, folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_file() and not any(part in name for part in writing.varies):
-            raw = path.read_bytes().replace(os.fsencode(folder), b"FOLDER")
-            found[name] = hashlib.sha256(raw).hexdigest()[:16]
+            found[name] = _digest(path, folder)
     return found
+
+
+def _digest(path: Path, folder: Path) -> str:
+    """A hash of a file's content; of a state its tensors and values, not how they are packed."""
+    raw = path.read_bytes().replace(os.fsencode(folder), b"FOLDER")
+    if path.suffix == ".pt" and raw:
+        state = torch.load(path, weights_only=True)
+        raw = repr(_plain(state)).replace(str(folder), "FOLDER").encode()
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype), value.shape, value.numpy().tobytes()
+    if isinstance(value, dict):
+        return [(name, _plain(part)) for name, part in value.items()]
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def undisturbed(writing: Writing, kit: Kit, scratch: Path) -> tuple[dict[str, str], int]:
@@ -95,12 +117,81 @@ def trial(
     folder = _fresh(writing, kit, scratch)
     before = contents(writing, folder)
     end = run(writing, kit, folder, Points(fault, at))
-    if fault == "full" and at % POINTS:
-        problem = _clear(end)
-        if problem is not None:
-            return f"with a full disk: {problem}"
-    elif fault != "full" and end.status != -signal.SIGKILL:
-        return f"was not killed: status {end.status}"
+    if fault in ERRORS and at % POINTS:
+        problem = _clear(end, ERRORS[fault])
+    elif fault in SIGNALS:
+        problem = _stopped(end, SIGNALS[fault], folder)
+    elif fault == "slow":
+        problem = f"status {end.status}" if end.status else None
+    else:
+        killed = end.status == -signal.SIGKILL
+        problem = None if killed or fault in ERRORS else f"was not killed: status {end.status}"
+    if problem is not None:
+        return problem
+    return _afterwards(writing, kit, folder, before, wanted)
+
+
+def on_small_disk(
+    writing: Writing, kit: Kit, scratch: Path, *, share: float, wanted: dict[str, str]
+) -> str | None:
+    """A command on a file system that has room for a share of what it writes; then for all."""
+    folder = _fresh(writing, kit, scratch)
+    run(writing, kit, folder, Points())
+    # What is written aside lies beside what is there.
+    needed = sum(path.stat().st_size + 8192 for path in folder.rglob("*"))
+    folder = _fresh(writing, kit, scratch)
+    with mounted(folder, writing, kit) as mount:
+        before = contents(writing, folder)
+        taken = sum(path.stat().st_size + 8192 for path in folder.rglob("*"))
+        mount(f"size={int(taken + share * max(0, needed - taken)) // 1024 + 8}k")
+        end = run(writing, kit, folder, Points())
+        problem = _clear(end, errno.ENOSPC) if end.status else None
+        mount("size=64m")
+        return problem or _afterwards(writing, kit, folder, before, wanted)
+
+
+def on_read_only_disk(
+    writing: Writing, kit: Kit, scratch: Path, *, wanted: dict[str, str]
+) -> str | None:
+    """A command on a file system that nothing can be written to; then on it with that mended."""
+    folder = _fresh(writing, kit, scratch)
+    with mounted(folder, writing, kit) as mount:
+        before = contents(writing, folder)
+        mount("ro")
+        end = run(writing, kit, folder, Points())
+        problem = _clear(end, errno.EROFS)
+        if problem is None and contents(writing, folder) != before:
+            problem = "changed what was there"
+        mount("rw")
+        return problem or _afterwards(writing, kit, folder, before, wanted)
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, writing: Writing, kit: Kit) -> Iterator[Callable[[str], None]]:
+    """A file system in memory at a folder; yields what mounts it again with other options.
+
+    Raises:
+        OSError: none can be mounted here.
+    """
+
+    def mount(options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise OSError(f"cannot mount: {ended.stderr.strip()}")
+
+    mount("size=64m")
+    try:
+        writing.before(kit, folder)
+        yield lambda options: mount(f"remount,{options}")
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _afterwards(
+    writing: Writing, kit: Kit, folder: Path, before: dict[str, str], wanted: dict[str, str]
+) -> str | None:
+    """Run the command again where a fault has been, and compare."""
     halves = _halves(folder, before, wanted, writing)
     if halves:
         return f"left half-written: {', '.join(halves)}"
@@ -125,16 +216,25 @@ def _fresh(writing: Writing, kit: Kit, scratch: Path) -> Path:
     return folder
 
 
-def _clear(end: End) -> str | None:
+def _clear(end: End, number: int) -> str | None:
     """What is not as it should be where a write failed: one clear line and exit status 1."""
+    reason = os.strerror(number)
     if end.status == 0:
-        return "success was told"
+        return f"with {reason}: success was told"
     if end.status != 1 or "Traceback" in end.said:
-        return f"status {end.status}: {end.said[-900:]}"
+        return f"with {reason}: status {end.status}: {end.said[-900:]}"
     lines = [line for line in end.said.splitlines() if line.startswith("actline: ")]
-    if not any("No space left on device" in line for line in lines):
-        return f"no line says so: {end.said[-300:]}"
+    if not any(reason in line for line in lines):
+        return f"with {reason}: no line says so: {end.said[-300:]}"
     return None
+
+
+def _stopped(end: End, number: signal.Signals, folder: Path) -> str | None:
+    """What is not as it should be where a signal asked the command to end, as Ctrl-C does."""
+    if "Traceback" in end.said or end.status not in (0, 128 + number, 130):
+        return f"with {number.name}: status {end.status}: {end.said[-900:]}"
+    left = [path.name for path in folder.rglob(".actline-*.part")]
+    return f"with {number.name}: left {left}" if left else None
 
 
 def _halves(
