@@ -63,8 +63,13 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(unwritable(target, error)) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except KeyboardInterrupt:  # it came at this very moment
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            lock.release()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -105,7 +105,7 @@ def for_each_video(
             if isinstance(error, OutputError) and _errno(error) in _HOPELESS:
                 raise
             failed += 1
-            print(f"actline: {failure(video, error)}", file=sys.stderr)
+            print(f"actline: {failure(video.path, error)}", file=sys.stderr)
 
     waiting = []
     for video in videos:
@@ -159,13 +159,13 @@ def _sweep(out: Path, videos: Sequence[Video]) -> None:
         sweep_once(folder)
 
 
-def failure(video: Video, error: Exception) -> str:
+def failure(path: Path, error: Exception) -> str:
     """One line: the video, and what went wrong; of an error nobody foresaw, its kind."""
     if isinstance(error, ActlineError):
         return str(error)
     if isinstance(error, OSError | MemoryError):
-        return plain(f"{video.path}: {type(error).__name__}: {error}")
-    return f"{plain(video.path)}: {kept_traceback(error)}"
+        return plain(f"{path}: {type(error).__name__}: {error}")
+    return f"{plain(path)}: {kept_traceback(error)}"
 
 
 def _is_folder_of_videos(path: Path) -> bool:

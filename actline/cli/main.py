@@ -10,9 +10,11 @@ from actline.cli.standard import (
     OutputLostError,
     ending_signals,
     honest_output,
+    kept_log,
     kept_traceback,
 )
 from actline.errors import ActlineError
+from actline.plain import plain
 from actline.process import prepare
 
 # Name of the command and of its file in this folder, in the order of the work.
@@ -35,8 +37,8 @@ COMMANDS = (
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    0; 1 for an error in what was given, told in one line; 2 for wrong words; 128 and a signal's
-    number where that ended it; 70 for a mistake of our own.
+    0; 1 for an error in what was given, or in the machine, told in one line; 2 for wrong words;
+    128 and a signal's number where that ended it; 70 for a mistake of our own.
     """
     prepare()
     parser = AnyOrderParser(
@@ -61,9 +63,21 @@ def main(argv: list[str] | None = None) -> int:
     except OutputLostError as lost:
         print(f"actline: standard output cannot be written: {lost}; run it again", file=sys.stderr)
         return 1
+    except (OSError, MemoryError) as error:  # the machine's doing, wherever it came up
+        print(f"actline: {_failure(error)}", file=sys.stderr)
+        return 1
     except Exception as error:
         print(f"actline: unexpected {kept_traceback(error)}", file=sys.stderr)
         return MISTAKE
+
+
+def _failure(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this; close other programs, or give less at once"
+    told = plain(error.strerror or error)
+    if error.filename is not None:
+        return f"cannot read or write {plain(error.filename, longest=300)}: {told}"
+    return f"a file cannot be read or written: {told}; where, is told in {kept_log(error)}"
 
 
 def _version() -> str:

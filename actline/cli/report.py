@@ -65,8 +65,9 @@ def add_parser(subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write the report."""
+def run(arguments: argparse.Namespace) -> int:
+    """Write the report; 1 when a video that is there could not be shown."""
+    from actline.cli.inputs import failure
     from actline.data.segment_results import annotated_id
     from actline.errors import PredictionError, VideoError
     from actline.report.html import Shown, write_report
@@ -113,11 +114,22 @@ def run(arguments: argparse.Namespace) -> None:
         elif annotations is not None:
             print(f'actline: {arguments.annotations} has no video "{video}"', file=sys.stderr)
         shown.append(Shown(timeline, path, truth))
+    failures = []
+
+    def failed(path: Path, error: Exception) -> None:
+        failures.append(path)
+        print(f"actline: {failure(path, error)}", file=sys.stderr)
+
     print(
         write_report(
-            arguments.out, timelines=shown, metrics=metrics, embed_video=not arguments.link
+            arguments.out,
+            timelines=shown,
+            metrics=metrics,
+            embed_video=not arguments.link,
+            failed=failed,
         )
     )
+    return 1 if failures else 0
 
 
 def _confident(timeline: "Timeline", least: float) -> "Timeline":

@@ -111,11 +111,23 @@ def kept_traceback(error: BaseException) -> str:
     For exceptions that are a mistake of the program's, whatever input brought them about.
     """
     told = plain(f"{type(error).__name__}: {error}", longest=300)
-    name = f"actline-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    path = Path(tempfile.gettempdir()) / name
     try:
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            log.write("".join(traceback.format_exception(error)) + "\n")
+        return f"{told} (a mistake in actline: please report it with {_kept(error)})"
     except OSError as failure:
         return f"{told} (its traceback could not be kept: {failure.strerror})"
-    return f"{told} (a mistake in actline: please report it with {path})"
+
+
+def kept_log(error: BaseException) -> str:
+    """Keep an exception's traceback in a file; its path, or why it could not be kept."""
+    try:
+        return str(_kept(error))
+    except OSError as failure:
+        return f"no file ({failure.strerror})"
+
+
+def _kept(error: BaseException) -> Path:
+    name = f"actline-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    path = Path(tempfile.gettempdir()) / name
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+        log.write("".join(traceback.format_exception(error)) + "\n")
+    return path

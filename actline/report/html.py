@@ -15,7 +15,14 @@ from markupsafe import Markup
 from actline.errors import PredictionError
 from actline.files import write_text
 from actline.progress import progress
-from actline.report.media import MOST_EMBEDDED_TOGETHER, Media, frames_of, media_of
+from actline.report.media import (
+    MOST_EMBEDDED_TOGETHER,
+    Failed,
+    Frame,
+    Media,
+    frames_of,
+    media_of,
+)
 from actline.report.metrics import MetricsTable
 from actline.report.rows import rows_of
 from actline.timeline import Activity, FrameScores, Timeline
@@ -39,6 +46,7 @@ def write_report(
     metrics: Sequence[MetricsTable] = (),
     embed_video: bool = True,
     title: str = "What happens, and when",
+    failed: Failed = lambda video, error: None,
 ) -> Path:
     """Write a page that shows videos beside their timelines; it needs nothing but a browser.
 
@@ -48,6 +56,7 @@ def write_report(
         metrics: tables to show under the timelines.
         embed_video: put the files into the page; the large and the unplayable are linked anyway.
         title: the page's heading.
+        failed: told of each video that is there and cannot be shown, and why; the page says so too.
 
     Raises:
         PredictionError: there is no timeline.
@@ -60,19 +69,33 @@ def write_report(
     room = MOST_EMBEDDED_TOGETHER
     with progress("writing the report", total=len(timelines), unit="videos") as advance:
         for timeline, video, truth in timelines:
-            shown = (
-                Media(note="The video's file is not at hand.")
-                if video is None
-                else media_of(Path(video), out, embed=embed_video, room=room)
-            )
+            if video is None:
+                shown, frames = Media(note="The video's file is not at hand."), ()
+            else:
+                shown, frames = _seen(
+                    Path(video), timeline, out, embed=embed_video, room=room, failed=failed
+                )
             room -= shown.bytes
             media.append(shown.data)
-            videos.append(
-                _page_data(timeline, None if video is None else Path(video), truth, shown)
-            )
+            videos.append(_page_data(timeline, truth, shown, frames))
             advance(1, timeline.video)
     write_text(out, _render(title, videos, media, metrics))
     return out
+
+
+def _seen(
+    video: Path, timeline: Timeline, out: Path, *, embed: bool, room: int, failed: Failed
+) -> tuple[Media, tuple[Frame, ...]]:
+    """How the page gets at a video, and frames of it; a failure is told once."""
+    told = []
+
+    def tell(path: Path, error: Exception) -> None:
+        if not told:
+            failed(path, error)
+        told.append(error)
+
+    media = media_of(video, out, embed=embed, room=room, failed=tell)
+    return media, frames_of(video, timeline, failed=tell)
 
 
 def _render(
@@ -110,9 +133,9 @@ def _render(
 
 def _page_data(
     timeline: Timeline,
-    video: Path | None,
     truth: tuple[Activity, ...] | None,
     media: Media,
+    frames: Sequence[Frame],
 ) -> dict[str, Any]:
     """What the page's script reads of one video; times in seconds to the millisecond."""
     rows = [
@@ -128,7 +151,6 @@ def _page_data(
         for label in rows_of(timeline, truth, None)
     ]
     ends = [a.end for a in (*timeline.activities, *(truth or ()))]
-    frames = () if video is None else frames_of(video, timeline)
     sampled = timeline.sampled
     return {
         "id": timeline.video,

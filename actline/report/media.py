@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from actline.errors import VideoError
+from actline.plain import plain
 from actline.timeline import Timeline
 from actline.video.decode import ShortSide, probe, read_frames
 
@@ -59,7 +60,11 @@ class Frame:
     image: str
 
 
-def media_of(video: Path, out: Path, *, embed: bool, room: int) -> Media:
+Failed = Callable[[Path, Exception], None]
+"""Told of a video that is there and cannot be shown, and why."""
+
+
+def media_of(video: Path, out: Path, *, embed: bool, room: int, failed: Failed) -> Media:
     """Embed `video` in the page at `out` where allowed, small enough and playable, or link it.
 
     Args:
@@ -74,8 +79,9 @@ def media_of(video: Path, out: Path, *, embed: bool, room: int) -> Media:
         if playable and embed and size <= min(MOST_EMBEDDED, room):
             data = base64.b64encode(video.read_bytes()).decode("ascii")
             return Media(data=f"data:{mime};base64,{data}", bytes=size)
-    except (VideoError, OSError) as error:
-        return Media(note=f"The video cannot be read: {error}")
+    except Exception as error:  # whatever is wrong with one video, the others are shown
+        failed(video, error)
+        return Media(note=f"The video cannot be read: {plain(error, longest=300)}")
     link = quote(Path(os.path.relpath(video.absolute(), out.absolute().parent)).as_posix())
     note = f"It is linked, not embedded: keep {video.name} where it is for this page to show it."
     if not playable:
@@ -85,7 +91,7 @@ def media_of(video: Path, out: Path, *, embed: bool, room: int) -> Media:
     return Media(link=link, note=note)
 
 
-def frames_of(video: Path, timeline: Timeline) -> tuple[Frame, ...]:
+def frames_of(video: Path, timeline: Timeline, *, failed: Failed) -> tuple[Frame, ...]:
     """Small frames at the times where Grid Pool looked, or evenly spread where it did not.
 
     Of many sampled times every so-many-th is shown, so that the frames shown are still denser
@@ -94,7 +100,8 @@ def frames_of(video: Path, timeline: Timeline) -> tuple[Frame, ...]:
     times = frame_times_shown(timeline)
     try:
         pictures = list(read_frames(video, times, size=ShortSide(_FRAME_HEIGHT)))
-    except VideoError:
+    except Exception as error:
+        failed(video, error)
         return ()
     return tuple(
         Frame(float(time), _jpeg(picture)) for time, picture in zip(times, pictures, strict=True)

@@ -91,6 +91,9 @@ def file_digests(files: Mapping[str, Sequence[Path]]) -> dict[str, str]:
     """The sizes and samples of the content of files, or of folders such as those of frames.
 
     A missing file has none: what reads it says so.
+
+    Raises:
+        TrainingError: one cannot be read.
     """
     paths = {path for each in files.values() for path in each if path.exists()}
     with ThreadPoolExecutor(16) as pool:
@@ -278,6 +281,15 @@ _SAMPLE = 4096
 
 
 def _file_digest(path: Path) -> str:
+    try:
+        return _digest_of(path)
+    except OSError as error:
+        raise TrainingError(
+            f"cannot read {path}: {error.strerror or error}; copy it again, or leave its video out"
+        ) from error
+
+
+def _digest_of(path: Path) -> str:
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         listed = [f"{p.relative_to(path).as_posix()} {p.stat().st_size}" for p in inside]

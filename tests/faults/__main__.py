@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from tests.faults.commands import WRITING, Writing
+from tests.faults.reads import reads
 from tests.faults.shim import Fault
 from tests.faults.trials import on_read_only_disk, on_small_disk, trial, undisturbed
 from tests.fuzz.kit import Kit, make_kit
@@ -28,7 +29,9 @@ def faults(
 ) -> tuple[int, int, list[str]]:
     """A command's points, how many trials were made, and what went wrong in them."""
     wanted, points = undisturbed(writing, kit, scratch)
-    trials = [(fault, at) for fault in FAULTS for at in range(1, points + 1)]
+    trials: list[tuple[Fault, int]] = [
+        (fault, at) for fault in FAULTS for at in range(1, points + 1)
+    ]
     if most is not None and len(trials) > most:
         trials = Random(seed).sample(trials, most)
     wrong = []
@@ -61,6 +64,15 @@ def disks(writing: Writing, kit: Kit, scratch: Path) -> tuple[int, list[str]]:
     return len(told), wrong
 
 
+def _reads(kit: Path | None) -> int:
+    with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
+        tried, wrong = reads(make_kit(kit or Path(temporary) / "kit"), Path(temporary))
+    print(f"{tried} reads that failed or were slow: {len(wrong)} wrong")
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return int(bool(wrong))
+
+
 def main() -> int:
     """Parse, try, print."""
     parser = argparse.ArgumentParser(
@@ -70,10 +82,13 @@ def main() -> int:
     )
     names = [writing.name for writing in WRITING]
     parser.add_argument("--command", choices=names, nargs="+", default=names)
+    parser.add_argument("--reads", action="store_true", help="files that cannot be read, alone")
     parser.add_argument("--most", type=int, help="trials of each command (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the trials drawn")
     parser.add_argument("--kit", type=Path, help="keep the working place here for further runs")
     arguments = parser.parse_args()
+    if arguments.reads:
+        return _reads(arguments.kit)
     failed = False
     print("| command | points | trials | wrong | disks | wrong |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:

@@ -71,6 +71,11 @@ def install(points: Points) -> None:
         points.passed(Path(f"/proc/self/fd/{handle}").resolve())
         os.fsync(handle)
 
+    def opened(path: Any, *given: Any, **named: Any) -> int:
+        if files._SUFFIX in Path(path).parent.name:
+            points.passed()
+        return os.open(path, *given, **named)
+
     replace = Path.replace
 
     def renamed(self: Path, target: Any) -> Any:
@@ -88,6 +93,6 @@ def install(points: Points) -> None:
     )
     names = {name: getattr(os, name) for name in dir(os) if not name.startswith("__")}
     files.os = SimpleNamespace(  # type: ignore[assignment]
-        **{**names, "open": before(os.open), "fsync": fsync}
+        **{**names, "open": opened, "fsync": fsync}
     )
     Path.replace = renamed  # type: ignore[method-assign]
