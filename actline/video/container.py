@@ -32,14 +32,22 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and choose its video stream: the default one, among several the largest.
 
     Raises:
-        VideoError: there is no such file, or no video in it that can be decoded.
+        VideoError: there is no such file, or no video in it that can be decoded. At the end of the
+            block too, where the disk could not give all that was asked of it.
     """
     with _file(path) as file:
-        container = _open(path, file)
+        source = _Source(path, file)
         try:
-            yield container, _best_stream(path, container)
-        finally:
-            container.close()
+            container = _open(path, source)
+            try:
+                yield container, _best_stream(path, container)
+            finally:
+                container.close()
+        except Exception as error:
+            # Such as that the video is cut off, which is what it looks like.
+            source.check(path, error)
+            raise
+        source.check(path)
 
 
 @contextlib.contextmanager
@@ -146,11 +154,38 @@ def _unmarked(packet: Packet) -> Packet:
 
 
 class _Source:
-    """A file's bytes for FFmpeg, under a name that means nothing to it."""
+    """A file's bytes for FFmpeg, under a name that means nothing to it.
+
+    What the disk fails to give is the file's end to FFmpeg: of another error it tells no one, and
+    the bindings print a traceback.
+    """
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self.name = harmless_name(path)
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.seek, self.tell = file.seek, file.tell
+        self._file = file
+        self._failure: OSError | None = None
+
+    def read(self, size: int) -> bytes | None:
+        try:
+            return self._file.read(size)
+        except OSError as failure:
+            self._failure = self._failure or failure
+            return b""
+
+    def check(self, path: Path, error: Exception | None = None) -> None:
+        """Raise where the disk has failed.
+
+        Args:
+            error: what was made of that otherwise.
+
+        Raises:
+            VideoError: it has.
+        """
+        if self._failure is not None:
+            raise VideoError(f"cannot read {path}: {_reason(self._failure)}; copy it again") from (
+                error or self._failure
+            )
 
 
 def _file(path: Path) -> FileIO:
@@ -167,13 +202,11 @@ def _file(path: Path) -> FileIO:
         raise VideoError(f"cannot read {path}: {_reason(error)}") from error
 
 
-def _open(path: Path, file: FileIO) -> InputContainer:
+def _open(path: Path, source: _Source) -> InputContainer:
     most = {"max_pixels": str(_most_pixels())}
     try:
         # Titles in any encoding will do.
-        return av.open(
-            _Source(path, file), "r", metadata_errors="replace", options={**RESTRICTIONS, **most}
-        )
+        return av.open(source, "r", metadata_errors="replace", options={**RESTRICTIONS, **most})
     except MemoryError as error:
         raise VideoError(too_large_for_memory(path)) from error
     # Of whatever kind, and what a format outside of the list is refused with is as unclear.
