@@ -16,8 +16,9 @@ and TCANet; averaged over space and over the snippet's frames, with the class pr
 
 Features say which checkpoint made them; training refuses others. Those of a video in a folder below
 lie in such a folder too. Videos that are done are skipped, unless file or settings have changed;
-one that cannot be read is reported and the rest go on. With --share 0/4, 1/4, … several
-processes or machines each take their part.
+one that cannot be read is reported and the rest go on. Several processes into one folder share the
+videos: as they come, or with --share 0/4, 1/4, … each its part, where machines have no locks in
+common.
 
 examples:
   actline extract data/videos --checkpoint runs/fine/best.safetensors --out features
