@@ -1,11 +1,15 @@
 """Videos kept decoded on disk: for small frames that are read again in every epoch.
 
 Opening, seeking and decoding cost far more than a step of a small network. A decoded video is one
-`.npy` file of records (time, pixels), mapped into memory, so a clip reads its own frames only.
+`.npy` file of records (time, check, pixels), mapped into memory, so a clip reads its own frames
+only. What is damaged is found: a file that is not what was written is decoded again, and pixels
+are compared with their check as they are read.
 """
 
 import hashlib
+import itertools
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +46,7 @@ def decoded_video(
     ending = f".{size.pixels}px.npy"
     decoded = output_path(folder, video_id, f"{where}.{_digest(source)}{ending}")
     sweep_once(decoded.parent)
-    if not decoded.exists():
+    if not decoded.exists() or _mapped(decoded) is None:
         _decode(video, decoded, size=size, frame_rate=frame_rate)
         start = output_path(folder, video_id, f"{where}.").name
         for old in decoded.parent.iterdir():
@@ -56,9 +60,40 @@ def read_decoded_clip(decoded: Path, times: NDArray[np.float64]) -> NDArray[np.u
 
     Shape:
         times: (T,) seconds; returns (T, H, W, 3), RGB.
+
+    Raises:
+        VideoError: the decoded video is damaged.
     """
-    frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
-    return frames["pixels"][on_display(frames["time"], times)]
+    frames = _mapped(decoded)
+    if frames is None:
+        raise VideoError(f"{decoded} is not as it was written; start again")
+    chosen = on_display(frames["time"], times)
+    pixels, checks = frames["pixels"][chosen], frames["check"][chosen]
+    if any(zlib.crc32(one) != check for one, check in zip(pixels, checks, strict=True)):
+        raise VideoError(f"{decoded} is damaged; remove it, it will be decoded again")
+    return pixels
+
+
+def _mapped(decoded: Path) -> NDArray[np.void] | None:
+    """A decoded video's records (N,); None if they are not what is written here."""
+    try:
+        frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
+    except Exception:  # whatever NumPy stumbles over
+        return None
+    names = frames.dtype.names or ()
+    shape = frames.dtype["pixels"].shape if "pixels" in names else ()
+    if len(shape) != 3 or frames.ndim != 1 or not len(frames):
+        return None
+    if frames.dtype != _record(shape):
+        return None
+    whole = frames["time"]
+    sound = np.isfinite(whole).all() and (np.diff(whole) > 0).all()
+    return frames if sound else None
+
+
+def _record(shape: tuple[int, ...]) -> np.dtype[np.void]:
+    """A frame of (H, W, 3) with its second and the checksum of its pixels."""
+    return np.dtype([("time", np.float64), ("check", np.uint32), ("pixels", np.uint8, shape)])
 
 
 def _digest(what: object) -> str:
@@ -69,7 +104,7 @@ def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -
     times = frame_times(video, frame_rate=frame_rate)
     frames = read_frames(video, times, size=size, frame_rate=frame_rate)
     first = next(frames)
-    record = np.dtype([("time", np.float64), ("pixels", np.uint8, first.shape)])
+    record = _record(first.shape)
     with written_whole(decoded) as aside:
         header = {
             "descr": np.lib.format.dtype_to_descr(record),
@@ -83,7 +118,7 @@ def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -
         reserve(aside, begin + record.itemsize * len(times))
         whole = np.memmap(aside, record, "r+", begin, times.shape)
         whole["time"] = times
-        whole["pixels"][0] = first
-        for index, frame in enumerate(frames, start=1):
+        for index, frame in enumerate(itertools.chain([first], frames)):
             whole["pixels"][index] = frame
+            whole["check"][index] = zlib.crc32(frame.tobytes())
         whole.flush()

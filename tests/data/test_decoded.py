@@ -43,6 +43,44 @@ def test_a_video_that_was_replaced_is_decoded_again(tmp_path, seconds):
     assert len(list(tmp_path.glob("decoded/*.npy"))) == 1  # the old one is removed
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: raw[:5],
+        lambda raw: b"",
+        lambda raw: b"x" * len(raw),
+        lambda raw: raw.replace(b"pixels", b"pickle"),
+        lambda raw: raw.replace(b"'|u1'", b"'|i1'"),
+        lambda raw: raw.replace(b"'<f8'", b"'<i8'"),
+        lambda raw: raw.replace(b"(10,)", b"(11,)"),
+        lambda raw: raw.replace(b"(10,)", b"(-1,)"),
+    ],
+)
+def test_a_decoded_video_that_is_not_what_was_written_is_decoded_again(tmp_path, damaged):
+    video, folder, times = tmp_path / "a.mp4", tmp_path / "decoded", np.arange(4) / 5
+    tiny.write_video(video, "brighten", (0.0, 1.0), seconds=1.0, rate=10)
+    before = clip_of(folder, "a", video, times)
+    (decoded,) = folder.glob("*.npy")
+    raw = decoded.read_bytes()
+    assert damaged(raw) != raw
+    decoded.write_bytes(damaged(raw))
+    np.testing.assert_array_equal(clip_of(folder, "a", video, times), before)
+    assert decoded.read_bytes() == raw
+
+
+def test_a_changed_pixel_is_found(tmp_path):
+    video, folder, times = tmp_path / "a.mp4", tmp_path / "decoded", np.arange(4) / 5
+    tiny.write_video(video, "brighten", (0.0, 1.0), seconds=1.0, rate=10)
+    clip_of(folder, "a", video, times)
+    (decoded,) = folder.glob("*.npy")
+    raw = bytearray(decoded.read_bytes())
+    raw[-len(raw) // 2] ^= 1
+    decoded.write_bytes(raw)
+    with pytest.raises(VideoError, match=r"px\.npy is damaged; remove it"):
+        clip_of(folder, "a", video, np.arange(10) / 10)
+
+
 def test_a_full_disk_while_decoding_is_one_clear_line(tmp_path, small_disk):
     """The decoded form is mapped into memory, where a full disk would kill the process."""
     video = tmp_path / "a.mp4"

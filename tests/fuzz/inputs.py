@@ -3,6 +3,7 @@
 A reader is a command, or several, as a user would give them; `sound` looks at what was accepted.
 """
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from actline.data.decoded import decoded_video, read_decoded_clip
 from actline.data.read import read_annotations
 from actline.errors import ActlineError
 from actline.plain import fit_to_show
+from actline.stored.limits import limits
 from actline.timeline_reading import load_timelines
+from actline.video.decode import ShortSide, probe, read_clip, read_frames, shown_times
+from actline.video.sampling import AtRate, sample_times
 from tests.fuzz import mutations
 from tests.fuzz.kit import ON_CPU, Kit, annotation_files, recipe_text
 from tests.fuzz.mutations import Mutation
@@ -240,6 +246,79 @@ def _use_video(kit: Kit, path: Path, out: Path) -> list[Command]:
     return [("detect", path, "--checkpoint", kit.fine, "--out", out / "found", *ON_CPU)]
 
 
+def _sound_video(kit: Kit, path: Path, out: Path) -> None:
+    """Times that can be, within the limits, and a frame for each sample."""
+    video = path.parent if path.suffix in (".jpg", ".png") else path
+    most = limits()
+    found = shown_times(video)
+    if not (np.isfinite(found.times).all() and (np.diff(found.times) > 0).all()):
+        raise UnsoundError("times that do not increase")
+    if not 0 <= found.times[0] <= found.times[-1] <= found.duration < 3600 * most.video_hours:
+        raise UnsoundError(f"from {found.times[0]} to {found.times[-1]} of {found.duration} s")
+    about = probe(video)
+    if not 0 < about.width * about.height <= 1e6 * most.frame_megapixels:
+        raise UnsoundError(f"frames of {about.width} x {about.height}")
+    if not (math.isfinite(about.frame_rate) and about.frame_rate >= 0):
+        raise UnsoundError(f"{about.frame_rate} frames a second")
+    samples = sample_times(video, AtRate(5.0))
+    frames = [frame.shape for frame in read_frames(video, samples, size=ShortSide(16))]
+    if len(frames) != len(samples) or len(set(frames)) != 1:
+        raise UnsoundError(f"{len(frames)} frames of {set(frames)} for {len(samples)} samples")
+    for timeline in load_timelines(out / "found"):
+        for one in timeline.activities:
+            if not 0 <= one.start <= one.end <= timeline.duration + 1e-6:
+                raise UnsoundError(f"{one} in {timeline.duration} s")
+
+
+def _picture(form: str, **options: object) -> bytes:
+    ramp = np.arange(48 * 64 * 3) % 251
+    written = io.BytesIO()
+    Image.fromarray(ramp.astype(np.uint8).reshape(48, 64, 3)).save(written, form, **options)
+    return written.getvalue()
+
+
+def _pictures(kit: Kit) -> dict[str, bytes]:
+    return {
+        "v-000002.jpg": _picture("JPEG", quality=80, progressive=True),
+        "v-000003.jpg": _picture("JPEG", quality=80),
+        "v-000004.png": _picture("PNG"),
+    }
+
+
+def _place_picture(kit: Kit, folder: Path, name: str) -> Path:
+    """Among the pictures of a folder of frames, one of which is to be replaced."""
+    frames = folder / "v"
+    frames.mkdir()
+    for other, raw in {"v-000001.jpg": _picture("JPEG"), **_pictures(kit)}.items():
+        (frames / other).write_bytes(raw)
+    return frames / name
+
+
+def _use_picture(kit: Kit, path: Path, out: Path) -> list[Command]:
+    return _use_video(kit, path.parent, out)
+
+
+def _decoded(kit: Kit) -> dict[str, bytes]:
+    """What training keeps of its videos; the name tells the video."""
+    video, size = kit.videos / "tiny0.mp4", ShortSide(32)
+    path = decoded_video(kit.folder / "decoded", "tiny0", video, size=size)
+    return {path.name: path.read_bytes()}
+
+
+def _use_decoded(kit: Kit, path: Path, out: Path) -> list[Command]:
+    keys = (f"data.decoded={path.parent}", "clip.short_sides=[32]", f"out={out / 'run'}")
+    return [("train", kit.folder / "x3d.yaml", *keys, *ON_CPU)]
+
+
+def _sound_decoded(kit: Kit, path: Path, out: Path) -> None:
+    """Frames that are read are those of the video."""
+    times = np.arange(8) / 5
+    video, size = kit.videos / "tiny0.mp4", ShortSide(32)
+    decoded = decoded_video(path.parent, "tiny0", video, size=size)
+    if (read_decoded_clip(decoded, times) != read_clip(video, times, size=size)).any():
+        raise UnsoundError("other frames than the video's")
+
+
 def _metrics(kit: Kit, path: Path, out: Path) -> list[Command]:
     page = ("--videos", kit.videos, "--link", "--metrics", path, "--out", out / "report.html")
     return [("report", kit.found, *page)]
@@ -377,6 +456,7 @@ INPUTS: tuple[Input, ...] = (
         _containers("mp4", "mov"),
         (mutations.boxes, mutations.boxes, BYTES),
         _use_video,
+        sound=_sound_video,
     ),
     Input(
         "videos",
@@ -384,6 +464,7 @@ INPUTS: tuple[Input, ...] = (
         _containers("mkv", "webm"),
         (mutations.elements, mutations.elements, BYTES),
         _use_video,
+        sound=_sound_video,
     ),
     Input(
         "videos",
@@ -391,6 +472,24 @@ INPUTS: tuple[Input, ...] = (
         _containers("ts", "avi", "mpg", "flv", "gif", "ogv"),
         (BYTES,),
         _use_video,
+        sound=_sound_video,
+    ),
+    Input(
+        "videos",
+        "folders of frames",
+        _pictures,
+        (mutations.picture, BYTES),
+        _use_picture,
+        _place_picture,
+        _sound_video,
+    ),
+    Input(
+        "videos",
+        "decoded videos",
+        _decoded,
+        (mutations.npy, BYTES),
+        _use_decoded,
+        sound=_sound_decoded,
     ),
 )
 GROUPS = tuple(dict.fromkeys(one.group for one in INPUTS))

@@ -8,6 +8,7 @@ import json
 import pickletools
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -301,6 +302,60 @@ def pickle_(raw: bytes, random: Random) -> bytes:
         if not parts:
             break
     return b"".join(parts)
+
+
+def picture(raw: bytes, random: Random) -> bytes:
+    """Change a segment of a JPEG or a chunk of a PNG: its size, numbers, or that it is there."""
+    is_png = raw[:4] == b"\x89PNG"
+    found = _chunks(raw) if is_png else _segments(raw)
+    if not found:
+        return bytes_(raw, random)
+    data = bytearray(raw)
+    start, body, end = random.choice(found)
+    match random.randrange(5):
+        case 0:
+            del data[start:end]
+        case 1:
+            data[end:end] = data[start:end] * random.choice((1, 50))
+        case 2:
+            other, _, last = random.choice(found)
+            data[start:end] = raw[other:last]
+        case _:
+            span = min(random.choice((1, 2, 4)), end - body)
+            at = random.randrange(body, max(body + 1, end - span))
+            number = random.choice((0, 1, 2 ** (8 * span - 1), 2 ** (8 * span) - 1))
+            data[at : at + span] = number.to_bytes(span, "big") if span else b""
+    if is_png and random.random() < 0.9:
+        return _with_checksums(bytes(data))
+    return bytes(data)
+
+
+def _segments(raw: bytes) -> list[tuple[int, int, int]]:
+    """Start, content and end of a JPEG's segments up to the coded picture."""
+    found, at = [], 2
+    while at + 4 <= len(raw) and raw[at] == 0xFF and raw[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
+        found.append((at, at + 4, min(end, len(raw))))
+        at = end
+    return found
+
+
+def _chunks(raw: bytes) -> list[tuple[int, int, int]]:
+    """Start, content and end of a PNG's chunks, checksums included."""
+    found, at = [], 8
+    while at + 12 <= len(raw):
+        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
+        found.append((at, at + 8, min(end, len(raw))))
+        at = end
+    return found
+
+
+def _with_checksums(raw: bytes) -> bytes:
+    data = bytearray(raw)
+    for start, _, end in _chunks(raw):
+        if end - start >= 12:
+            data[end - 4 : end] = struct.pack(">I", zlib.crc32(raw[start + 4 : end - 4]))
+    return bytes(data)
 
 
 def boxes(raw: bytes, random: Random) -> bytes:
