@@ -30,6 +30,7 @@ class Limits:
         depth: levels of nesting of JSON, YAML and pickles.
         array_mib: what the arrays of one file take in memory, in MiB.
         members: arrays or groups in one archive or HDF5 file that are looked at.
+        listed_frames: that a video may list, if there are more of them than its file has bytes.
         frame_megapixels: of one frame of a video, or of a folder of frames.
         frame_aspect: how many times as long as broad a frame is.
         video_hours: length of a video, in hours.
@@ -45,6 +46,7 @@ class Limits:
     depth: int = 100
     array_mib: int = 4096
     members: int = 100_000
+    listed_frames: int = 1_000_000
     frame_megapixels: int = 40
     frame_aspect: int = 32
     video_hours: int = 200

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from actline.errors import VideoError
 from actline.stored.limits import lifted, limits
 from actline.video.formats import RESTRICTIONS, harmless_name
+from actline.video.tables import check_tables
 
 # FFmpeg takes one more than there are cores. Threads of frames wait for those they lean on, and
 # all of them for the next packet: with more of them, cores are busy in between.
@@ -195,11 +196,20 @@ def _file(path: Path) -> FileIO:
             raise VideoError(f"{path} is neither a file nor a folder of frames; give another")
         if not about.st_size:
             raise VideoError(f"{path} is empty; copy it again")
-        return path.open("rb", buffering=0)
+        file = path.open("rb", buffering=0)
     except FileNotFoundError as error:
         raise VideoError(f"no video at {path}; check the path") from error
     except (OSError, ValueError) as error:
         raise VideoError(f"cannot read {path}: {_reason(error)}") from error
+    try:
+        check_tables(path, file)
+    except OSError as error:
+        file.close()
+        raise VideoError(f"cannot read {path}: {_reason(error)}") from error
+    except VideoError:
+        file.close()
+        raise
+    return file
 
 
 def _open(path: Path, source: _Source) -> InputContainer:

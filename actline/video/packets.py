@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from av.container import InputContainer
@@ -11,6 +12,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from actline.video.container import video_packets
+from actline.video.tables import most_frames, too_many_frames
 
 UNKNOWN = -(1 << 63)
 # Sums and differences of timestamps below this stay within 64 bits.
@@ -64,12 +66,20 @@ class Join:
     leap: int
 
 
-def read_packets(container: InputContainer, stream: VideoStream) -> Packets:
-    """Read a stream's packets to the end of what can be read."""
+def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> Packets:
+    """Read a stream's packets to the end of what can be read.
+
+    Raises:
+        VideoError: there are more than the file has bytes.
+    """
+    most = most_frames(container.size)
     pts, dts, lasting = array("q"), array("q"), array("q")
     key, kept = bytearray(), bytearray()
     end, errors = 0, list[bool]()
-    for packet in video_packets(container, stream, on_error=lambda: errors.append(True)):
+    found = video_packets(container, stream, on_error=lambda: errors.append(True))
+    for number, packet in enumerate(found):
+        if number > most:
+            raise too_many_frames(path)
         if not packet.size:
             continue
         end = max(end, (packet.pos or 0) + packet.size)

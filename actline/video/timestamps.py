@@ -194,7 +194,7 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
     width, height = codec.width, codec.height
     base = float(stream.time_base or 1 / 25)
     indexed = bool(len(stream.index_entries)) or form.name != "avi"
-    packets = read_packets(container, stream)
+    packets = read_packets(path, container, stream)
     if not packets.kept.any():
         raise VideoError(f"{path} has no frames; copy it again")
     beyond = VideoError(

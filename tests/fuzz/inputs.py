@@ -27,6 +27,7 @@ from tests.fuzz.kit import ON_CPU, Kit, annotation_files, recipe_text
 from tests.fuzz.mutations import Mutation
 
 Command = tuple[object, ...]
+PICTURES_A_SECOND = 5.0  # of folders of frames: each is sampled by the tiny network
 SEED = Path(__file__).parent / "seeds" / "tiny_x3d.pyth"
 
 
@@ -250,18 +251,20 @@ def _sound_video(kit: Kit, path: Path, out: Path) -> None:
     """Times that can be, within the limits, and a frame for each sample."""
     video = path.parent if path.suffix in (".jpg", ".png") else path
     most = limits()
-    found = shown_times(video)
+    found = shown_times(video, frame_rate=PICTURES_A_SECOND)
     if not (np.isfinite(found.times).all() and (np.diff(found.times) > 0).all()):
         raise UnsoundError("times that do not increase")
     if not 0 <= found.times[0] <= found.times[-1] <= found.duration < 3600 * most.video_hours:
         raise UnsoundError(f"from {found.times[0]} to {found.times[-1]} of {found.duration} s")
-    about = probe(video)
+    about = probe(video, frame_rate=PICTURES_A_SECOND)
     if not 0 < about.width * about.height <= 1e6 * most.frame_megapixels:
         raise UnsoundError(f"frames of {about.width} x {about.height}")
     if not (math.isfinite(about.frame_rate) and about.frame_rate >= 0):
         raise UnsoundError(f"{about.frame_rate} frames a second")
-    samples = sample_times(video, AtRate(5.0))
-    frames = [frame.shape for frame in read_frames(video, samples, size=ShortSide(16))]
+    rate = PICTURES_A_SECOND
+    samples = sample_times(video, AtRate(5.0), frame_rate=rate)
+    read = read_frames(video, samples, size=ShortSide(16), frame_rate=rate)
+    frames = [frame.shape for frame in read]
     if len(frames) != len(samples) or len(set(frames)) != 1:
         raise UnsoundError(f"{len(frames)} frames of {set(frames)} for {len(samples)} samples")
     for timeline in load_timelines(out / "found"):
@@ -295,7 +298,8 @@ def _place_picture(kit: Kit, folder: Path, name: str) -> Path:
 
 
 def _use_picture(kit: Kit, path: Path, out: Path) -> list[Command]:
-    return _use_video(kit, path.parent, out)
+    (detect,) = _use_video(kit, path.parent, out)
+    return [(*detect, "--frame-rate", PICTURES_A_SECOND)]
 
 
 def _decoded(kit: Kit) -> dict[str, bytes]:

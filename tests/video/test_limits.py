@@ -1,5 +1,9 @@
 """What a video may cost is compared with declared limits before it is spent."""
 
+import shutil
+import struct
+import zlib
+
 import av
 import numpy as np
 import pytest
@@ -156,3 +160,48 @@ def test_timestamps_near_the_end_of_64_bits_are_refused(tmp_path, stamp):
     path.write_bytes(raw[:at] + stamp.to_bytes(8, "big") + raw[at + 8 :])
     with pytest.raises(VideoError, match=r"a\.mp4 "):
         read_clip(path, [1.9], size=ShortSide(16))
+
+
+def test_a_few_bytes_that_list_a_billion_frames_are_refused_before_memory_is_taken(tmp_path):
+    """By a table for frames of one size, in a plain file and in a fragment."""
+    plain = make_video(tmp_path / "plain.mp4", seconds=1)
+    data = bytearray(plain.read_bytes())
+    at = data.index(b"stsz") + 8
+    data[at : at + 8] = struct.pack(">II", 1, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(data)
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    make_video(tmp_path / "parts.mp4", seconds=1, container_options=fragments)
+    data = bytearray((tmp_path / "parts.mp4").read_bytes())
+    at = data.index(b"trun") + 4
+    data[at : at + 8] = struct.pack(">II", 0x00000001, 1 << 30)
+    (tmp_path / "b.mp4").write_bytes(data)
+    header = plain.read_bytes()
+    moov = header[header.index(b"moov") - 4 :]
+    moov = bytearray(moov[: int.from_bytes(moov[:4], "big")])
+    at = moov.index(b"stsz") + 8
+    moov[at : at + 8] = struct.pack(">II", 1, 1 << 30)
+    packed = zlib.compress(bytes(moov))
+    inner = box(b"dcom", b"zlib") + box(b"cmvd", len(moov).to_bytes(4, "big") + packed)
+    (tmp_path / "c.mov").write_bytes(
+        box(b"ftyp", b"qt  \0\0\0\0") + box(b"moov", box(b"cmov", inner))
+    )
+    for name in ("a.mp4", "b.mp4", "c.mov"):
+        with pytest.raises(VideoError, match=r"lists 10737.* frames, more .*=listed_frames="):
+            probe(tmp_path / name)
+
+
+def box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def test_edits_that_repeat_a_video_a_thousand_times_are_bounded(tmp_path, monkeypatch):
+    path = make_video(tmp_path / "a.mp4", seconds=1, sound=True)
+    assert len(shown_times(path).times) == 10
+    monkeypatch.setenv(VARIABLE, "listed_frames=1")
+    assert len(shown_times(shutil.copy(path, tmp_path / "b.mp4")).times) == 10
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 8
+    data[at : at + 4] = (100_000).to_bytes(4, "big")
+    (tmp_path / "c.mp4").write_bytes(data)
+    with pytest.raises(VideoError, match=r"c\.mp4 lists \d+ frames, more"):
+        shown_times(tmp_path / "c.mp4")
