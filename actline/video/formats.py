@@ -18,12 +18,12 @@ FORMATS = (
     *("mxf", "gxf", "dv", "wtv", "dhav", "nut", "nuv", "nsv", "pva", "swf", "ivf", "hxvs"),
     # Older containers, and those of games.
     *("rm", "vivo", "roq", "bink", "smk", "flic", "usm", "film_cpk", "filmstrip", "thp"),
-    *("xmv", "gif", "yuv4mpegpipe"),
+    *("xmv", "gif", "apng", "yuv4mpegpipe"),
     # Streams of one codec without a container.
     *("mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "av1", "obu", "mjpeg", "vc1"),
     *("vc1test", "dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "evc", "apv"),
 )
-"""FFmpeg's names of the formats that are read: those of `VIDEO_ENDINGS` in `actline.video.names`.
+"""FFmpeg's names of formats that are read: those of `VIDEO_ENDINGS` in `actline.video.names`, and apng.
 
 None of them opens another file. Left out are, besides all others: `hls`, `dash`, `concat`, `sdp`,
 `rtsp` and their like (addresses), `image2` (patterns of names), `lavfi` and devices, texts and
