@@ -23,7 +23,8 @@ FORMATS = (
     *("mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "av1", "obu", "mjpeg", "vc1"),
     *("vc1test", "dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "evc", "apv"),
 )
-"""FFmpeg's names of formats that are read: those of `VIDEO_ENDINGS` in `actline.video.names`, and apng.
+"""FFmpeg's names of the formats that are read: those of `VIDEO_ENDINGS` in `actline.video.names`,
+and `apng`, which has the ending of pictures and is read if it is named by itself.
 
 None of them opens another file. Left out are, besides all others: `hls`, `dash`, `concat`, `sdp`,
 `rtsp` and their like (addresses), `image2` (patterns of names), `lavfi` and devices, texts and

@@ -1,11 +1,27 @@
 """Time and peak memory of a command, run in a process of its own."""
 
-import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+# The peak that the system tells of a process that has ended includes what its parent had when it
+# was started: the process reads its own.
+_CHILD = """
+import resource, sys
+from pathlib import Path
+from actline.cli.main import main
+status = main(sys.argv[1:])
+about = Path("/proc/self/status")
+if about.exists():
+    fields = dict(line.split(":", 1) for line in about.read_text().splitlines())
+    peak = int(fields["VmHWM"].split()[0]) * 1024
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(f"peak {peak}", file=sys.stderr)
+raise SystemExit(status)
+"""
 
 
 @dataclass(frozen=True)
@@ -28,21 +44,17 @@ def measured(on: str, *command: object, statuses: tuple[int, ...] = (0,)) -> Row
     Raises:
         RuntimeError: it ended otherwise.
     """
-    argv = [sys.executable, "-m", "actline.cli.main", *map(str, command)]
+    argv = list(map(str, command))
     begin = time.perf_counter()
-    process = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, *argv], capture_output=True, text=True, check=False
     )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - begin
-    if process.returncode not in statuses:
-        raise RuntimeError(f"{argv[2:]} ended with {process.returncode}: {said[-500:]!r}")
-    unit = 1 if sys.platform == "darwin" else 1024
+    said, _, peak = done.stderr.rpartition("peak ")
+    if done.returncode not in statuses or not peak:
+        raise RuntimeError(f"{argv} ended with {done.returncode}: {said[-500:]!r}")
     shown = " ".join(p.name if isinstance(p, Path) else str(p) for p in command)
-    return Row(shown, on, seconds, used.ru_maxrss * unit / 2**20)
+    return Row(shown, on, seconds, int(peak) / 2**20)
 
 
 def table(rows: list[Row]) -> str:
