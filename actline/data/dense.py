@@ -1,6 +1,6 @@
 """Clips with per-frame labels, for per-frame multi-label detection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,6 +108,7 @@ class DenseClips(Dataset[DenseSample]):
     on these and the seed alone, so that a run that was stopped sees what it would have seen.
 
     Args:
+        fine_shapes: each stage's (C, G, G) that stored features must have; None takes any.
         fine_frames: sampled frames that the Fine stream sees around a clip; 0 are the clip's own.
 
     Raises:
@@ -126,6 +127,7 @@ class DenseClips(Dataset[DenseSample]):
         features: Path | None = None,
         origin: FeatureOrigin | None = None,
         fine_positions: int = MAX_FINE_POSITIONS,
+        fine_shapes: Mapping[str, tuple[int, int, int]] | None = None,
         decoded: Path | None = None,
         fine_frames: int = 0,
     ) -> None:
@@ -136,6 +138,7 @@ class DenseClips(Dataset[DenseSample]):
         self.seed = seed
         self.features = features
         self.origin = origin
+        self.fine_shapes = fine_shapes
         self.fine_positions = max(clip.frames, fine_positions)
         self.transform = TrainTransform(
             size=clip.size,
@@ -194,7 +197,13 @@ class DenseClips(Dataset[DenseSample]):
         path = found_features(self.features, video_id)
         count = feature_count(path, self.origin)
         begin = around(first, frames, count=count, most=self.fine_positions)
-        stages = load_features(path, self.origin, first=begin, count=self.fine_positions)
+        stages = load_features(
+            path,
+            self.origin,
+            first=begin,
+            count=self.fine_positions,
+            shapes=self.fine_shapes,
+        )
         return stages, first - begin
 
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actline.data.safe_pickle import MAX_BYTES, load_plain, read_bytes
 from actline.errors import FeatureError
+from actline.stored.hdf5 import Hdf5Group, open_hdf5
+from actline.stored.npy import open_npy
 from actline.stored.npz import read_npz
+from actline.stored.pickles import read_pickle
+from actline.stored.text import read_text
 from actline.stored.torch_files import load_torch
 from actline.video.names import id_forms, without_ending
 
@@ -27,6 +29,8 @@ Layout = Literal["TC", "CT"]
 # What TCANet's files name the two pathways' features; the order in which its code joins them.
 TCANET_PARTS = ("slow_feature", "fast_feature")
 LEAVE_OUT = "copy them there, or leave the video out"
+# A number in a list takes at least two bytes of its file, and up to eight in memory.
+_MOST_TIMES = 8
 # Names that an error lists.
 _MOST_NAMES = 8
 
@@ -102,25 +106,19 @@ def read_parts(wanted: Wanted) -> list[Part]:
 def _npy(wanted: Wanted) -> list[Part]:
     path = wanted.path
     _of_one_video(wanted)
-    try:
-        # Mapped, so that a header which tells of more than the file has is refused, not filled.
-        values = np.lib.format.open_memmap(path, mode="r")
-    # A damaged header is parsed as Python's literals are, and fails in as many ways.
-    except Exception as error:
-        told = "; save the array alone" if "Python objects" in str(error) else "; copy it again"
-        raise FeatureError(f"{path} is not a whole .npy file of numbers{told}") from error
+    values = open_npy(path, error=FeatureError, what="features")
     return [Part(_two_axes(values, path), None, path)]
 
 
 def _csv(wanted: Wanted) -> list[Part]:
     path = wanted.path
     _of_one_video(wanted)
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FeatureError(f"{path} is not text; copy it again") from error
+    text = read_text(path, error=FeatureError, what="features")
     header, _, rest = text.partition("\n")
-    names = next(csv.reader([header]), [])
+    try:
+        names = next(csv.reader([header]), [])
+    except csv.Error as error:
+        raise FeatureError(f"{path}: its header row is too long; copy it again") from error
     if len(names) > 1 and all(_is_fraction(name) for name in names):
         raise FeatureError(f"{path} has no header row; add one, or its first snippet is lost")
     if not rest.strip():
@@ -155,56 +153,30 @@ def _is_fraction(cell: str) -> bool:
 
 
 def _h5(wanted: Wanted) -> list[Part]:
-    path = wanted.path
-    try:
-        with h5py.File(path, "r") as file:
-            return _chosen(_Group(file, path), wanted)
-    except FeatureError:
-        raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise FeatureError(f"{path} is not a whole HDF5 file; copy it again") from error
+    with open_hdf5(wanted.path, error=FeatureError) as group:
+        return _chosen(_Group(group), wanted)
 
 
 class _Group(Mapping[str, _Entry]):
     """A group of an HDF5 file, of which nothing is read before it is asked for."""
 
-    def __init__(self, group: h5py.Group, path: Path) -> None:
-        self._group, self._path = group, path
+    def __init__(self, group: Hdf5Group) -> None:
+        self._group = group
 
     def __len__(self) -> int:
         return len(self._group)
 
     def __iter__(self) -> Iterator[str]:
-        return map(str, self._group)
+        return iter(self._group.names())
 
     def __contains__(self, name: object) -> bool:
         return name in self._group
 
     def __getitem__(self, name: str) -> _Entry:
-        # A link may lead to any other file of this machine.
-        if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
-            raise FeatureError(
-                f'{self._path}: "{name}" is a link to elsewhere; copy the data itself'
-            )
-        found = self._group[name]
-        if isinstance(found, h5py.Group):
-            return _Entry(lambda: None, None, lambda: _Group(found, self._path))
-        if not isinstance(found, h5py.Dataset):
-            raise FeatureError(f'{self._path}: "{name}" is no dataset; give one of a video')
-        return _Entry(lambda: _dataset(found, name, self._path), found.shape)
-
-
-def _dataset(found: h5py.Dataset, name: str, path: Path) -> NDArray[Any]:
-    if found.is_virtual or found.external:
-        raise FeatureError(f'{path}: "{name}" lies in other files; copy the data itself')
-    if found.dtype.kind not in "fiu":
-        raise FeatureError(f"{path} holds {found.dtype}, not numbers; give features")
-    if found.nbytes > MAX_BYTES:
-        raise FeatureError(
-            f'{path}: "{name}" has {found.nbytes / 2**30:.1f} GiB, more than {MAX_BYTES >> 30}; '
-            "give the features of one video"
-        )
-    return np.asarray(found[()])
+        found = self._group.open(name)
+        if isinstance(found, Hdf5Group):
+            return _Entry(lambda: None, None, lambda: _Group(found))
+        return _Entry(found.load, found.shape)
 
 
 def _npz(wanted: Wanted) -> list[Part]:
@@ -212,7 +184,9 @@ def _npz(wanted: Wanted) -> list[Part]:
 
 
 def _pkl(wanted: Wanted) -> list[Part]:
-    return _of_content(wanted, lambda: load_plain(wanted.path))
+    return _of_content(
+        wanted, lambda: read_pickle(wanted.path, error=FeatureError, what="features")
+    )
 
 
 def _pt(wanted: Wanted) -> list[Part]:
@@ -268,9 +242,15 @@ def _array(value: object, path: Path) -> NDArray[Any]:
         # NumPy has no bfloat16.
         plain = value.detach().float() if value.dtype == torch.bfloat16 else value.detach()
         return plain.numpy()
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, list | tuple):
+        rows, left = [], _MOST_TIMES * path.stat().st_size
+        for row in value:
+            rows.append(np.asarray(_array(row, path)))
+            left -= rows[-1].nbytes
+            if left < 0:
+                raise FeatureError(f"{path} repeats its rows by reference; save the array alone")
         try:
-            return np.stack([np.asarray(_array(row, path)) for row in value])
+            return np.stack(rows)
         except ValueError as error:
             raise FeatureError(f"{path} holds rows of several lengths; give features") from error
     if isinstance(value, bool | int | float | np.ndarray):

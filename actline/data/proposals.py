@@ -14,8 +14,6 @@ from actline.data.segment_results import annotated_id, read_segments
 from actline.errors import AnnotationError, PredictionError
 from actline.stored.text import read_text
 
-# A million proposals of one video; text takes several times its size while it is read.
-MAX_TABLE_BYTES = 64 << 20
 # Of a table, as TCANet's authors name them.
 COLUMNS, MATCHED = ("xmin", "xmax", "score"), ("gt_xmin", "gt_xmax")
 
@@ -126,12 +124,6 @@ def _each_once(given: Proposals) -> Proposals:
 def _table(path: Path, matched: bool) -> NDArray[np.float64]:
     """The rows of one video's file: (N, 3) or, with what each was matched with, (N, 5)."""
     try:
-        size = path.stat().st_size if path.is_file() else 0
-        if size > MAX_TABLE_BYTES:
-            raise PredictionError(
-                f"{path} has {size >> 20} MiB, and one video's proposals need no more than "
-                f"{MAX_TABLE_BYTES >> 20}; keep fewer of them"
-            )
         names, *rows = _rows(path, matched)
         return np.array(rows, np.float64).reshape(-1, len(names))
     except AnnotationError as error:
@@ -142,7 +134,8 @@ def _table(path: Path, matched: bool) -> NDArray[np.float64]:
 
 def _rows(path: Path, matched: bool) -> Iterator[Sequence[Any]]:
     """The names of the columns, then the numbers of every line in them."""
-    reader = csv.DictReader(read_text(path, error=PredictionError, what="proposals").splitlines())
+    text = read_text(path, error=PredictionError, what="proposals", mib="table_mib")
+    reader = csv.DictReader(text.splitlines())
     given = set(reader.fieldnames or ())
     if not set(COLUMNS) <= given:
         raise PredictionError(f"{path} lacks one of the columns {', '.join(COLUMNS)}; add it")

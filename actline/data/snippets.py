@@ -1,21 +1,19 @@
 """Snippet features: one vector for every stretch of a video, and the file that keeps them."""
 
-import json
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from actline.data.features import feature_path, made_note
 from actline.errors import FeatureError
-from actline.files import written_whole
+from actline.stored.safetensors_files import TensorFile, open_tensors, save_tensors
 from actline.video.timestamps import CLOCK
 
 
@@ -116,13 +114,8 @@ def save_snippets(
     tensors = {"features": snippets.features.float().contiguous()}
     if snippets.probabilities is not None:
         tensors["probabilities"] = snippets.probabilities.float().contiguous()
-    metadata = {
-        "snippets": json.dumps(asdict(origin)),
-        "placement": json.dumps(placement),
-        **made_note(made),
-    }
-    with written_whole(path) as aside:
-        save_file(tensors, aside, metadata)
+    about = {"snippets": asdict(origin), "placement": placement, **made_note(made)}
+    save_tensors(path, tensors, about)
 
 
 def load_snippets(path: Path, origin: SnippetOrigin | None = None) -> SnippetFeatures:
@@ -134,30 +127,35 @@ def load_snippets(path: Path, origin: SnippetOrigin | None = None) -> SnippetFea
     Raises:
         FeatureError: no such file, a damaged one, or one of another origin.
     """
-    found = snippet_origin(path)
-    for name, wanted in ({} if origin is None else asdict(origin)).items():
-        given = getattr(found, name)
-        if not _same(given, wanted):
-            raise FeatureError(
-                f"{path} was made with another {name} ({given}, not {wanted}); "
-                "extract the features again"
-            )
-    try:
-        with safe_open(path, framework="pt") as stored:
-            features = stored.get_tensor("features")
-            scored = "probabilities" in stored.keys()  # noqa: SIM118 - not a mapping
-            probabilities = stored.get_tensor("probabilities") if scored else None
-            placement = json.loads(stored.metadata()["placement"])
-            offset, duration = float(placement["offset"]), float(placement["duration"])
-            classes = tuple(str(name) for name in placement.get("classes", ()))
-            if scored and stored.get_slice("probabilities").get_shape() != [
-                len(classes),
-                features.shape[-1],
-            ]:
-                raise ValueError("probabilities of other classes or snippets")
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise FeatureError(_damaged(path)) from error
-    snippets = SnippetFeatures(features, found.interval, duration, offset, probabilities, classes)
+    with _opened(path) as stored:
+        found = _origin(stored, path)
+        for name, wanted in ({} if origin is None else asdict(origin)).items():
+            given = getattr(found, name)
+            if not _same(given, wanted):
+                raise FeatureError(
+                    f"{path} was made with another {name} ({given}, not {wanted}); "
+                    "extract the features again"
+                )
+        placement = stored.json("placement")
+        tensors = stored.whole(known=("snippets", "placement", "made"))
+    match placement:
+        case {"offset": int() | float() as offset, "duration": int() | float() as duration}:
+            classes = placement.get("classes", [])
+        case _:
+            raise FeatureError(_damaged(path))
+    features, probabilities = tensors.get("features"), tensors.get("probabilities")
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if features is None or features.dtype != torch.float32 or features.ndim != 2 or not named:
+        raise FeatureError(_damaged(path))
+    if probabilities is not None and (
+        probabilities.dtype != torch.float32
+        or probabilities.shape != (len(classes), features.shape[1])
+        or not bool(((probabilities >= 0) & (probabilities <= 1)).all())
+    ):
+        raise FeatureError(_damaged(path))
+    snippets = SnippetFeatures(
+        features, found.interval, _float(duration), _float(offset), probabilities, tuple(classes)
+    )
     return checked(snippets, path)
 
 
@@ -167,23 +165,42 @@ def snippet_origin(path: Path) -> SnippetOrigin:
     Raises:
         FeatureError: no such file, a damaged one, or one that holds no snippet features.
     """
+    with _opened(path) as stored:
+        return _origin(stored, path)
+
+
+def _opened(path: Path) -> AbstractContextManager[TensorFile]:
     if not path.exists():
         raise FeatureError(f"no features at {path}; make them with `actline extract`")
-    try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise FeatureError(_damaged(path)) from error
-    if "snippets" not in metadata:
+    return open_tensors(path, error=FeatureError, otherwise=_damaged(path))
+
+
+def _origin(stored: TensorFile, path: Path) -> SnippetOrigin:
+    given = stored.json("snippets")
+    if given is None:
         raise FeatureError(f"{path} holds no snippet features; give a file that does")
+    match given:
+        case {
+            "backbone": str(backbone),
+            "checkpoint": str(checkpoint),
+            "interval": int() | float() as interval,
+            "window": int() | float() as window,
+            "pooling": str(pooling),
+        } if isinstance(clock := given.get("clock", 1), int):
+            return SnippetOrigin(
+                backbone, checkpoint, _float(interval), _float(window), pooling, clock
+            )
+    raise FeatureError(
+        f"{path} was written by another version of actline; extract the features again"
+    )
+
+
+def _float(number: float) -> float:
+    """A number of JSON, which may be whole and have hundreds of digits."""
     try:
-        given = {"clock": 1} | json.loads(metadata["snippets"])
-        named = {name: kind(given[name]) for name, kind in SnippetOrigin.__annotations__.items()}
-        return SnippetOrigin(**named)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FeatureError(
-            f"{path} was written by another version of actline; extract the features again"
-        ) from error
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def checked(snippets: SnippetFeatures, path: Path, *, width: int | None = None) -> SnippetFeatures:

@@ -21,8 +21,7 @@ from actline.train.checkpoint import (
     fitted,
     load_checkpoint,
     load_segment_checkpoint,
-    read_card,
-    read_tensors,
+    read_checkpoint,
     save_checkpoint,
 )
 
@@ -147,7 +146,7 @@ def load_chain(path: str | Path, *, device: str = "auto") -> Chain:
         CheckpointError: the file cannot be used.
         DeviceError: the device is not on this machine.
     """
-    card = read_card(path)
+    card, tensors = read_checkpoint(path)
     if not isinstance(card, ChainCard):
         raise CheckpointError(f"{path} is no chain; make one with `actline chain`")
     chosen = find_device(device)
@@ -158,7 +157,7 @@ def load_chain(path: str | Path, *, device: str = "auto") -> Chain:
         links["proposals"] = card.proposals.network.build()
     if card.refinement is not None:
         links["refinement"] = card.refinement.network.build()
-    fitted(nn.ModuleDict(links), read_tensors(Path(path)), path).to(chosen)
+    fitted(nn.ModuleDict(links), tensors, path).to(chosen)
     backbone = None
     if card.backbone is not None:
         backbone = folded_model(links["backbone"], card.backbone, chosen)

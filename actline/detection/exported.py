@@ -4,8 +4,10 @@ Everything here needs packages of its own: `pip install "actline[runtime]"`.
 """
 
 import copy
+import hashlib
 import json
 import logging
+import re
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,11 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from actline.errors import CheckpointError, DeviceError, RecipeError
+from actline.errors import CheckpointError, DeviceError
 from actline.files import written_whole
 from actline.models.config import SlowFastConfig, X3DConfig
-from actline.train.checkpoint import ModelCard, weights_hash
-from actline.train.yaml_form import from_mapping, to_mapping
+from actline.stored.json_text import parse_json
+from actline.stored.safetensors_files import CHECKSUM
+from actline.stored.text import read_bytes
+from actline.train.checkpoint import ModelCard, card_of, weights_hash
+from actline.train.yaml_form import to_mapping
 
 Runtime = Literal["openvino", "onnxruntime"]
 # Of the largest logit: what arithmetic in another order may differ by, far from what another
@@ -83,7 +88,7 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
     ):
         onnx.helper.set_model_props(model, {**_properties(model), name: text})
     with written_whole(path) as aside:
-        aside.write_bytes(model.SerializeToString())
+        aside.write_bytes(_with_checksum(onnx, model.SerializeToString()))
         for runtime in runtimes:
             _verify(ExportedNetwork(aside, runtime=runtime), network, runtime)
 
@@ -163,19 +168,53 @@ def read_exported(path: Path) -> tuple[ModelCard, str]:
     onnx = _module("onnx")
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; check the path")
+    damaged = f"{path} is not a whole ONNX file; export it again"
+    raw = read_bytes(path, error=CheckpointError, what="an exported network", mib="array_mib")
     try:
-        properties = _properties(onnx.load(str(path)))
+        model = onnx.load_model_from_string(raw)
     except Exception as error:  # protobuf's
-        raise CheckpointError(f"{path} is not a whole ONNX file; export it again") from error
+        raise CheckpointError(damaged) from error
+    properties = _properties(model)
     if "actline" not in properties:
         raise CheckpointError(f"{path} was not written by `actline export`; give one that was")
-    try:
-        card = from_mapping(ModelCard, json.loads(properties["actline"]), where=str(path))
-    except (ValueError, RecipeError) as error:
-        raise CheckpointError(
-            f"{path} was written by another version of actline ({error}); use that version"
-        ) from error
-    return card, properties.get("weights", "")
+    body = raw[: -len(_checksum_note(onnx, ""))]
+    if CHECKSUM in properties and _with_checksum(onnx, body) != raw:
+        raise CheckpointError(damaged)
+    if _outside(onnx, model):
+        raise CheckpointError(f"{path} takes weights from other files, and is not loaded")
+    content = parse_json(properties["actline"], path, error=CheckpointError)
+    card = card_of(content, "model", where=str(path))
+    weights = properties.get("weights", "")
+    if not isinstance(card, ModelCard) or not re.fullmatch("[0-9a-f]{64}", weights):
+        raise CheckpointError(damaged)
+    return card, weights
+
+
+def _with_checksum(onnx: Any, body: bytes) -> bytes:
+    """A serialized model that ends in the SHA-256 of all that is before.
+
+    Serialized messages that follow each other are one message, so this is one property more.
+    """
+    return body + _checksum_note(onnx, hashlib.sha256(body).hexdigest())
+
+
+def _checksum_note(onnx: Any, digest: str) -> bytes:
+    note = onnx.ModelProto()
+    note.metadata_props.add(key=CHECKSUM, value=digest.rjust(64, "0"))
+    return note.SerializeToString()
+
+
+def _outside(onnx: Any, message: Any) -> bool:
+    """Whether any tensor of a model lies in another file."""
+    waiting = [message]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, onnx.TensorProto) and one.data_location == onnx.TensorProto.EXTERNAL:
+            return True
+        for field, value in one.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if hasattr(value, "ListFields") else value)
+    return False
 
 
 def _with_openvino(path: Path) -> Any:

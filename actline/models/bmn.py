@@ -92,9 +92,11 @@ class BMN(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(map_width, 2, 1),
         )
-        possible = torch.ones(temporal_scale, temporal_scale, dtype=torch.bool).triu()
+        # Where weights are made without values, to learn their shapes, constants still have some.
+        with torch.device("cpu"):
+            possible = torch.ones(temporal_scale, temporal_scale, dtype=torch.bool).triu()
         self.possible: Tensor
-        self.register_buffer("possible", possible, persistent=False)
+        self.register_buffer("possible", possible.to(self.prepare.weight.device), persistent=False)
 
     def forward(self, features: Tensor) -> BMNOutput:
         if features.shape[-1] != self.temporal_scale:
@@ -154,11 +156,14 @@ class BoundaryMatching(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
         T = temporal_scale
-        table = sampling_weights(T, samples=samples, bins=bins, boundary_ratio=boundary_ratio)
+        # As in `BMN`.
+        with torch.device("cpu"):
+            table = sampling_weights(T, samples=samples, bins=bins, boundary_ratio=boundary_ratio)
+            starts, ends = torch.triu_indices(T, T)
+            sampled = SparseRows(table)
         self.cells: Tensor
-        starts, ends = torch.triu_indices(T, T)
-        self.register_buffer("cells", starts * T + ends, persistent=False)
-        self.sampled = SparseRows(table)
+        self.register_buffer("cells", (starts * T + ends).to(self.weight.device), persistent=False)
+        self.sampled = sampled.to(self.weight.device)
 
     def forward(self, features: Tensor) -> Tensor:
         B, _, T = features.shape

@@ -1,14 +1,22 @@
 """What a network is made of, as plain values that travel with its weights."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from actline.models.bmn import BMN
 from actline.models.coarse_fine import CoarseFine, CoarseStream, TemporalPooling
 from actline.models.slowfast import SlowFast
 from actline.models.tcanet import TCANet
-from actline.models.x3d import X3D, DepthwiseInit
+from actline.models.x3d import X3D, DepthwiseInit, StageFeatures, inner_width
+
+# Of BMN's table of samples: with the published 32 samples of 3 bins, those of 400 snippets.
+_MOST_PLACES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,15 @@ class CoarseFineConfig:
     pooling: TemporalPooling = "grid"
     cells: int = 7
     fine_stream: bool = True
+
+    @property
+    def fine_shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Channels, height and width of the Fine stream's features, by stage."""
+        channels = (*self.fine.widths, inner_width(self.fine.widths[3]))
+        return {
+            stage: (width, self.cells, self.cells)
+            for stage, width in zip(StageFeatures._fields, channels, strict=True)
+        }
 
     def build(self, classes: int) -> CoarseFine:
         """A new network with random weights."""
@@ -114,6 +131,16 @@ class BMNConfig:
     boundary_ratio: float = 0.5
     sliding: bool = False
 
+    def __post_init__(self) -> None:
+        # A place for every pair of snippets and every sample of it.
+        places = self.temporal_scale**2 * self.samples * self.bins
+        if places > _MOST_PLACES:
+            raise ValueError(
+                f"temporal_scale {self.temporal_scale} with {self.samples} samples of "
+                f"{self.bins} bins takes a table of more than {_MOST_PLACES} "
+                f"places; give a smaller temporal_scale"
+            )
+
     def build(self) -> BMN:
         """A new network with random weights."""
         return BMN(
@@ -175,6 +202,58 @@ class TCANetConfig:
 
 
 NetworkConfig = X3DConfig | CoarseFineConfig | SlowFastConfig
+
+
+class Outline(NamedTuple):
+    """What a tensor is, without its values."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@cache
+def outline(
+    config: NetworkConfig | BMNConfig | TCANetConfig, classes: int = 1
+) -> Mapping[str, Outline]:
+    """A network's tensors by name, without making them: a huge network costs nothing.
+
+    Raises:
+        ValueError: there is no such network, as with heads that do not divide its channels.
+    """
+    try:
+        with torch.device("meta"), _WithoutValues():
+            if isinstance(config, BMNConfig):
+                # Its table of samples is no weight, and the weights do not depend on the scale.
+                network: nn.Module = replace(config, temporal_scale=2).build()
+            elif isinstance(config, TCANetConfig):
+                network = config.build()
+            else:
+                network = config.build(classes)
+    except RuntimeError as wrong:  # PyTorch's, of sizes that no tensor has
+        raise ValueError(f"no network has these sizes ({str(wrong).splitlines()[0]})") from wrong
+    tensors = network.state_dict()
+    return {name: Outline(tuple(one.shape), one.dtype) for name, one in tensors.items()}
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Draw no random weights: of tensors without values it would import a compiler to do so."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWS = (
+    Tensor.normal_,
+    Tensor.uniform_,
+    nn.init.normal_,
+    nn.init.uniform_,
+    nn.init.kaiming_normal_,
+    nn.init.kaiming_uniform_,
+)
 
 
 def build(config: NetworkConfig, classes: int) -> nn.Module:

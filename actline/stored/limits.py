@@ -23,6 +23,7 @@ class Limits:
 
     Attributes:
         text_mib: size of a file of text that is read at once (tables, JSON, XML), in MiB.
+        table_mib: size of a table of one video's proposals, in MiB.
         results_mib: size of a results JSON, which is read video by video, in MiB.
         recipe_kib: size of a YAML recipe, in KiB.
         values: entries of a recipe, a pickle or a JSON header, counted as often as they are
@@ -40,8 +41,9 @@ class Limits:
     """
 
     text_mib: int = 512
+    table_mib: int = 64
     results_mib: int = 4096
-    recipe_kib: int = 1024
+    recipe_kib: int = 128
     values: int = 1_000_000
     depth: int = 100
     array_mib: int = 4096

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from actline.errors import ActlineError
 from actline.stored.limits import lifted, limits
+from actline.stored.npy import NpyError, read_npy_header
 from actline.stored.text import reason
-
-_HEADER_BYTES = 1 << 16
 
 
 def read_npz(path: Path, *, error: type[ActlineError], what: str) -> dict[str, NDArray[Any]]:
@@ -56,21 +55,16 @@ def _array(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, error: type[ActlineError]
 ) -> NDArray[Any]:
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(file, max_header_size=_HEADER_BYTES)
         name = member.filename
-        if dtype.hasobject:
-            raise error(f"{path}: {name} holds Python objects, which may run code; save numbers")
-        size = math.prod(shape) * dtype.itemsize
+        try:
+            header = read_npy_header(file)
+        except NpyError as wrong:
+            raise error(f"{path}: {name} {wrong}") from wrong
         # What the header tells of and what there is are one and the same, so that neither a small
         # file makes a large array nor a long one hides behind a small header.
-        if file.tell() + size != member.file_size:
+        if file.tell() + header.nbytes != member.file_size:
             raise error(f"{path}: {name} is not whole; write it again")
-        values = np.empty(math.prod(shape), dtype)
-        if size:
+        values = np.empty(math.prod(header.shape), header.dtype)
+        if header.nbytes:
             values.view(np.uint8)[:] = np.frombuffer(file.read(), np.uint8)
-    return values.reshape(shape, order="F" if fortran else "C")
+    return values.reshape(header.shape, order="F" if header.fortran else "C")

@@ -1,13 +1,15 @@
 """safetensors files: header and tensors, whatever the bytes are."""
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,38 +18,100 @@ from actline.errors import ActlineError, OutputError
 from actline.files import written_whole
 from actline.stored.json_text import parse_json
 
+T = TypeVar("T")
+# The metadata's key of the checksum that `save_tensors` adds.
+CHECKSUM = "checksum"
+
+
+class TensorFile:
+    """An open safetensors file."""
+
+    def __init__(self, stored: Any, path: Path, error: type[ActlineError], otherwise: str) -> None:
+        self._stored, self._path = stored, path
+        self._error, self._otherwise = error, otherwise
+        self.metadata: Mapping[str, str] = self._asked(stored.metadata) or {}
+        self.names: Sequence[str] = tuple(self._asked(stored.keys))
+
+    def json(self, key: str) -> Any:
+        """The JSON value that the metadata has under a key; None where there is none."""
+        text = self.metadata.get(key)
+        return None if text is None else parse_json(text, self._path, error=self._error)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, from the header alone."""
+        return tuple(self._asked(lambda: self._stored.get_slice(name).get_shape()))
+
+    def tensor(self, name: str) -> Tensor:
+        """A whole tensor."""
+        return self._asked(lambda: self._stored.get_tensor(name))
+
+    def part(self, name: str, *place: slice) -> Tensor:
+        """Some of a tensor, of which the rest is not read."""
+        return self._asked(lambda: self._stored.get_slice(name)[place])
+
+    def whole(self, known: Collection[str]) -> dict[str, Tensor]:
+        """All tensors, verified by the file's checksum, where it has one.
+
+        Args:
+            known: the metadata's keys; a file with others was changed.
+
+        Raises:
+            ActlineError: they, or what is said of them, are not what was written.
+        """
+        if not {*known, CHECKSUM} >= self.metadata.keys():
+            raise self._error(self._otherwise)
+        tensors = {name: self.tensor(name) for name in self.names}
+        kept = self.metadata.get(CHECKSUM)
+        if kept is not None and kept != checksum(tensors, self.metadata):
+            raise self._error(self._otherwise)
+        return tensors
+
+    def _asked(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        # A damaged file fails in whatever way its bytes happen to lead to.
+        except Exception as failure:
+            raise self._error(self._otherwise) from failure
+
 
 @contextmanager
-def opened(path: Path, *, error: type[ActlineError], otherwise: str) -> Iterator[Any]:
-    """An open safetensors file (as `safetensors.safe_open` gives), whose failures are one line.
+def open_tensors(path: Path, *, error: type[ActlineError], otherwise: str) -> Iterator[TensorFile]:
+    """An open safetensors file, all failures of which are one line.
 
     Args:
         error: what to raise.
         otherwise: an error's line for a file that is no whole safetensors file.
 
     Raises:
-        ActlineError: of kind `error`, for whatever the library raises within the block too.
+        ActlineError: of kind `error`.
     """
     try:
-        with safe_open(path, framework="pt") as stored:
-            yield stored
-    except (SafetensorError, OSError, MemoryError) as failure:
+        opened = safe_open(path, framework="pt")
+    except Exception as failure:
         raise error(otherwise) from failure
+    with opened as stored:
+        yield TensorFile(stored, path, error, otherwise)
 
 
-def metadata(path: Path, key: str, *, error: type[ActlineError], otherwise: str) -> Any:
-    """The JSON value that a file's metadata has under a key; None where it has none.
+def checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    """SHA-256 over all tensors, by name, kind, shape and values, and what is said of them."""
+    digest = hashlib.sha256()
+    said = sorted((key, text) for key, text in about.items() if key != CHECKSUM)
+    digest.update(json.dumps(said).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(bytes_of(tensor))
+    return digest.hexdigest()
 
-    Raises:
-        ActlineError: of kind `error`: the file or the JSON is damaged.
-    """
-    with opened(path, error=error, otherwise=otherwise) as stored:
-        text = (stored.metadata() or {}).get(key)
-    return None if text is None else parse_json(text, path, error=error)
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """A tensor's values as bytes, in order; without a copy where it lies in order on the CPU."""
+    plain = tensor.detach().cpu().contiguous()
+    return plain.flatten().view(torch.uint8).numpy().data
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors, and JSON values about them, to one file, whole or not at all.
+    """Write tensors, and JSON values about them, to one file, with a checksum, whole or not at all.
 
     Raises:
         OutputError: the file cannot be written.
@@ -55,6 +119,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     texts = {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()
     }
+    texts[CHECKSUM] = checksum(tensors, texts)
     with written_whole(path) as aside:
         try:
             save_file(dict(tensors), aside, texts)

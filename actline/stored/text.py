@@ -55,7 +55,7 @@ def read_text(path: Path, *, error: type[ActlineError], what: str, mib: str = "t
     except UnicodeDecodeError as wrong:
         raise error(f"{path} is not UTF-8 text; save it as UTF-8") from wrong
     if not text.strip("\0 \t\r\n"):
-        raise error(f"{path} is empty; give a file with {what}")
+        raise error(f"{path} is empty, and holds no {what}; give another file")
     return text
 
 

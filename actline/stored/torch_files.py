@@ -1,20 +1,40 @@
-"""PyTorch's own files: tensors and plain values, without running anything that is in them."""
+"""PyTorch's own files: tensors and plain values, without running anything that is in them.
 
-import pickle
-import warnings
+Read by us rather than by PyTorch: it takes the sizes that a file tells of for true, and lets
+references multiply. Both of its forms are: an archive (since 1.6), and pickles in a row.
+"""
+
+import sys
 import zipfile
+from collections.abc import Mapping
+from io import SEEK_CUR, SEEK_END, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import torch
 
 from actline.errors import ActlineError
 from actline.files import written_whole
 from actline.stored.limits import lifted, limits
+from actline.stored.pickles import (
+    DamagedError,
+    LimitedError,
+    OddTensorError,
+    Pickle,
+    RefusedError,
+    Storage,
+    StorageType,
+)
+from actline.stored.text import reason
+
+_ARCHIVE_MAGIC = b"PK\x03\x04"
+_OLDER_MAGIC, _OLDER_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def load_torch(path: Path, *, error: type[ActlineError], unsafe: str, damaged: str) -> Any:
     """What a file of `torch.save` holds, on the CPU, if that is tensors and plain values.
+
+    An archive's checksums are verified.
 
     Args:
         error: what to raise.
@@ -24,18 +44,20 @@ def load_torch(path: Path, *, error: type[ActlineError], unsafe: str, damaged: s
     Raises:
         ActlineError: of kind `error`: as above, or the file would take too much memory.
     """
-    _check_size(path, error)
     try:
-        with warnings.catch_warnings():  # of old protocols, which this reads all the same
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as failure:
-        # torch says so of a global that it does not know, and of damaged pickles in other words.
-        named = "GLOBAL" in str(failure) or "Unsupported global" in str(failure)
-        raise error(unsafe if named else damaged) from failure
-    # A damaged file fails in whatever way its bytes happen to lead to.
-    except Exception as failure:
+        with path.open("rb") as file:
+            archived = file.read(len(_ARCHIVE_MAGIC)) == _ARCHIVE_MAGIC
+            return _load_archive(file) if archived else load_older(file)
+    except OSError as failure:
+        raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
+    except OddTensorError as odd:
+        raise error(f"{path} holds {odd}; save plain tensors") from odd
+    except RefusedError as refused:
+        raise error(unsafe) from refused
+    except (DamagedError, MemoryError) as failure:
         raise error(damaged) from failure
+    except LimitedError as limited:
+        raise error(f"{path} holds {limited}; {lifted(limited.limit)}") from limited
 
 
 def save_torch(path: Path, content: Any) -> None:
@@ -73,15 +95,104 @@ class _Watched:
         self._file.flush()
 
 
-def _check_size(path: Path, error: type[ActlineError]) -> None:
-    most = limits().array_mib
-    size = 0
+def load_older(file: IO[bytes]) -> Any:
+    """What `torch.save` before 1.6 wrote: pickles in a row, then the numbers of every storage.
+
+    Raises:
+        RefusedError, DamagedError, LimitedError: as `Pickle.load`.
+    """
+    file.seek(0)
+    if _plain_pickle(file) != _OLDER_MAGIC or _plain_pickle(file) != _OLDER_PROTOCOL:
+        raise DamagedError("no magic number")
+    system = _plain_pickle(file)
+    if not isinstance(system, Mapping) or system.get("little_endian") is not True:
+        raise DamagedError("another order of bytes")
+    rest = file.seek(0, SEEK_CUR)
+    size = file.seek(0, SEEK_END) - rest
+    file.seek(rest)
+    storages: dict[str, Storage] = {}
+
+    def outside(described: object) -> Storage:
+        dtype, key, count = _storage_of(described)
+        if key not in storages:
+            held = sum(one.values.nbytes for one in storages.values())
+            if held + count * dtype.itemsize > size:
+                raise DamagedError("fewer numbers than it tells of")
+            storages[key] = Storage(torch.empty(count, dtype=dtype))
+        found = storages[key].values
+        if found.dtype != dtype or found.numel() != count:
+            raise DamagedError("a storage of two kinds")
+        return storages[key]
+
+    content = Pickle(file, persistent=outside).load()
+    keys = _plain_pickle(file)
+    if not isinstance(keys, list) or {str(key) for key in keys} != storages.keys():
+        raise DamagedError("other storages than it tells of")
+    for key in keys:
+        values = storages[str(key)].values
+        count = int.from_bytes(file.read(8), sys.byteorder)
+        raw = values.view(torch.uint8).numpy() if values.numel() else None
+        if count != values.numel() or (raw is not None and file.readinto(raw) != raw.nbytes):  # type: ignore[attr-defined]
+            raise DamagedError("fewer numbers than it tells of")
+    return content
+
+
+def _load_archive(file: IO[bytes]) -> Any:
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                size = sum(member.file_size for member in archive.infolist())
-    # torch reads some archives that zipfile does not, and says itself what is wrong with others.
-    except Exception:
-        return
-    if size > most << 20:
-        raise error(f"{path} holds {size >> 20} MiB, more than {most}; {lifted('array_mib')}")
+        archive = zipfile.ZipFile(file)
+        members = {one.filename: one for one in archive.infolist()}
+    # A damaged archive fails in whatever way its bytes happen to lead to.
+    except Exception as failure:
+        raise DamagedError("no archive") from failure
+    most = limits()
+    size = sum(one.file_size for one in members.values())
+    if size > most.array_mib << 20 or len(members) > most.members:
+        limit = "members" if len(members) > most.members else "array_mib"
+        raise LimitedError(f"{size >> 20} MiB in {len(members)} parts, too much", limit)
+    pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise DamagedError("no content")
+    folder = pickles[0].removesuffix("data.pkl")
+    order = members.get(f"{folder}byteorder")
+    if order is not None and _unpacked(archive, order) != sys.byteorder.encode():
+        raise DamagedError("another order of bytes")
+    storages: dict[str, Storage] = {}
+
+    def outside(described: object) -> Storage:
+        dtype, key, count = _storage_of(described)
+        if key not in storages:
+            member = members.get(f"{folder}data/{key}")
+            if member is None or member.file_size != count * dtype.itemsize:
+                raise DamagedError("other numbers than it tells of")
+            raw = bytearray(_unpacked(archive, member))
+            values = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
+            storages[key] = Storage(values)
+        found = storages[key].values
+        if found.dtype != dtype or found.numel() != count:
+            raise DamagedError("a storage of two kinds")
+        return storages[key]
+
+    content = _unpacked(archive, members[pickles[0]])
+    return Pickle(BytesIO(content), persistent=outside).load()
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """A member's bytes, verified by its checksum."""
+    try:
+        return archive.read(member)
+    except Exception as failure:  # as of the archive itself
+        raise DamagedError("a damaged part") from failure
+
+
+def _plain_pickle(file: IO[bytes]) -> Any:
+    return Pickle(file).load()
+
+
+def _storage_of(described: object) -> tuple[torch.dtype, str, int]:
+    """Kind, name and number of numbers of a storage."""
+    match described:
+        case ("storage", StorageType(dtype=dtype), str(key), str(), int(count), *rest):
+            # Older ones may be parts of others.
+            if count >= 0 and rest in ([], [None]):
+                return dtype, key, count
+    raise RefusedError("an object that lies outside of it")

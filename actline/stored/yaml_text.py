@@ -20,13 +20,17 @@ def parse_yaml(text: str, *, where: str) -> Any:
             f"{where} has {len(text) >> 10} KiB, more than {most.recipe_kib}; "
             f"{lifted('recipe_kib')}"
         )
-    loader = yaml.SafeLoader(text)
     try:
-        root = loader.get_single_node()
-        if root is None:
-            return None
-        _weigh(root, where, {}, 0)
-        return loader.construct_document(root)
+        _check_depth(text, where)
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                return None
+            _weigh(root, where, {}, 0)
+            return loader.construct_document(root)
+        finally:
+            loader.dispose()
     except RecipeError:
         raise
     except yaml.YAMLError as error:
@@ -37,8 +41,16 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except Exception as error:
         told = " ".join(str(error).split())[:60] or type(error).__name__
         raise RecipeError(f"{where}: YAML that cannot be read ({told}); mend it") from error
-    finally:
-        loader.dispose()
+
+
+def _check_depth(text: str, where: str) -> None:
+    """Refuse deep nesting at the first level too many: the work grows with the depth's square."""
+    most, depth = limits().depth, 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > most:
+            raise RecipeError(f"{where} is nested more than {most} levels deep; {lifted('depth')}")
 
 
 def _weigh(node: yaml.Node, where: str, known: dict[int, int | None], depth: int) -> int:

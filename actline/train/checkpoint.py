@@ -1,17 +1,14 @@
 """Checkpoints: weights, and everything that is needed to use them, in one safetensors file."""
 
 import hashlib
-import json
 import math
-import pickle
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from actline import __version__
@@ -19,12 +16,13 @@ from actline.data.feature_files import PublicForm
 from actline.data.features import FeatureOrigin
 from actline.data.snippets import SnippetOrigin
 from actline.errors import CheckpointError, RecipeError
-from actline.files import written_whole
 from actline.models.bmn import BMN
-from actline.models.config import BMNConfig, NetworkConfig, TCANetConfig
+from actline.models.config import BMNConfig, NetworkConfig, Outline, TCANetConfig, outline
 from actline.models.published.unwrap import tensors_in
 from actline.models.suppression import SuppressionConfig
 from actline.models.tcanet import TCANet
+from actline.stored.safetensors_files import TensorFile, bytes_of, open_tensors, save_tensors
+from actline.stored.torch_files import load_torch
 from actline.train.yaml_form import from_mapping, to_mapping
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -66,6 +64,22 @@ class ModelCard:
     score: str | None = None
     recipe: str | None = None
 
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.stride is None):
+            raise ValueError("a card has either rate or stride")
+        if self.overlap > self.window // 2:
+            raise ValueError(
+                f"overlap must lie between 0 and half the window, {self.window // 2}, not "
+                f"{self.overlap}"
+            )
+        if not self.classes:
+            raise ValueError("a card names at least one class")
+        if self.thresholds is not None and len(self.thresholds) != len(self.classes):
+            raise ValueError(
+                f"{len(self.thresholds)} thresholds are not for {len(self.classes)} classes"
+            )
+        _check_names(self.classes)
+
     def feature_origin(self, checkpoint_hash: str) -> FeatureOrigin:
         """What features made with this checkpoint depend on."""
         return FeatureOrigin(checkpoint_hash, self.rate, self.stride, self.size)
@@ -93,6 +107,9 @@ class SegmentCard:
     version: str = __version__
     score: str | None = None
     recipe: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_names(self.classes)
 
 
 @dataclass(frozen=True)
@@ -134,12 +151,40 @@ class ChainCard:
     form: PublicForm = field(default_factory=PublicForm)
     version: str = __version__
 
+    def __post_init__(self) -> None:
+        links = [one for one in (self.proposals, self.refinement) if one is not None]
+        if not links:
+            raise ValueError("a chain has proposals, refinement or both")
+        if self.backbone is not None and self.origin is None:
+            raise ValueError("a chain with a backbone says what its features depend on")
+        for name, link, kind in (
+            ("proposals", self.proposals, BMNConfig),
+            ("refinement", self.refinement, TCANetConfig),
+        ):
+            if link is not None and not isinstance(link.network, kind):
+                raise ValueError(f"a chain's {name} is not a {kind.__name__}")
+        if len({link.network.channels for link in links}) > 1:
+            raise ValueError("a chain's links take features of one width")
+        _check_names(self.classes)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names that detections can have from the backbone, in the order of its logits."""
         return () if self.backbone is None else self.backbone.classes
 
 
+def _check_names(classes: Sequence[str]) -> None:
+    """Refuse classes that cannot be told apart or shown."""
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise ValueError(f'class "{twice}" appears twice')
+    for name in classes:
+        if not name.strip() or any(unicodedata.category(one) in _UNFIT for one in name):
+            raise ValueError(f'"{name}" is not the name of a class')
+
+
+# Control characters, halves of characters, and ends of line.
+_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # In the names of tensors that have a row for every class: heads, and the fusion of logits.
 CLASS_PARTS = (".classify.", ".logits.")
 Card = ModelCard | SegmentCard
@@ -155,8 +200,7 @@ def save_checkpoint(path: Path, network: nn.Module, card: Card | ChainCard) -> N
     """Write weights and card to one file, whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state(network).items()}
     kind = next(name for name, cards in KINDS.items() if isinstance(card, cards))
-    with written_whole(path) as aside:
-        save_file(tensors, aside, {"actline": json.dumps(to_mapping(card)), "kind": kind})
+    save_tensors(path, tensors, {"actline": to_mapping(card), "kind": kind})
 
 
 def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
@@ -165,10 +209,10 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
     Raises:
         CheckpointError: no such file, a damaged one, not one of ours, or of another kind.
     """
-    card = read_card(path)
+    card, tensors = read_checkpoint(path)
     if not isinstance(card, ModelCard):
         raise CheckpointError(_other_kind(Path(path), card, "model"))
-    return fitted(card.network.build(len(card.classes)), read_tensors(Path(path)), path), card
+    return fitted(card.network.build(len(card.classes)), tensors, path), card
 
 
 def load_segment_checkpoint(path: str | Path) -> tuple[BMN | TCANet, SegmentCard]:
@@ -177,10 +221,10 @@ def load_segment_checkpoint(path: str | Path) -> tuple[BMN | TCANet, SegmentCard
     Raises:
         CheckpointError: as `load_checkpoint`.
     """
-    card = read_card(path)
+    card, tensors = read_checkpoint(path)
     if not isinstance(card, SegmentCard):
         raise CheckpointError(_other_kind(Path(path), card, "segments"))
-    return fitted(card.network.build(), read_tensors(Path(path)), path), card
+    return fitted(card.network.build(), tensors, path), card
 
 
 def fitted(network: Network, tensors: Mapping[str, Tensor], path: str | Path) -> Network:
@@ -189,9 +233,9 @@ def fitted(network: Network, tensors: Mapping[str, Tensor], path: str | Path) ->
     Raises:
         CheckpointError: they are not its weights.
     """
-    own = state(network)
-    if own.keys() != tensors.keys() or any(own[n].shape != tensors[n].shape for n in own):
-        raise CheckpointError(f"{path}: the weights do not fit the network they name; train again")
+    own = {name: Outline(tuple(t.shape), t.dtype) for name, t in state(network).items()}
+    if own != {name: Outline(tuple(t.shape), t.dtype) for name, t in tensors.items()}:
+        raise CheckpointError(_unfit(path))
     network.load_state_dict(tensors)
     return network.eval()
 
@@ -202,38 +246,92 @@ def read_card(path: str | Path) -> ModelCard | SegmentCard | ChainCard:
     Raises:
         CheckpointError: as `load_checkpoint`.
     """
+    with _opened(path) as stored:
+        return _card(stored, path)
+
+
+def read_checkpoint(
+    path: str | Path,
+) -> tuple[ModelCard | SegmentCard | ChainCard, dict[str, Tensor]]:
+    """A checkpoint's card and weights, verified by the file's checksum, where it has one.
+
+    The card's network is compared with the shapes in the file before either is made.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`, or the weights are not those of the card's network.
+    """
+    with _opened(path) as stored:
+        card = _card(stored, path)
+        try:
+            wanted = _outlines(card)
+        except ValueError as wrong:
+            raise CheckpointError(f"{path}: {wrong}; copy or train it again") from wrong
+        if {name: one.shape for name, one in wanted.items()} != {
+            name: stored.shape(name) for name in stored.names
+        }:
+            raise CheckpointError(_unfit(path))
+        return card, stored.whole(known=("actline", "kind"))
+
+
+def _outlines(card: ModelCard | SegmentCard | ChainCard) -> Mapping[str, Outline]:
+    """The tensors that a checkpoint has with this card, by name."""
+    if isinstance(card, ModelCard):
+        return outline(card.network, len(card.classes))
+    if isinstance(card, SegmentCard):
+        return outline(card.network)
+    links = {
+        "backbone": card.backbone,
+        "proposals": card.proposals,
+        "refinement": card.refinement,
+    }
+    return {
+        f"{link}.{name}": one
+        for link, part in links.items()
+        if part is not None
+        for name, one in _outlines(part).items()
+    }
+
+
+def _opened(path: str | Path) -> AbstractContextManager[TensorFile]:
     path = Path(path)
-    try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no checkpoint at {path}; check the path") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(_damaged(path)) from error
-    if "actline" not in metadata:
+    if not path.exists():
+        raise CheckpointError(f"no checkpoint at {path}; check the path")
+    return open_tensors(path, error=CheckpointError, otherwise=_damaged(path))
+
+
+def _card(stored: TensorFile, path: str | Path) -> ModelCard | SegmentCard | ChainCard:
+    content = stored.json("actline")
+    if content is None:
         raise CheckpointError(
             f"{path} was not written by actline; bring it over with `actline convert`"
         )
-    try:
-        kind = KINDS[metadata.get("kind", "model")]
-        return from_mapping(kind, json.loads(metadata["actline"]), where=str(path))
-    except (KeyError, ValueError, RecipeError) as error:
-        raise CheckpointError(
-            f"{path} was written by another version of actline ({error}); use that version"
-        ) from error
+    return card_of(content, stored.metadata.get("kind", "model"), where=str(path))
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file's tensors.
+def card_of(content: object, kind: str, *, where: str) -> ModelCard | SegmentCard | ChainCard:
+    """The card that a file holds as JSON's values.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: it is of another version of actline, or holds what no card can.
     """
+    from actline.train.ranges import check_ranges  # which knows all that is defined here
+
+    if kind not in KINDS:
+        raise CheckpointError(
+            f'{where} was written by another version of actline ("{kind}"); use that version'
+        )
     try:
-        with safe_open(path, framework="pt") as stored:
-            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(_damaged(path)) from error
+        card = from_mapping(KINDS[kind], content, where=where)
+    except RecipeError as error:
+        raise CheckpointError(
+            f"{where} was written by another version of actline ({error}), or is damaged; use that "
+            "version, or copy it again"
+        ) from error
+    try:
+        check_ranges(card, where=where)
+    except RecipeError as error:
+        raise CheckpointError(f"{error}; copy or train it again") from error
+    return card
 
 
 def read_published(path: str | Path) -> Mapping[str, Tensor]:
@@ -249,19 +347,15 @@ def read_published(path: str | Path) -> Mapping[str, Tensor]:
     if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}; check the path")
     if path.suffix == ".safetensors":
-        return read_tensors(path)
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # What is no pickle at all fails at its first byte.
-        if any(told in str(error) for told in ("invalid load key", "Unsupported operand")):
-            raise CheckpointError(_damaged(path)) from error
-        raise CheckpointError(
-            f"{path} holds Python objects besides tensors, which may run code, and is not loaded; "
-            "save its state_dict alone"
-        ) from error
-    except Exception as error:  # whatever damage makes PyTorch's reader stumble over
-        raise CheckpointError(_damaged(path)) from error
+        with _opened(path) as stored:
+            return stored.whole(known=stored.metadata)
+    content = load_torch(
+        path,
+        error=CheckpointError,
+        unsafe=f"{path} holds Python objects besides tensors, which may run code, and is not "
+        "loaded; save its state_dict alone",
+        damaged=_damaged(path),
+    )
     return tensors_in(content, where=str(path))
 
 
@@ -270,7 +364,7 @@ def weights_hash(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(state(network).items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(bytes_of(tensor))
     return digest.hexdigest()
 
 
@@ -299,8 +393,7 @@ def start_from(
     Raises:
         CheckpointError: the file cannot be read, or too little in it fits.
     """
-    card = read_card(path)
-    found = read_tensors(Path(path))
+    card, found = read_checkpoint(path)
     own = state(network)
     other_classes = classes is not None and tuple(classes) != card.classes
     wanted = [n for n in own if not (other_classes and any(part in n for part in CLASS_PARTS))]
@@ -334,6 +427,10 @@ def state(network: nn.Module) -> dict[str, Tensor]:
 def _other_kind(path: Path, card: ModelCard | SegmentCard | ChainCard, wanted: str) -> str:
     found = next(HOLDS[name] for name, cards in KINDS.items() if isinstance(card, cards))
     return f"{path} holds {found}, not {HOLDS[wanted]}; give another checkpoint"
+
+
+def _unfit(path: str | Path) -> str:
+    return f"{path}: the weights do not fit the network they name; train again"
 
 
 def _damaged(path: Path) -> str:

@@ -89,12 +89,14 @@ def new_network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module, Mo
 
 def training_clips(recipe: Recipe, annotations: Annotations, card: ModelCard) -> DenseClips:
     """Training clips, with stored Fine features where the recipe names them."""
-    features, origin = None, None
+    features, origin, shapes = None, None, None
     if recipe.features is not None:
         features = Path(recipe.features.folder)
         fine, fine_card = load_checkpoint(recipe.features.checkpoint)
         origin = fine_card.feature_origin(weights_hash(fine))
         origin = replace(origin, rate=card.rate, stride=card.stride, size=card.size)
+        assert isinstance(recipe.network, CoarseFineConfig), "checked when the recipe was read"
+        shapes = recipe.network.fine_shapes
     return DenseClips(
         annotations,
         Path(recipe.data.videos),
@@ -105,6 +107,7 @@ def training_clips(recipe: Recipe, annotations: Annotations, card: ModelCard) ->
         origin=origin,
         # As many as a window of detection has: the Gaussians' width is a share of them.
         fine_positions=min(recipe.window, MAX_FINE_POSITIONS),
+        fine_shapes=shapes,
         decoded=None if recipe.data.decoded is None else Path(recipe.data.decoded),
         fine_frames=recipe.fine_frames,
     )

@@ -40,6 +40,7 @@ from actline.train.state import (
     fall_back,
     read_state,
     refuse_changes,
+    take_up,
     write_state,
 )
 from actline.train.yaml_form import to_mapping
@@ -419,14 +420,16 @@ class TrainingRun:
         self.validated, self.best = state["validated"], state["best"]
         self._saved_step = self.step
         rates = [group["base_lr"] for group in self.optimizer.param_groups]
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        take_up(
+            state,
+            self.out,
+            network=self.network,
+            averaged=self.averaged,
+            optimizer=self.optimizer,
+            scaler=self.accelerator.scaler,
+        )
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["base_lr"] = rate  # the recipe's, which may be lower than the state's
-        if self.averaged is not None:
-            self.averaged.load_state_dict(state["averaged"])
-        if self.accelerator.scaler is not None and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
         self._say_how(state, say)
 
     def _say_how(self, state: Mapping[str, Any], say: Callable[[str], None]) -> None:

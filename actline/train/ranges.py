@@ -1,4 +1,4 @@
-"""Which values of a recipe's numbers can work: one table, asked when a recipe is read.
+"""Which numbers of recipes and checkpoints' cards can work: one table, asked when one is read.
 
 What two values must be to each other is checked by the class that holds both; SSDet's augmentation
 and Multigrid check their shares themselves.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actline.data.dense import ClipConfig
+from actline.data.snippets import SnippetOrigin
 from actline.errors import RecipeError
 from actline.models.config import (
     BMNConfig,
@@ -20,6 +21,7 @@ from actline.models.config import (
 )
 from actline.models.suppression import SuppressionConfig
 from actline.pretrain.multigrid import MultigridConfig
+from actline.train.checkpoint import ChainCard, LabelConfig, ModelCard, SegmentCard
 from actline.train.recipe import (
     DataConfig,
     OptimizerConfig,
@@ -107,12 +109,12 @@ RANGES: Mapping[type, Mapping[str, Range]] = {
         "mean": SHARE,
         "std": Range(0.001, 10),
     },
-    X3DConfig: {**_NETWORK, "widths": CHANNELS, "depths": Range(1, 1000), "head_width": CHANNELS},
-    CoarseFineConfig: {"cells": Range(1, 1000)},
+    X3DConfig: {**_NETWORK, "widths": CHANNELS, "depths": Range(1, 100), "head_width": CHANNELS},
+    CoarseFineConfig: {"cells": Range(1, 32)},
     SlowFastConfig: {
         **_NETWORK,
         "width": CHANNELS,
-        "depths": Range(1, 1000),
+        "depths": Range(1, 100),
         "alpha": Range(1, 1000),
         "beta": Range(0, 1, above=True),
         "fusion_kernel": Range(1, 1000),
@@ -121,7 +123,7 @@ RANGES: Mapping[type, Mapping[str, Range]] = {
     },
     BMNConfig: {
         "channels": Range(1, 1_000_000),
-        "temporal_scale": Range(2, 10_000),
+        "temporal_scale": Range(2, 1000),
         "width": CHANNELS,
         "pair_width": CHANNELS,
         "map_width": CHANNELS,
@@ -132,7 +134,7 @@ RANGES: Mapping[type, Mapping[str, Range]] = {
     TCANetConfig: {
         "channels": Range(1, 1_000_000),
         "width": CHANNELS,
-        "encoder_layers": WHOLE,
+        "encoder_layers": Range(0, 100),
         "heads": CHANNELS,
         "window": Range(1, 1_000_000),
         "feedforward": CHANNELS,
@@ -145,7 +147,7 @@ RANGES: Mapping[type, Mapping[str, Range]] = {
         "segment_width": CHANNELS,
         "stages": WHOLE,  # `RefinementJob` knows how many there are thresholds for
         "snippet_interval": POSITIVE,
-        "padded_length": COUNT,
+        "padded_length": Range(1, 10_000),
         "scored_by": Range(1, 100),
     },
     MultigridConfig: {
@@ -153,6 +155,19 @@ RANGES: Mapping[type, Mapping[str, Range]] = {
         "size_multiple": Range(1, 4096),
         "normalization_batch": COUNT,
     },
+    ModelCard: {
+        **_WINDOW,
+        "size": Range(32, 4096),
+        "mean": SHARE,
+        "std": Range(0.001, 10),
+        "rate": POSITIVE,
+        "stride": Range(1, 100_000),
+        "thresholds": SHARE,
+    },
+    SegmentCard: {},
+    ChainCard: {"interval": Range(0, 1000)},
+    SnippetOrigin: {"interval": POSITIVE, "window": POSITIVE, "clock": Range(1, 1000)},
+    LabelConfig: {"top": COUNT, "detections": COUNT},
     SuppressionConfig: {
         "threshold": SHARE,
         "threshold_per_width": Range(-1, 1),
@@ -167,7 +182,7 @@ RANGES: Mapping[type, Mapping[str, Range]] = {
 
 
 def check_ranges(values: Any, *, where: str) -> None:
-    """Refuse a recipe, or a part of one, with a number that cannot work.
+    """Refuse a recipe, a card, or a part of one, with a number that cannot work.
 
     Raises:
         RecipeError: the key, the value, and the allowed range.

@@ -14,11 +14,14 @@ from actline.models.config import (
     SlowFastConfig,
     TCANetConfig,
     X3DConfig,
+    outline,
 )
 from actline.models.suppression import SuppressionConfig
 from actline.pretrain.augmentation import VolumeAugmentation
 from actline.pretrain.multigrid import MultigridConfig
-from actline.train.yaml_form import from_mapping, parse_yaml, with_overrides
+from actline.stored.text import read_text
+from actline.stored.yaml_text import parse_yaml
+from actline.train.yaml_form import from_mapping, with_overrides
 
 
 @dataclass(frozen=True)
@@ -332,17 +335,17 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     from actline.train.ranges import check_ranges  # which knows all that is defined here
 
     path = find_recipe(Path(path))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
+    text = read_text(path, error=RecipeError, what="recipe")
     values = with_overrides(parse_yaml(text, where=str(path)), overrides, where=str(path))
     task = values.get("task", "detection") if isinstance(values, Mapping) else "detection"
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise RecipeError(f'{path}: task: "{task}" is not one of {", ".join(TASKS)}')
     recipe = from_mapping(TASKS[task], values, where=str(path))
     check_ranges(recipe, where=str(path))
+    try:
+        outline(recipe.network)
+    except ValueError as wrong:
+        raise RecipeError(f"{path}: network: {wrong}; change it") from wrong
     return recipe
 
 

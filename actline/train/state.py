@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from actline.data.annotations import AnnotatedVideo
 from actline.errors import RecipeError, TrainingError
 from actline.files import written_whole
@@ -25,6 +27,26 @@ from actline.train.yaml_form import from_mapping, to_mapping
 
 STATE, BEFORE = "state.pt", "state-before.pt"
 FORMAT = 2
+
+# What a state holds.
+_PARTS = {
+    "step": int,
+    "batch": int,
+    "validated": int,
+    "best": float,
+    "recipe": dict,
+    "processes": int,
+    "classes": list,
+    "training": dict,
+    "validation": dict,
+    "files": dict,
+    "network": dict,
+    "optimizer": dict,
+    "averaged": dict,
+    "scaler": dict,
+}
+
+_COUNTS = ("step", "batch", "validated", "processes")
 
 # What changes no weights, or what is compared by its content. A folder ends with a dot.
 _FREE = (
@@ -146,7 +168,60 @@ def read_state(folder: Path, name: str = STATE) -> dict[str, Any] | None:
             f"{path} was written by another version of actline, and does not say what it depends "
             f"on as this one asks; give another out=…, or remove {folder} to begin the run again"
         )
+    sound = all(isinstance(state.get(key), kind) for key, kind in _PARTS.items())
+    if not sound or min(state[key] for key in _COUNTS) < 0:
+        raise TrainingError(damaged)
     return state
+
+
+def take_up(
+    state: Mapping[str, Any],
+    folder: Path,
+    *,
+    network: nn.Module,
+    averaged: nn.Module | None,
+    optimizer: Any,
+    scaler: Any,
+) -> None:
+    """Give the values in a state to what they are of.
+
+    Raises:
+        TrainingError: they are of something else.
+    """
+    other = f"{folder / STATE} is of another network; remove {folder} to begin the run again"
+    parts = (("network", network), ("averaged", averaged))
+    for name, part in parts:
+        if part is not None and _kinds(part.state_dict()) != _kinds(state[name]):
+            raise TrainingError(other)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, values in state["optimizer"].get("state", {}).items():
+        known = isinstance(index, int) and 0 <= index < len(parameters)
+        if (
+            not known
+            or not isinstance(values, Mapping)
+            or not all(
+                not isinstance(one, Tensor) or one.shape in (parameters[index].shape, ())
+                for one in values.values()
+            )
+        ):
+            raise TrainingError(other)
+    try:
+        network.load_state_dict(state["network"])
+        if averaged is not None:
+            averaged.load_state_dict(state["averaged"])
+        optimizer.load_state_dict(state["optimizer"])
+        if scaler is not None and state["scaler"]:
+            scaler.load_state_dict(state["scaler"])
+    # PyTorch compares these itself, and fails in whatever way the differences lead to.
+    except Exception as failure:
+        raise TrainingError(other) from failure
+
+
+def _kinds(values: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        name: (one.shape, one.dtype) if isinstance(one, Tensor) else type(one)
+        for name, one in values.items()
+    }
 
 
 def fall_back(folder: Path, step: int) -> int | None:

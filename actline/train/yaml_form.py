@@ -6,9 +6,8 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 from actline.errors import RecipeError
+from actline.stored.yaml_text import parse_yaml
 
 T = TypeVar("T")
 
@@ -70,20 +69,6 @@ def with_overrides(values: Any, overrides: Sequence[str], *, where: str) -> Any:
             raise RecipeError(f'{where}: "{path}" leads through a value that has no keys')
         place[last] = parse_yaml(text, where=f"{override}")
     return result
-
-
-def parse_yaml(text: str, *, where: str) -> Any:
-    """Read YAML; numbers such as 1e-5, which YAML 1.1 takes for text, are numbers.
-
-    Raises:
-        RecipeError: it is not YAML.
-    """
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        place = f", line {line + 1}" if line is not None else ""
-        raise RecipeError(f"{where}{place}: not valid YAML; mend the syntax") from error
 
 
 def _convert(hint: Any, value: object, *, where: str) -> Any:

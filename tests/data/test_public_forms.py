@@ -339,7 +339,7 @@ BAD: dict[str, Bad] = {
     "objects": Bad(
         ".npy",
         lambda p: np.save(p, np.array({"a": 1}, object), allow_pickle=True),
-        "not a whole .npy file of numbers; save the array alone",
+        "holds Python objects, which may run code, and is not loaded; save the array alone",
     ),
     "objects in npz": Bad(
         ".npz", lambda p: np.savez(p, np.array({"a": 1}, object)), "holds Python objects"

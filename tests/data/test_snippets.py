@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from actline.data.public_features import read_public
-from actline.data.safe_pickle import load_plain
 from actline.data.snippets import (
     SnippetFeatures,
     SnippetOrigin,
@@ -26,6 +25,7 @@ from actline.data.snippets import (
     snippet_path,
 )
 from actline.errors import FeatureError
+from actline.stored.pickles import read_pickle
 
 ORIGIN = SnippetOrigin("slowfast_r101", "ab12", 8 / 15, 64 / 15, "mean")
 # Ten seconds at one snippet a second.
@@ -164,7 +164,7 @@ def test_npy_with_a_mistake_is_refused(tmp_path):
     path.write_bytes(whole.replace(b"(10, 4)", b"(10**9,"))
     assert "not a whole .npy file" in refusal(path)
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    assert "not a whole .npy file of numbers" in refusal(path)
+    assert "holds Python objects, which may run code" in refusal(path)
     np.save(path, np.zeros((2, 3, 4), np.float32))
     assert "pool them over space" in refusal(path)
     assert "no features at" in refusal(tmp_path / "none.npy")
@@ -190,7 +190,7 @@ def test_csv_has_a_header_and_a_row_a_snippet(tmp_path):
     path.write_text("a,b\n")
     assert "holds no snippets" in refusal(path)
     path.write_bytes(b"\xff\xfe\x00")
-    assert "is not text" in refusal(path)
+    assert "is not UTF-8 text" in refusal(path)
 
 
 def test_h5_by_the_videos_name_or_the_only_one(tmp_path):
@@ -247,7 +247,7 @@ def test_tcanet_pickles_with_slow_and_fast_parts(tmp_path, protocol, make):
     assert found.features[:, 0].tolist() == [1.0, 1.0, 1.0, 2.0]
     assert read_public(path, **SECOND, parts=("fast",)).features.shape == (1, 10)
     assert "has 4 values a snippet, not 2304" in refusal(path, width=2304)
-    assert load_plain(path)["feature_frames"] == 150
+    assert read_pickle(path, error=FeatureError, what="features")["feature_frames"] == 150
 
 
 def test_tcanet_pickle_with_an_empty_part(tmp_path):
@@ -271,7 +271,7 @@ def test_arrays_come_out_of_pickles_as_they_went_in(tmp_path):
     path = tmp_path / "v.pkl"
     for protocol in (2, 4, 5):
         path.write_bytes(pickle.dumps(content, protocol))
-        found = load_plain(path)
+        found = read_pickle(path, error=FeatureError, what="features")
         np.testing.assert_array_equal(found["views"][0], values.T)
         np.testing.assert_array_equal(found["views"][1], values[:, ::2])
         np.testing.assert_array_equal(found["views"][2], values.astype(np.float32))
@@ -284,7 +284,7 @@ def test_what_an_older_numpy_and_python_2_wrote_is_read(tmp_path):
     path = tmp_path / "v.pkl"
     new = pickle.dumps(np.arange(4, dtype=np.float32), 2)
     path.write_bytes(new.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-    assert load_plain(path).tolist() == [0, 1, 2, 3]
+    assert read_pickle(path, error=FeatureError, what="features").tolist() == [0, 1, 2, 3]
     # Python 2 wrote an array's numbers as its str.
     raw = np.arange(4, dtype="<f4").tobytes()
     path.write_bytes(
@@ -292,7 +292,7 @@ def test_what_an_older_numpy_and_python_2_wrote_is_read(tmp_path):
         b"(K\x01K\x04\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNN"
         b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U" + bytes([len(raw)]) + raw + b"tb."
     )
-    assert load_plain(path).tolist() == [0, 1, 2, 3]
+    assert read_pickle(path, error=FeatureError, what="features").tolist() == [0, 1, 2, 3]
 
 
 class Calls:
@@ -340,19 +340,19 @@ def test_a_malicious_pickle_inside_a_tensor_runs_nothing(tmp_path):
 
 def test_pickles_that_would_fill_the_memory_are_refused(tmp_path):
     path = tmp_path / "v.pkl"
-    # An object numbered two billion, of which the reader would make a table.
+    # An object numbered two billion, of which a reader may make a table, and ours does not.
     path.write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")
-    assert "not a whole pickle" in refusal(path)
+    assert "holds NoneType, not numbers" in refusal(path)
     # A text that says it is four exabytes long.
     path.write_bytes(b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"x.")
     assert "not a whole pickle" in refusal(path)
     # A tensor of a billion billion numbers, all of them the same one.
     vast = torch.ones(1).expand(10**9, 10**9)
     path.write_bytes(pickle.dumps({"slow_feature": vast}))
-    assert "not a whole pickle" in refusal(path)
+    assert "holds a tensor larger than its numbers" in refusal(path)
     # Brackets in brackets.
     path.write_bytes(b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b".")
-    assert "not a whole pickle" in refusal(path)
+    assert "more than 100 levels deep; set ACTLINE_LIMITS=depth=" in refusal(path)
 
 
 def test_damaged_pickles_are_refused_wherever_they_end(tmp_path):

@@ -25,6 +25,7 @@ from actline.detection.segments import detect_segments, find_segments
 from actline.detection.snippets import extract_snippets
 from actline.errors import CheckpointError, FeatureError, PredictionError
 from actline.models.config import TCANetConfig
+from actline.stored.safetensors_files import save_tensors
 from actline.train.checkpoint import ChainCard, read_card
 from actline.train.propose import refine
 
@@ -295,7 +296,7 @@ def other_backbone(kit: Kit) -> Path:
         metadata = stored.metadata()
     tensors = load_file(kit.backbone)
     name = min(tensors)
-    save_file({**tensors, name: tensors[name] + 1}, path, metadata)
+    save_tensors(path, {**tensors, name: tensors[name] + 1}, metadata)
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from actline.errors import FeatureError
-from actline.stored.safetensors_files import metadata
+from actline.stored.safetensors_files import open_tensors
 
 PROGRAM = """
 import sys, torch
@@ -24,7 +24,9 @@ def test_equal_content_is_an_equal_file_in_every_process(tmp_path: Path) -> None
     for path in paths:
         subprocess.run([sys.executable, "-c", PROGRAM, str(path)], check=True)
     assert len({path.read_bytes() for path in paths}) == 1
-    assert metadata(paths[0], "d", error=FeatureError, otherwise="") == {"x": "\u6253 \x7f \n"}
+    with open_tensors(paths[0], error=FeatureError, otherwise="") as found:
+        assert found.json("d") == {"x": "\u6253 \x7f \n"}
+        assert found.whole(known="abcdef").keys() == {"a", "b"}
     with safe_open(paths[0], framework="pt") as stored:
         assert set(stored.metadata()) >= set("abcdef")
         assert stored.get_tensor("b").tolist() == [1, 1, 1]

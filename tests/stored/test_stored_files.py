@@ -17,7 +17,7 @@ from actline.stored import json_text
 from actline.stored.json_text import parse_json, read_json, stream_json
 from actline.stored.limits import LimitError, limits
 from actline.stored.npz import read_npz
-from actline.stored.safetensors_files import metadata, opened, save_tensors
+from actline.stored.safetensors_files import open_tensors, save_tensors
 from actline.stored.text import read_text
 from actline.stored.torch_files import load_torch, save_torch
 from actline.stored.yaml_text import parse_yaml
@@ -203,6 +203,7 @@ def test_yaml_that_fails_in_odd_ways_is_one_clear_line(text: str) -> None:
 
 
 @given(VALUES)
+@settings(max_examples=50, deadline=None)
 def test_yaml_is_read_as_the_library_reads_it(value: object) -> None:
     text = yaml.safe_dump(value)
     assert parse_yaml(text, where="r.yaml") == yaml.safe_load(text)
@@ -270,13 +271,19 @@ def test_damaged_archives_are_one_clear_line_or_read(
 def test_tensors_and_what_is_said_of_them_come_back(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_tensors(path, {"x": torch.arange(4)}, {"about": {"classes": ["a"]}, "kind": "model"})
-    assert metadata(path, "about", error=FeatureError, otherwise="no") == {"classes": ["a"]}
-    assert metadata(path, "none", error=FeatureError, otherwise="no") is None
-    with opened(path, error=FeatureError, otherwise="no") as stored:
-        assert stored.metadata()["kind"] == "model"
-        torch.testing.assert_close(stored.get_tensor("x"), torch.arange(4))
-    with pytest.raises(FeatureError, match="no"):
-        metadata(tmp_path, "about", error=FeatureError, otherwise="no")
+    with open_tensors(path, error=FeatureError, otherwise="no") as stored:
+        assert stored.json("about") == {"classes": ["a"]}
+        assert stored.json("none") is None
+        assert stored.metadata["kind"] == "model"
+        assert stored.shape("x") == (4,)
+        torch.testing.assert_close(stored.tensor("x"), torch.arange(4))
+        assert stored.part("x", slice(1, 3)).tolist() == [1, 2]
+        assert stored.whole(known=("about", "kind")).keys() == {"x"}
+    with (
+        pytest.raises(FeatureError, match="no"),
+        open_tensors(tmp_path, error=FeatureError, otherwise="no"),
+    ):
+        pass
 
 
 def test_objects_in_torch_files_are_never_loaded(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tiny_segments import (
     DURATION,
     HELD_OUT,
@@ -40,6 +40,7 @@ from actline.data.batches import derived_seed
 from actline.data.read import read_annotations
 from actline.evaluate.overlap import tables_of
 from actline.evaluate.validation import train_and_validate
+from actline.stored.safetensors_files import save_tensors
 from actline.train.checkpoint import load_segment_checkpoint
 from actline.train.loop import Validation, train
 from actline.train.proposals import ProposalJob
@@ -386,7 +387,7 @@ def changed(folder: Path, name: str, values: NDArray[np.float32]) -> None:
 
     with safe_open(path, framework="pt") as stored:
         metadata = stored.metadata()
-    save_file({"features": torch.from_numpy(values)}, path, metadata)
+    save_tensors(path, {"features": torch.from_numpy(values)}, metadata)
 
 
 def with_nan(name: str) -> NDArray[np.float32]:

@@ -1,0 +1,149 @@
+"""HDF5 files, of which only what lies in the file itself is read, and only as much as there is."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from actline.errors import ActlineError
+from actline.stored.limits import lifted, limits
+
+T = TypeVar("T")
+
+
+@contextmanager
+def open_hdf5(path: Path, *, error: type[ActlineError]) -> Iterator["Hdf5Group"]:
+    """The outermost group of an HDF5 file.
+
+    Raises:
+        ActlineError: of kind `error`: no such file, a damaged one; within the block, for what is
+            asked of the group.
+    """
+    reading = _Reading(path, error)
+    file = reading.asked(lambda: h5py.File(path, "r"))
+    try:
+        yield Hdf5Group(file, reading, above=())
+    finally:
+        # After damage the library may fail at this as well, and nothing is lost.
+        with suppress(Exception):
+            file.close()
+
+
+class Hdf5Group:
+    """A group, of which nothing is read before it is asked for."""
+
+    def __init__(self, group: h5py.Group, reading: "_Reading", above: tuple[int, ...]) -> None:
+        self._group, self._reading = group, reading
+        # Where it lies in the file: a group may hold itself.
+        own = reading.asked(lambda: int(h5py.h5o.get_info(group.id).addr))  # type: ignore[attr-defined]
+        if own in above:
+            raise reading.error(f"{reading.path}: a group holds itself; copy the data itself")
+        self._above = (*above, own)
+        if len(self._above) > limits().depth:
+            raise reading.error(
+                f"{reading.path} has groups in groups, more than {limits().depth}; "
+                f"{lifted('depth')}"
+            )
+
+    def __len__(self) -> int:
+        return self._reading.asked(lambda: len(self._group))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._reading.asked(lambda: name in self._group)
+
+    def names(self) -> list[str]:
+        """What it holds, by name."""
+        most = limits().members
+        if len(self) > most:
+            raise self._reading.error(
+                f"{self._reading.path} holds more than {most} names in one group; "
+                f"{lifted('members')}"
+            )
+        return self._reading.asked(lambda: [str(name) for name in self._group])
+
+    def open(self, name: str) -> "Hdf5Group | Hdf5Array":
+        """A group or an array in it.
+
+        Raises:
+            ActlineError: it is neither, or a link to another place.
+        """
+        reading, group = self._reading, self._group
+        # A link may lead to any other file of this machine.
+        link = reading.asked(lambda: group.get(name, getlink=True))
+        if not isinstance(link, h5py.HardLink):
+            raise reading.error(
+                f'{reading.path}: "{name}" is a link to elsewhere; copy the data itself'
+            )
+        found = reading.asked(lambda: group[name])
+        if isinstance(found, h5py.Group):
+            return Hdf5Group(found, reading, self._above)
+        if not isinstance(found, h5py.Dataset):
+            raise reading.error(f'{reading.path}: "{name}" is not a dataset; give one of a video')
+        return Hdf5Array(found, name, reading)
+
+
+class Hdf5Array:
+    """A dataset, which is read by `load`."""
+
+    def __init__(self, dataset: h5py.Dataset, name: str, reading: "_Reading") -> None:
+        self._dataset, self._name, self._reading = dataset, name, reading
+        shape = reading.asked(lambda: dataset.shape)
+        self.shape: tuple[int, ...] = () if shape is None else tuple(int(size) for size in shape)
+        self._empty = shape is None
+
+    def load(self) -> NDArray[Any]:
+        """Its numbers.
+
+        Raises:
+            ActlineError: they are none, lie in other files, are more than the file has stored, or
+                more than the limit.
+        """
+        dataset, reading = self._dataset, self._reading
+        where = f'{reading.path}: "{self._name}"'
+        if reading.asked(lambda: dataset.is_virtual or dataset.external):
+            raise reading.error(f"{where} lies in other files; copy the data itself")
+        dtype = reading.asked(lambda: dataset.dtype)
+        if dtype.kind not in "fiu" or self._empty:
+            raise reading.error(f"{reading.path} holds {dtype}, not numbers; give features")
+        size, most = math.prod(self.shape) * dtype.itemsize, limits().array_mib
+        if size > most << 20:
+            raise reading.error(
+                f"{where} has {size / 2**30:.1f} GiB, more than {most / 1024:g}; "
+                f"give the features of one video, or {lifted('array_mib')}"
+            )
+        if not reading.asked(lambda: _all_stored(dataset, size)):
+            raise reading.error(f"{where} is larger than what is stored of it; copy it again")
+        return reading.asked(lambda: np.asarray(dataset[()]))
+
+
+class _Reading:
+    """What is read, and what to raise."""
+
+    def __init__(self, path: Path, error: type[ActlineError]) -> None:
+        self.path, self.error = path, error
+
+    def asked(self, call: Callable[[], T]) -> T:
+        """What the library answers.
+
+        Raises:
+            ActlineError: it fails, in whatever way the file's bytes happen to lead to.
+        """
+        try:
+            return call()
+        except Exception as failure:
+            raise self.error(f"{self.path} is not a whole HDF5 file; copy it again") from failure
+
+
+def _all_stored(dataset: h5py.Dataset, size: int) -> bool:
+    """Whether every number lies in the file, compressed or not, and none is filled in."""
+    if dataset.chunks is None:
+        return dataset.id.get_storage_size() >= size
+    chunks = math.prod(
+        -(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True)
+    )
+    return dataset.id.get_num_chunks() >= chunks
