@@ -73,9 +73,20 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    """Write `text` as UTF-8 to `path`, whole or not at all.
+
+    Raises:
+        OutputError: as `written_whole`, or the text holds halves of characters.
+    """
+    try:
+        encoded = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"cannot write {path}: a name holds halves of characters "
+            f"({text[error.start : error.end][:10]}); rename it"
+        ) from error
     with written_whole(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(encoded)
 
 
 def result_files(folder: Path, ending: str) -> list[Path]:

@@ -4,6 +4,11 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from actline.plain import plain
+
+# Of a note: names may be of any length, and the bar is one line.
+_LONGEST_NOTE = 60
+
 Advance = Callable[..., None]
 """`advance(amount=1, note="")`: move the bar on and replace the note behind it."""
 
@@ -34,21 +39,21 @@ def progress(
     )
 
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[speed]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     ]
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total, note="", speed="")
+        task = bar.add_task(plain(what), total=total, note="", speed="")
 
         def advance(amount: float = 1, note: str = "") -> None:
             speed = bar.tasks[0].speed
             shown = f"{speed:.1f} {unit}/s" if unit and speed else ""
-            bar.update(task, advance=amount, note=note, speed=shown)
+            bar.update(task, advance=amount, note=plain(note, longest=_LONGEST_NOTE), speed=shown)
 
         yield advance

@@ -16,6 +16,7 @@ import numpy as np
 
 from actline.errors import OutputError
 from actline.files import write_text, written_whole
+from actline.plain import plain
 from actline.spreadsheet import spreadsheet_safe
 from actline.timeline import Activity, Timeline
 from actline.timeline_reading import (
@@ -316,13 +317,8 @@ def _one_line(text: str) -> str:
 
 
 def _printable(text: str, *, keep: Collection[str] = "") -> str:
-    """Characters that XML 1.0 and text tracks do not allow become the replacement character."""
-    return "".join(
-        character
-        if character in keep or (character >= " " and character not in "\x7f\ufffe\uffff")
-        else "\ufffd"
-        for character in text
-    )
+    """Characters that XML 1.0 and text tracks do not allow, or that turn text around, escaped."""
+    return "".join(character if character in keep else plain(character) for character in text)
 
 
 def _tiers(timeline: Timeline) -> list[tuple[str, str, list[tuple[int, int]]]]:

@@ -3,10 +3,9 @@
 Everything malformed ends in a `PredictionError` that names the file and the place.
 """
 
+import contextlib
 import os
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.raw import video_id_of
+from actline.data.raw import id_of, shown_name, video_id_of
 from actline.data.segment_results import Results, read_results
-from actline.errors import PredictionError
+from actline.errors import AnnotationError, OutputError, PredictionError
 from actline.files import result_files
+from actline.stored.npz import read_npz
 from actline.timeline import Activity, FrameScores, Timeline
+from actline.video.names import output_path
 
 
 def load_timeline(path: str | os.PathLike[str], *, video: str | None = None) -> Timeline:
@@ -55,9 +56,74 @@ def load_timelines(path: str | os.PathLike[str]) -> tuple[Timeline, ...]:
     path = Path(path)
     if path.suffix.lower() == ".npz":
         return (load_scores(path),)
+    return tuple(open_timelines(path).values())
+
+
+def open_timelines(path: str | os.PathLike[str]) -> Mapping[str, Timeline]:
+    """The timelines of a file of predictions or a folder of them, by video, made when asked for.
+
+    Of hundreds of megabytes of results, or thousands of files of scores, a few are looked at.
+
+    Raises:
+        PredictionError: as `load_timelines` and `load_folder`; of a video's scores when it is asked
+            for.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _Opened(*_in_folder(path))
+    if path.suffix.lower() == ".npz":
+        return _Opened(Results(), {load_scores(path).video: path})
     if not path.is_file():
-        raise PredictionError(f"there is no file {path}")
-    return _from_results(read_results(path, scored=False))
+        raise PredictionError(
+            f"there is no folder or file {path}; name what `actline detect` wrote"
+        )
+    return _Opened(read_results(path, scored=False), {})
+
+
+class _Opened(Mapping[str, Timeline]):
+    """Timelines of results, completed by files of scores."""
+
+    def __init__(self, results: Results, scores: Mapping[str, Path]) -> None:
+        self._results, self._scores = results, scores
+        self._videos = dict.fromkeys((*results.segments, *scores))
+
+    def __getitem__(self, video: str) -> Timeline:
+        if video not in self._videos:
+            raise KeyError(video)
+        stored = load_scores(self._scores[video]) if video in self._scores else None
+        if video not in self._results.segments:
+            assert stored is not None
+            return replace(stored, video=video)
+        segments = self._results.segments[video]
+        activities = tuple(sorted(segments, key=lambda one: (one.start, one.end)))
+        if stored is not None:
+            return replace(stored, video=video, activities=activities or stored.activities)
+        # Without a duration the last end stands for it.
+        last = max((max(one.start, one.end) for one in activities), default=0.0)
+        duration = self._results.durations.get(video, max(last, 0.0))
+        return Timeline(video=video, duration=duration, activities=activities)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._videos)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+
+def _in_folder(folder: Path) -> tuple[Results, dict[str, Path]]:
+    """What a folder has: results, and files of scores by the video that each tells."""
+    results, scores = Results(), {}
+    if any(result_files(folder, ending) for ending in (".json", ".csv")):
+        results = read_results(folder, scored=False, required=False)
+    for path in result_files(folder, ".npz"):
+        named = read_npz(path, error=PredictionError, what="scores", only=("video",))
+        scores[_video(path, named)] = path
+    if not results.segments and not scores:
+        raise PredictionError(
+            f"{folder} has no predictions (.json, .csv or .npz); "
+            "name the folder `actline detect` wrote into"
+        )
+    return results, scores
 
 
 def load_with_scores(path: str | os.PathLike[str], *, video: str | None = None) -> Timeline:
@@ -74,9 +140,12 @@ def load_with_scores(path: str | os.PathLike[str], *, video: str | None = None) 
             return timeline
         return replace(timeline, activities=load_timeline(beside, video=timeline.video).activities)
     # Of one video in a folder below, or of several in one file.
-    last = timeline.video.rpartition("/")[2]
-    near = [path.with_name(f"{last}.npz"), path.parent / f"{timeline.video}.npz"]
-    beside = next((other for other in near if other.is_file()), None)
+    # An id that cannot be a file's name has no file.
+    beside = None
+    with contextlib.suppress(OutputError, OSError):
+        last = timeline.video.rpartition("/")[2]
+        near = [output_path(path.parent, name, ".npz") for name in (last, timeline.video)]
+        beside = next((other for other in near if other.is_file()), None)
     if beside is None:
         return timeline
     return replace(load_scores(beside), video=timeline.video, activities=timeline.activities)
@@ -93,20 +162,7 @@ def load_folder(folder: str | os.PathLike[str]) -> tuple[Timeline, ...]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PredictionError(f"{folder} is no folder; name the one `actline detect` wrote into")
-    found: dict[str, Timeline] = {}
-    if any(result_files(folder, ending) for ending in (".json", ".csv")):
-        results = read_results(folder, scored=False, required=False)
-        found = {timeline.video: timeline for timeline in _from_results(results)}
-    for path in result_files(folder, ".npz"):
-        timeline = load_scores(path)
-        other = found.get(timeline.video)
-        activities = timeline.activities if other is None else other.activities
-        found[timeline.video] = replace(timeline, activities=activities or timeline.activities)
-    if not found:
-        raise PredictionError(
-            f"{folder} has no predictions (.json, .csv or .npz); "
-            "name the folder `actline detect` wrote into"
-        )
+    found = open_timelines(folder)
     return tuple(found[video] for video in sorted(found))
 
 
@@ -131,25 +187,7 @@ def load_scores(path: str | os.PathLike[str]) -> Timeline:
             shape or type; pickled objects are never read.
     """
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except FileNotFoundError as error:
-        raise PredictionError(f"there is no {path}") from error
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-        MemoryError,
-        AttributeError,  # a lone .npy under the name has no files
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise PredictionError(
-            f"{path} is no .npz file of scores, or is damaged; run `actline detect` again"
-        ) from error
+    arrays = read_npz(path, error=PredictionError, what="scores")
     return _from_arrays(path, arrays)
 
 
@@ -195,14 +233,25 @@ def _from_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Timeline:
     )
     if duration < 0:
         raise PredictionError(f"{path} has the duration {duration:g}; give seconds from 0")
-    video = str(arrays["video"]) if "video" in arrays else video_id_of(path.stem)
     return Timeline(
-        video=video,
+        video=_video(path, arrays),
         duration=duration,
         activities=activities,
         scores=FrameScores(classes, times, probabilities.astype(np.float32)) if classes else None,
         sampled=sampled if sampled is not None and len(sampled) else None,
     )
+
+
+def _video(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The id that a file of scores tells; the file's name where it tells none."""
+    given: object = video_id_of(path.stem)
+    if "video" in arrays:
+        array = arrays["video"]
+        given = array.item() if array.dtype.kind == "U" and array.ndim == 0 else array.tolist()
+    try:
+        return id_of(given, str(path)) if isinstance(given, str) else id_of(None, str(path))
+    except AnnotationError as error:
+        raise PredictionError(str(error)) from error
 
 
 def _numbers(
@@ -228,22 +277,7 @@ def _texts(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[s
         raise PredictionError(
             f"{path} has {name} of type {array.dtype} and shape {array.shape}, not a list of names"
         )
-    return tuple(str(text) for text in array)
-
-
-def _from_results(results: Results) -> tuple[Timeline, ...]:
-    """A timeline a video; without a duration the last end stands for it."""
-    timelines = []
-    for video, segments in results.segments.items():
-        last = max((max(one.start, one.end) for one in segments), default=0.0)
-        timelines.append(
-            Timeline(
-                video=video,
-                duration=results.durations.get(video, max(last, 0.0)),
-                activities=tuple(sorted(segments, key=lambda one: (one.start, one.end))),
-            )
-        )
-    return tuple(timelines)
+    return tuple(shown_name(str(text)) for text in array)
 
 
 def _some(names: Mapping[str, object]) -> str:

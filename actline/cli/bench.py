@@ -3,9 +3,12 @@
 import argparse
 import shlex
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from actline.cli.standard import say
 
 EXAMPLES = """\
 ssdet: pretraining by plain classification against SSDet, with each of its augmentations alone and
@@ -232,13 +235,15 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], out: 
     Console(width=100).print(table)
     lines = [header, ["---"] * len(header), *rows]
     write_text(out / "table.md", "".join(f"| {' | '.join(line)} |\n" for line in lines))
-    print(f"{out / 'table.md'} holds the table.")
+    say(f"{out / 'table.md'} holds the table.")
 
 
 def _run(command: list[str]) -> int:
     from actline.cli.main import main
 
-    print(f"\n$ actline {shlex.join(command)}", flush=True)
+    say("")
+    say(f"$ actline {shlex.join(command)}")
+    sys.stdout.flush()
     return main(command)
 
 

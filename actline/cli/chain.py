@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from actline.cli.standard import say
+
 EXAMPLES = """\
 The file holds everything that `actline detect VIDEO` needs: the backbone that makes features, BMN
 that proposes segments, and TCANet that refines them. Links that were trained on other features
@@ -73,4 +75,4 @@ def run(arguments: argparse.Namespace) -> None:
         layout=arguments.layout,
     )
     links = {"backbone": card.backbone, "BMN": card.proposals, "TCANet": card.refinement}
-    print(f"{arguments.out}: {', '.join(name for name, link in links.items() if link)}")
+    say(f"{arguments.out}: {', '.join(name for name, link in links.items() if link)}")

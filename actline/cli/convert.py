@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from actline.cli.standard import say
+
 SOURCES = (
     "fine",
     "coarse-fine",
@@ -128,9 +130,9 @@ def run(arguments: argparse.Namespace) -> None:
     )
     save_checkpoint(arguments.output, network.eval(), card)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    print(f"{arguments.output}: {parameters / 1e6:.2f} M parameters, {count} classes")
+    say(f"{arguments.output}: {parameters / 1e6:.2f} M parameters, {count} classes")
     if isinstance(config, CoarseFineConfig) and not config.fine_stream:
-        print("It holds the Coarse stream alone: for detection convert again with --fine.")
+        say("It holds the Coarse stream alone: for detection convert again with --fine.")
 
 
 def _convert_tcanet(arguments: argparse.Namespace, tensors) -> None:
@@ -148,7 +150,7 @@ def _convert_tcanet(arguments: argparse.Namespace, tensors) -> None:
     )
     save_checkpoint(arguments.output, network.eval(), card)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    print(f"{arguments.output}: {parameters / 1e6:.2f} M parameters")
+    say(f"{arguments.output}: {parameters / 1e6:.2f} M parameters")
 
 
 def _class_count(network) -> int:

@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+from actline.cli.standard import say
+from actline.plain import plain
+
 EXAMPLES = """\
 examples:
   actline data check my-data                 # annotations.csv or .json, and videos/, inside
@@ -127,7 +130,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     # Beside a single file other videos may lie.
     beside = not (arguments.videos or given.is_dir())
     if beside and videos is not None and not holds_any_of(videos, annotations):
-        print(f"{videos} holds none of the annotated videos, and was not looked at")
+        say(f"{videos} holds none of the annotated videos, and was not looked at")
         videos = None
     if videos is not None:
         with progress("looking at videos", len(annotations.videos), unit="videos") as advance:
@@ -155,9 +158,9 @@ def run_check(arguments: argparse.Namespace) -> int:
     if generated is not None:
         _show_identity(generated)
     if videos is None:
-        print("no videos were looked at; name their folder with --videos")
+        say("no videos were looked at; name their folder with --videos")
     if arguments.plot:
-        print(f"statistics drawn in {arguments.plot}")
+        say(f"statistics drawn in {arguments.plot}")
     return 1 if any(finding.serious for finding in findings) else 0
 
 
@@ -179,7 +182,7 @@ def _show_findings(findings, *, examples: int | None) -> None:
     from rich.text import Text
 
     if not findings:
-        print("nothing wrong was found")
+        say("nothing wrong was found")
         return
     table = Table(box=None, padding=(0, 1), title="what was found", title_justify="left")
     table.add_column("")
@@ -187,7 +190,7 @@ def _show_findings(findings, *, examples: int | None) -> None:
     table.add_column("what, and where")
     for finding in sorted(findings, key=lambda finding: not finding.serious):
         limit = examples if finding.serious or examples is None else 1
-        cases = [_printable(case) for case in finding.examples[:limit]]
+        cases = [plain(case) for case in finding.examples[:limit]]
         rest = len(finding.examples) - len(cases)
         short = max(map(len, cases)) < 40
         listed = (", " if short else "\n").join(cases) + (f" … {rest} more" if rest else "")
@@ -197,7 +200,7 @@ def _show_findings(findings, *, examples: int | None) -> None:
         table.add_row(mark, str(len(finding.examples)), what)
     Console(highlight=False).print(table)
     errors = sum(finding.serious for finding in findings)
-    print(f"{errors} kinds of errors, {len(findings) - errors} of notes")
+    say(f"{errors} kinds of errors, {len(findings) - errors} of notes")
 
 
 def _show_statistics(found) -> None:
@@ -208,19 +211,19 @@ def _show_statistics(found) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    subsets = ", ".join(f"{count} {_printable(name)}" for name, count in found.subsets.items())
+    subsets = ", ".join(f"{count} {name}" for name, count in found.subsets.items())
     lengths = found.lengths
-    print(f"{found.videos} videos ({subsets}), {_time(found.seconds.sum())}")
+    say(f"{found.videos} videos ({subsets}), {_time(found.seconds.sum())}")
     if len(lengths):
-        print(
+        say(
             f"{len(lengths)} activities of {lengths.mean():.1f} s on average "
             f"(median {np.median(lengths):.1f}, {lengths.min():.1f} to {lengths.max():.1f})"
         )
-    print(f"{found.labels_per_frame:.2f} labels per frame; part of the time with")
+    say(f"{found.labels_per_frame:.2f} labels per frame; part of the time with")
     parts = [*found.at_once[:4], *([found.at_once[4:].sum()] if len(found.at_once) > 4 else [])]
     for count, part in enumerate(parts):
         label = f"{count} or more" if count == 4 else str(count)
-        print(f"  {label:>9} {100 * part:5.1f} % {_bar(part, 1.0, 40)}")
+        say(f"  {label:>9} {100 * part:5.1f} % {_bar(part, 1.0, 40)}")
 
     ranked = sorted(found.per_class.items(), key=lambda item: -item[1])
     if not ranked:
@@ -237,9 +240,7 @@ def _show_statistics(found) -> None:
             table.add_row(f"… {len(ranked) - len(shown)} more", "", "", "", "")
         total = found.class_seconds[label]
         mean = f"{total / count:.1f}" if count else ""
-        table.add_row(
-            Text(_printable(label)), str(count), mean, _time(total), _bar(count, most, 20)
-        )
+        table.add_row(Text(plain(label)), str(count), mean, _time(total), _bar(count, most, 20))
     console.print(table)
 
 
@@ -254,11 +255,6 @@ def _time(seconds: float) -> str:
     if seconds >= 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
-
-
-def _printable(text: str) -> str:
-    """Text of a user's file without what would steer the terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def run_generate(arguments: argparse.Namespace) -> None:
@@ -282,7 +278,7 @@ def run_generate(arguments: argparse.Namespace) -> None:
     )
     minutes = sum(video.duration or 0 for video in annotations.videos) / 60
     activities = sum(len(video.activities) for video in annotations.videos)
-    print(
+    say(
         f"{arguments.out}: {len(annotations.videos)} videos, {minutes:.0f} minutes, "
         f"{activities} activities of {len(annotations.classes)} classes"
     )
@@ -292,8 +288,8 @@ def run_generate(arguments: argparse.Namespace) -> None:
 
 
 def _show_identity(identity) -> None:
-    print(f"SHA-256 of pixels and labels: {identity.whole}")
-    print(identity.verdict)
+    say(f"SHA-256 of pixels and labels: {identity.whole}")
+    say(identity.verdict)
 
 
 def run_convert(arguments: argparse.Namespace) -> None:
@@ -318,16 +314,16 @@ def run_convert(arguments: argparse.Namespace) -> None:
         charades.write_json(annotations, out)
         names = out.with_suffix(".classes.txt")
         write_text(names, "\n".join(annotations.classes) + "\n")
-        print(f"{names}: the names of the classes, to give with --classes")
+        say(f"{names}: the names of the classes, to give with --classes")
     else:
         activitynet.write_json(annotations, out)
     mended = ending == ".csv"
     told = summary(annotations.problems, mended=mended)
     if told and not mended:
-        print("the activities are written as they stand, nothing left out or cut; they have")
+        say("the activities are written as they stand, nothing left out or cut; they have")
     for line in told:
-        print(_printable(line))
+        say(line)
     activities = sum(
         len(video.activities if mended else video.truth) for video in annotations.videos
     )
-    print(f"{out}: {len(annotations.videos)} videos, {activities} activities")
+    say(f"{out}: {len(annotations.videos)} videos, {activities} activities")

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from actline.cli.standard import say
+
 EXAMPLES = """\
 Frames: it generates dense videos, trains the Fine stream and Coarse-Fine on them, detects
 activities in the held-out videos, evaluates, and writes a report. Segments: it generates long
@@ -45,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     for command in commands(arguments.out, arguments.seed):
         shown = textwrap.shorten(shlex.join(command), 240, placeholder=" …")
-        print(f"\n$ actline {shown}", flush=True)
+        say("")
+        say(f"$ actline {shown}")
+        sys.stdout.flush()
         status = main(command)
         if status:
             return status
@@ -187,7 +191,7 @@ def show_tables(out: Path, seconds: float) -> None:
     for table in (dense, segments):
         console.print()
         console.print(table)
-    print(
+    say(
         f"The demo took {seconds / 60:.1f} minutes. Open {out / 'report.html'} and "
         f"{folder / 'report.html'} in a browser."
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actline.cli.standard import say
+
 if TYPE_CHECKING:
     from actline.detection.results import DetectionRecords
     from actline.timeline import Timeline
@@ -156,7 +158,7 @@ def _for_all(
         save(timeline, arguments.out, formats=formats, media=media)
         records.note(video, made)
         seconds = time.perf_counter() - began
-        print(
+        say(
             f"{name}: {len(timeline.activities)} activities in {timeline.duration:.1f} s "
             f"of video, found in {seconds:.1f} s ({timeline.duration / seconds:.1f} x real time)"
         )

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actline.cli.standard import say
+
 if TYPE_CHECKING:
     from actline.data.annotations import Annotations
     from actline.evaluate.dense import FrameScore
@@ -153,7 +155,7 @@ def run(arguments: argparse.Namespace) -> None:
         listed = len(annotations.videos)
         annotations = without_videos(annotations, arguments.without)
         listed -= len(annotations.videos)
-        print(f"{listed} videos are left out, as {arguments.without} lists them")
+        say(f"{listed} videos are left out, as {arguments.without} lists them")
     counting = annotations
     without_wrong = thumos.without_wrong_videos(annotations)
     counts = arguments.wrong_videos or (
@@ -167,7 +169,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.protocol in FRAME_PROTOCOLS:
         _score_frames(arguments, annotations)
         if other is not None:
-            print(f"{_wrong_videos(counting, counts)}")
+            say(f"{_wrong_videos(counting, counts)}")
         return
     from actline.cli.score_segments import score_proposals, score_segments
 
@@ -182,7 +184,7 @@ def _chosen_subset(arguments: argparse.Namespace, whole: "Annotations") -> "Anno
     """The videos to score; all where none is in another subset than training and none is named."""
     if arguments.subset is None and {video.subset for video in whole.videos} == {"training"}:
         count = len(whole.videos)
-        print(
+        say(
             f"{arguments.annotations} names no subset but training: all {count} videos are "
             "scored; name others with --subsets"
         )
@@ -206,9 +208,9 @@ def _show_faults(annotations: "Annotations") -> None:
         mended=False,
     )
     if told:
-        print("the annotations are scored as they stand, nothing left out or cut; they have")
+        say("the annotations are scored as they stand, nothing left out or cut; they have")
         for line in told:
-            print(f"  {line}")
+            say(f"  {line}")
 
 
 def _wrong_videos(counting: "Annotations", counts: str) -> str:
@@ -303,7 +305,7 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
             )
     _show(result, covered)
     if hint is not None:
-        print(f"hint: {hint}")
+        say(f"hint: {hint}")
     _write(arguments, result, covered)
 
 
@@ -315,27 +317,27 @@ def _show(result: "FrameScore", covered: "Coverage") -> None:
         ("class", "AP", "chance", "frames"),
         [(row.label, row.average_precision, row.chance, row.frames) for row in result.classes],
     )
-    print(f"protocol: {result.protocol}")
-    print(f"all {result.videos} videos, {result.frames} frames: {100 * result.mean:.2f}")
+    say(f"protocol: {result.protocol}")
+    say(f"all {result.videos} videos, {result.frames} frames: {100 * result.mean:.2f}")
     if result.interval is not None:
         low, high = 100 * result.interval.low, 100 * result.interval.high
         draws = result.interval.draws
-        print(f"95 % interval over videos ({draws} bootstrap draws): {low:.2f} to {high:.2f}")
-    print(
+        say(f"95 % interval over videos ({draws} bootstrap draws): {low:.2f} to {high:.2f}")
+    say(
         f"with classes that never occur counted as 0 (published meter): "
         f"{100 * result.mean_published:.2f}"
     )
-    print(f"chance: {100 * result.chance:.2f}")
+    say(f"chance: {100 * result.chance:.2f}")
     if covered.missing:
-        print(
+        say(
             f"{len(covered.missing)} of {result.videos} videos have no predictions and count as "
             f"score 0 ({named(covered.missing)}); "
             f"over those available: {100 * result.mean_available:.2f}"
         )
     if covered.short:
-        print(f"{len(covered.short)} videos are shorter than --min-seconds and left out")
+        say(f"{len(covered.short)} videos are shorter than --min-seconds and left out")
     if covered.unknown:
-        print(f"{len(covered.unknown)} predictions are of videos not in this subset and not used")
+        say(f"{len(covered.unknown)} predictions are of videos not in this subset and not used")
 
 
 def _write(arguments: argparse.Namespace, result: "FrameScore", covered: "Coverage") -> None:

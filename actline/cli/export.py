@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from actline.cli.standard import say
+
 EXAMPLES = """\
 The file holds the network and everything that `actline detect` needs with it. OpenVINO and ONNX
 Runtime run it, and so does whatever else reads ONNX: its input is a clip (1, 3, T, S, S), its
@@ -38,4 +40,4 @@ def run(arguments: argparse.Namespace) -> None:
         raise OutputError(f"cannot export to {arguments.out}: name a file ending in .onnx")
     network, card = load_checkpoint(arguments.checkpoint)
     export(network, card, arguments.out)
-    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")
+    say(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")

@@ -3,12 +3,11 @@
 import contextlib
 import errno
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from actline.cli.standard import kept_traceback
+from actline.cli.standard import kept_traceback, say
 from actline.detection.results import RECORDS
 from actline.errors import ActlineError, OutputError, VideoError
 from actline.files import Claims, sweep_once
@@ -48,7 +47,7 @@ def expand_videos(given: Sequence[Path], *, without: Sequence[Path] = ()) -> lis
         else:
             empty.append(Video("", path, f"no video in {path}; name another folder or a file"))
         if told := listing.told():
-            print(f"actline: {plain(told)}", file=sys.stderr)
+            say(f"actline: {plain(told)}", error=True)
     if not videos:
         raise VideoError(empty[0].problem if empty else "no video is named; name files or folders")
     return _told_apart([*videos, *empty])
@@ -69,7 +68,7 @@ def share_of(videos: Sequence[T], share: str) -> list[T]:
 def tell_notes(video: Video) -> None:
     """Print what is unusual about the time of a video that has been read."""
     for note in shown_times(video.path).notes:
-        print(plain(f"{video.path.name}: {note}"))
+        say(f"{video.path.name}: {note}")
 
 
 def for_each_video(
@@ -105,7 +104,7 @@ def for_each_video(
             if isinstance(error, OutputError) and _errno(error) in _HOPELESS:
                 raise
             failed += 1
-            print(f"actline: {failure(video.path, error)}", file=sys.stderr)
+            say(f"actline: {failure(video.path, error)}", error=True)
 
     waiting = []
     for video in videos:
@@ -116,7 +115,7 @@ def for_each_video(
                 waiting.append(video)
     skipped = len(videos) - len(waiting) - failed
     if skipped:
-        print(f"{skipped} of {len(videos)} videos are done already")
+        say(f"{skipped} of {len(videos)} videos are done already")
     _sweep(out, videos)
     elsewhere = 0
     busy: list[Video] = []
@@ -131,7 +130,7 @@ def for_each_video(
                 if not last:
                     busy.append(video)
                     continue
-                print(plain(f"{video.id}: waits for another process that is at it"))
+                say(f"{video.id}: waits for another process that is at it")
                 claims.take(video.id, wait=True)
             try:
                 with counted(video):
@@ -143,9 +142,9 @@ def for_each_video(
                 claims.release(video.id)
             advance(1, plain(video.path.name))
     if elsewhere:
-        print(f"{elsewhere} of {len(videos)} videos were done by another process meanwhile")
+        say(f"{elsewhere} of {len(videos)} videos were done by another process meanwhile")
     if failed:
-        print(f"actline: {failed} of {len(videos)} videos failed", file=sys.stderr)
+        say(f"actline: {failed} of {len(videos)} videos failed", error=True)
     return 1 if failed else 0
 
 

@@ -2,7 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+from actline.plain import plain
 
 
 class AnyOrderParser(argparse.ArgumentParser):
@@ -13,6 +15,10 @@ class AnyOrderParser(argparse.ArgumentParser):
     """
 
     _within = False
+
+    def error(self, message: str) -> NoReturn:
+        """End with what is wrong in the words given, which may be names of files."""
+        super().error(plain(message))
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None

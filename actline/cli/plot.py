@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from actline.cli.standard import say
+
 EXAMPLES = """\
 Predicted activities are drawn as bars, one row for each class; with --annotations the true ones
 under them; from an .npz (or a .json with an .npz beside it) the probabilities and the times where
@@ -95,7 +97,7 @@ def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
                 "leave --annotations out, or name the file that has it"
             )
         truth = annotations[known].activities
-    print(plot_timeline(timeline, arguments.out, truth=truth, classes=_names(arguments)))
+    say(plot_timeline(timeline, arguments.out, truth=truth, classes=_names(arguments)))
 
 
 def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> None:
@@ -145,4 +147,4 @@ def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> No
         ("Volume CutMix", mixed(volume_cutmix, batch)),
         ("All three", volume_cutmix(mixed(volume_mixup, frozen), generator=generator)),
     ]
-    print(plot_augmentations(rows, arguments.out, names=names, mean=mean, std=std))
+    say(plot_augmentations(rows, arguments.out, names=names, mean=mean, std=std))

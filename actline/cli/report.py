@@ -1,9 +1,10 @@
 """`actline report`: one page that shows videos beside their timelines."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from actline.cli.standard import say
 
 if TYPE_CHECKING:
     from actline.timeline import Timeline
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from actline.errors import PredictionError, VideoError
     from actline.report.html import Shown, write_report
     from actline.report.metrics import read_metrics
-    from actline.timeline_formats import load_folder, load_timelines
+    from actline.timeline_reading import open_timelines
     from actline.timeline_reading import shown as shown_part
     from actline.video.find import find_video
 
@@ -84,43 +85,42 @@ def run(arguments: argparse.Namespace) -> int:
         from actline.data.read import read_annotations
 
         annotations = read_annotations(arguments.annotations)
-    load = load_timelines if arguments.predictions.is_file() else load_folder
-    found = {timeline.video: timeline for timeline in load(arguments.predictions)}
+    found = open_timelines(arguments.predictions)
     wanted = arguments.video or sorted(found)[:MOST_VIDEOS]
     for video in wanted:
         if video not in found:
             raise PredictionError(f'{arguments.predictions} has no predictions of video "{video}"')
     if len(wanted) < len(found) and not arguments.video:
-        print(f"showing {len(wanted)} of {len(found)} videos; choose others with --video")
+        say(f"showing {len(wanted)} of {len(found)} videos; choose others with --video")
     shown = []
     for video in wanted:
         try:
             path = find_video(arguments.videos, video)
         except VideoError as error:
-            print(f"actline: {error}", file=sys.stderr)
+            say(f"actline: {error}", error=True)
             path = None
         truth, timeline = None, _confident(found[video], arguments.min_confidence)
         whole, timeline = timeline, shown_part(timeline)
         if len(timeline.activities) < len(whole.activities):
             gone = len(whole.activities) - len(timeline.activities)
-            print(
+            say(
                 f"actline: {gone} of {len(whole.activities)} activities of video {video} lie "
                 "outside it or end before they start: not shown",
-                file=sys.stderr,
+                error=True,
             )
         known = None if annotations is None else annotated_id(video, annotations)
         if annotations is not None and known is not None:
             truth = annotations[known].activities
         elif annotations is not None:
-            print(f'actline: {arguments.annotations} has no video "{video}"', file=sys.stderr)
+            say(f'actline: {arguments.annotations} has no video "{video}"', error=True)
         shown.append(Shown(timeline, path, truth))
     failures = []
 
     def failed(path: Path, error: Exception) -> None:
         failures.append(path)
-        print(f"actline: {failure(path, error)}", file=sys.stderr)
+        say(f"actline: {failure(path, error)}", error=True)
 
-    print(
+    say(
         write_report(
             arguments.out,
             timelines=shown,

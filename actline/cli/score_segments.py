@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actline.cli.score_tables import counted, named, print_table, write_csv
+from actline.cli.standard import say
 from actline.data.annotations import Annotations
 from actline.data.segment_results import read_segments
 from actline.evaluate import errors, proposals, segments
@@ -91,15 +92,15 @@ def score_segments(
         ("", *(f"{score.thresholds[column]:.2f}" for column in columns), "average"),
         table,
     )
-    print(f"protocol: {name}")
+    say(f"protocol: {name}")
     true = counted(int(score.activities.sum()), "true segment")
-    print(f"{_all(score.videos)}, {true}: average mAP {100 * score.average:.2f}")
+    say(f"{_all(score.videos)}, {true}: average mAP {100 * score.average:.2f}")
     _show_interval(interval)
     _show_missing(score.missing, "average mAP", None if available is None else available.average)
     if other is not None:
         found = choose_segments(results, other, elsewhere=elsewhere).found
         average = segments.detection_average_precision(other, found, protocol).average
-        print(f"{told}: average mAP {100 * average:.2f}")
+        say(f"{told}: average mAP {100 * average:.2f}")
     _show_misfits(
         annotations,
         chosen,
@@ -167,8 +168,8 @@ def score_proposals(
         ("", *(f"AR@{number}" for number in score.at), "AUC"),
         table,
     )
-    print(f"protocol: {name}")
-    print(
+    say(f"protocol: {name}")
+    say(
         f"{_all(score.videos)} with {counted(score.activities, 'true segment')}, "
         f"{score.proposals_per_video:.1f} proposals a video: AUC {score.area:.2f}"
     )
@@ -176,7 +177,7 @@ def score_proposals(
     if other is not None:
         found = choose_segments(results, other, elsewhere=elsewhere, labelled=False).found
         area = proposals.average_recall(other, found, protocol).area
-        print(f"{told}: AUC {area:.2f}")
+        say(f"{told}: AUC {area:.2f}")
     _show_misfits(
         annotations,
         chosen,
@@ -246,7 +247,7 @@ def _rest(videos: int) -> str:
 def _show_interval(interval: Interval | None) -> None:
     if interval is not None:
         low, high = 100 * interval.low, 100 * interval.high
-        print(
+        say(
             f"95 % interval over videos ({interval.draws} bootstrap draws): {low:.2f} to {high:.2f}"
         )
 
@@ -255,7 +256,7 @@ def _show_missing(missing: tuple[str, ...], what: str, available: float | None) 
     if not missing:
         return
     rest = "no true segments" if available is None else f"{what} {100 * available:.2f}"
-    print(
+    say(
         f"{counted(len(missing), 'video')} with true segments but without predictions "
         f"({named(missing)}): all of these segments count as missed; over those available: {rest}"
     )
@@ -268,26 +269,26 @@ def _show_misfits(
     ends = {video: float(one.end.max()) for video, one in chosen.found.items() if len(one)}
     hint = unit_hint(annotations, ends)
     if hint is not None:
-        print(f"hint: {hint}")
+        say(f"hint: {hint}")
     if chosen.elsewhere:
-        print(
+        say(
             f"{counted(chosen.elsewhere_predictions, 'prediction')} of "
             f"{counted(len(chosen.elsewhere), 'video')} of other subsets, or left out "
             f"({named(chosen.elsewhere)}): not used"
         )
     if chosen.unknown:
-        print(
+        say(
             f"{counted(chosen.unknown_predictions, 'prediction')} of "
             f"{counted(len(chosen.unknown), 'video')} that ANNOTATIONS does not have "
             f"({named(chosen.unknown)}): {unknown}"
         )
     if chosen.unknown_classes:
-        print(
+        say(
             f"{counted(sum(chosen.unknown_classes.values()), 'prediction')} of classes that are "
             f"not annotated ({named(tuple(chosen.unknown_classes))}): not used"
         )
     if chosen.backward_predictions:
-        print(
+        say(
             f"{counted(chosen.backward_predictions, 'prediction')} with an end before the start: "
             f"{backward}"
         )
@@ -296,11 +297,12 @@ def _show_misfits(
 def _show_errors(diagnosis: errors.Diagnosis) -> None:
     name = diagnosis.protocol
     if diagnosis.left_out:
-        print(
+        say(
             f"{counted(diagnosis.left_out, 'true segment')} without length or longer than the "
             "video: left out of the error analysis, as published"
         )
-    print(f"\nerror analysis: {name}; average mAP_N {100 * diagnosis.normalized:.2f}")
+    say("")
+    say(f"error analysis: {name}; average mAP_N {100 * diagnosis.normalized:.2f}")
     print_table(f"{name}: false positives", *diagnosis.impact_table())
     print_table(
         f"{name}: parts of the highest scores, as many at a time as there are true segments (G)",

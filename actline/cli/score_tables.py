@@ -7,6 +7,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from actline.cli.standard import say
+from actline.plain import plain
+
+# More is beyond what a person reads in a terminal.
+_MOST_ROWS, _LONGEST_CELL = 1000, 120
+
 Cell = str | int | float | None
 
 
@@ -18,13 +24,16 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Cell]
 
     table = Table()
     for number, heading in enumerate(header):
-        table.add_column(Text(heading), justify="right" if number else "left")
-    for row in rows:
+        table.add_column(Text(plain(heading)), justify="right" if number else "left")
+    rows = list(rows)
+    for row in rows[:_MOST_ROWS]:
         # A class's name may hold what would be markup.
-        table.add_row(*(Text(_shown(cell)) for cell in row))
-    print(title)
+        table.add_row(*(Text(plain(_shown(cell), longest=_LONGEST_CELL)) for cell in row))
+    say(title)
     # In a file lines are as long as they need to be, so that no number is cut.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if len(rows) > _MOST_ROWS:
+        say(f"… {len(rows) - _MOST_ROWS:,} more rows, which --out and --csv write")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:

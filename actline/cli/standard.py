@@ -33,6 +33,14 @@ class OutputLostError(BaseException):
     """
 
 
+def say(text: object, *, error: bool = False) -> None:
+    """Print one line on standard output, or on standard error.
+
+    Whatever it holds of others' files, it stays one line that a terminal shows as it is.
+    """
+    print(plain(text), file=sys.stderr if error else sys.stdout)
+
+
 @contextlib.contextmanager
 def ending_signals() -> Iterator[None]:
     """While the block runs, SIGTERM and SIGHUP raise `StoppedError`, as Ctrl-C raises its own.

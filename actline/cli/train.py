@@ -2,6 +2,8 @@
 
 import argparse
 
+from actline.cli.standard import say
+
 EXAMPLES = """\
 A recipe is a YAML file; any of its values can be given anew as key=value. A run that was stopped,
 even by kill -9, goes on where it was when the same command is given again, and a finished one with
@@ -40,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = read_recipe(arguments.recipe, arguments.values)
     result = train_and_validate(recipe, device=arguments.device)
     if result.stopped:
-        print("stopped; the same command goes on from here")
+        say("stopped; the same command goes on from here")
         return 130
-    print(f"best checkpoint: {result.best} ({100 * result.best_score:.2f})")
+    say(f"best checkpoint: {result.best} ({100 * result.best_score:.2f})")
     return 0

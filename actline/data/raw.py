@@ -11,6 +11,7 @@ from unicodedata import category
 from actline.data.annotations import AnnotatedVideo, Annotations, Fault, Problem
 from actline.data.classes import ClassNames
 from actline.errors import AnnotationError
+from actline.plain import plain
 from actline.timeline import Activity
 from actline.video.names import without_ending
 
@@ -211,7 +212,8 @@ def name_of(value: object, what: str, where: str) -> str:
             halves of characters and overrides of direction have no place in a name.
     """
     if isinstance(value, int | str) and not isinstance(value, bool):
-        name = str(value).strip()
+        # A byte order mark, which files put together bring into the middle, is nobody's letter.
+        name = str(value).strip().strip("\ufeff").strip()
         if len(name) > _LONGEST_NAME:
             raise AnnotationError(
                 f"{where}: a {what} of {len(name)} characters, {shown(name)}; shorten it to "
@@ -224,6 +226,11 @@ def name_of(value: object, what: str, where: str) -> str:
 
 def _is_unfit(character: str) -> bool:
     return category(character) in _UNFIT or character in _TURNING
+
+
+def shown_name(text: str) -> str:
+    """A name that is only to be shown: as it stands, or escaped where `name_of` would refuse it."""
+    return plain(text) if "\ufeff" in text or any(map(_is_unfit, text)) else text
 
 
 def id_of(value: object, where: str, *, what: str = "video's id") -> str:

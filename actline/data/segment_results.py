@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from actline.data.raw import id_of, name_of, number, shown, video_id_of
+from actline.data.raw import id_of, name_of, number, shown, shown_name, video_id_of
 from actline.data.rows import header_of, parse_rows, segment_columns
 from actline.data.segment_columns import SegmentCollector, SegmentColumns
 from actline.errors import AnnotationError, PredictionError
@@ -63,7 +63,8 @@ def read_results(
     Args:
         labelled: False takes segments without labels too, as proposals have none.
         scored: False is to show them: segments without scores are taken as 1, and labels are kept
-            as they stand; to be scored they are names, as those of annotations.
+            as they stand, or escaped where they cannot be shown; to be scored they are names, as
+            those of annotations.
         required: False gives no results where a folder has none.
 
     Raises:
@@ -277,8 +278,10 @@ def _score(given: object, where: str) -> float:
 
 
 def _label(given: object, where: str, *, scored: bool) -> str:
-    """A name; to be shown, as it stands: whatever shows it escapes what cannot be shown."""
-    return name_of(given, "label", where) if scored or not isinstance(given, str) else given
+    """A name; one that is only to be shown may be empty, and is escaped where it has to be."""
+    if scored or not isinstance(given, str):
+        return name_of(given, "label", where)
+    return shown_name(given)
 
 
 def _segment(

@@ -1,6 +1,7 @@
 """SSDet's augmentations as a picture: frames of mixed clips, and their labels over time."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from actline.errors import OutputError
 from actline.files import written_whole
+from actline.plain import plain
 from actline.pretrain.volume_freeze import LabelledClip
 from actline.report.plots import ENDINGS
 
@@ -43,8 +45,13 @@ def plot_augmentations(
     out = Path(out)
     if out.suffix.lower() not in ENDINGS:
         raise OutputError(f"cannot draw {out}: name a file ending in {' or '.join(ENDINGS)}")
-    style: dict[Any, Any] = {"svg.hashsalt": "actline", "font.family": "DejaVu Sans"}
-    with matplotlib.rc_context(style):
+    style: dict[Any, Any] = {
+        "svg.hashsalt": "actline",
+        "font.family": "DejaVu Sans",
+        "text.parse_math": False,
+    }
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(10.0, 2.1 * len(rows) + 0.4), layout="constrained")
         FigureCanvasAgg(figure)
         heights = [1.0, 0.3] * len(rows)
@@ -58,7 +65,8 @@ def plot_augmentations(
         ]
         figure.legend(
             handles,
-            ["background", *names],
+            # What begins with an underscore would be left out.
+            ["background", *(f"\N{THIN SPACE}{plain(name, longest=40)}" for name in names)],
             loc="outside lower center",
             ncols=min(len(handles), 6),
             frameon=False,

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from actline.plain import plain
+
 # Okabe and Ito's palette, told apart with any colour vision: right ones, then kinds of errors.
 _COLOURS = ("#009e73", "#0072b2", "#e69f00", "#cc79a7", "#d55e00", "#b0b7bf")
 _INK, _SOFT = "#1c2733", "#6b7785"
+_LARGEST = 1e300
+_LONGEST = 200  # characters of a protocol's name
 _MOST = 60  # entries drawn; an analysis has 15 at most
 # Text as shapes, which needs no font, and as it is: a dollar sign begins no formula.
 _STYLE: dict[Any, Any] = {
@@ -46,6 +49,7 @@ def error_pictures(analysis: Mapping[str, Any]) -> tuple[Picture, ...]:
     protocol = analysis.get("protocol")
     if not isinstance(protocol, str):
         return ()
+    protocol = plain(protocol, longest=_LONGEST)
     with matplotlib.rc_context(_STYLE):
         found = (_false_positives(analysis, protocol), _sensitivity(analysis, protocol))
     return tuple(picture for picture in found if picture is not None)
@@ -64,7 +68,13 @@ def recall_picture(curve: Mapping[str, Any], protocol: str) -> tuple[Picture, ..
         axes.set_ylim(0, 100)
         image = _image(figure)
     text = f"Average recall rises to {100 * recall[-1]:.1f} % at {numbers[-1]:.0f} proposals."
-    return (Picture(f"Average recall over proposals a video. {protocol}", image, text),)
+    return (
+        Picture(
+            f"Average recall over proposals a video. {plain(protocol, longest=_LONGEST)}",
+            image,
+            text,
+        ),
+    )
 
 
 def _false_positives(analysis: Mapping[str, Any], protocol: str) -> Picture | None:
@@ -201,7 +211,7 @@ def _entries(value: Any, numbers: Sequence[str]) -> list[Mapping[str, Any]]:
     return [
         entry
         for entry in _list(value)
-        if isinstance(entry, dict) and all(_is_number(entry.get(name)) for name in numbers)
+        if isinstance(entry, dict) and all(is_number(entry.get(name)) for name in numbers)
     ]
 
 
@@ -212,21 +222,26 @@ def _list(value: Any) -> list[Any]:
 def _numbers(value: Any) -> list[float]:
     """A list's numbers; none when one is not a number."""
     given = value if isinstance(value, list) else []
-    return [float(one) for one in given] if all(_is_number(one) for one in given) else []
+    return [float(one) for one in given] if all(is_number(one) for one in given) else []
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Whether a value of a file is a finite number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -_LARGEST < value < _LARGEST  # not so of NaN
 
 
 def _score(value: Any, *, lost: bool) -> float | None:
     """A score in percent, or what it lacks of 100."""
-    if not _is_number(value):
+    if not is_number(value):
         return None
     return 100.0 * (1.0 - value) if lost else 100.0 * value
 
 
 def _line(value: Any) -> str:
     """Short text without what an SVG cannot hold."""
-    text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = plain(value)
+    # Matplotlib leaves out of a legend what begins with an underscore.
+    text = f" {text}" if text.startswith("_") else text
     return text if len(text) <= 30 else text[:29] + "…"

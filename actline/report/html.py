@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from actline.errors import PredictionError
 from actline.files import write_text
+from actline.plain import plain
 from actline.progress import progress
 from actline.report.media import (
     MOST_EMBEDDED_TOGETHER,
@@ -120,7 +121,7 @@ def _render(
     environment.filters["figure"] = _figure
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template("template.html").render(
-        title=title,
+        title=plain(title),
         style=Markup(style),
         script=Markup(script),
         script_hash=digest,
@@ -138,25 +139,28 @@ def _page_data(
     frames: Sequence[Frame],
 ) -> dict[str, Any]:
     """What the page's script reads of one video; times in seconds to the millisecond."""
+    predicted: dict[str, list[tuple[float, float, float]]] = {}
+    for a in timeline.activities:
+        found = (_ms(a.start), _ms(a.end), round(a.confidence, 4))
+        predicted.setdefault(a.label, []).append(found)
+    true: dict[str, list[tuple[float, float]]] = {}
+    for a in truth or ():
+        true.setdefault(a.label, []).append((_ms(a.start), _ms(a.end)))
     rows = [
         {
-            "label": label,
-            "predicted": [
-                (_ms(a.start), _ms(a.end), round(a.confidence, 4))
-                for a in timeline.activities
-                if a.label == label
-            ],
-            "truth": [(_ms(a.start), _ms(a.end)) for a in truth or () if a.label == label],
+            "label": plain(label),
+            "predicted": predicted.get(label, []),
+            "truth": true.get(label, []),
         }
         for label in rows_of(timeline, truth, None)
     ]
     ends = [a.end for a in (*timeline.activities, *(truth or ()))]
     sampled = timeline.sampled
     return {
-        "id": timeline.video,
+        "id": plain(timeline.video),
         "duration": _ms(max([timeline.duration, *ends]) or 1.0),
         "link": media.link,
-        "note": media.note,
+        "note": plain(media.note),
         "hasTruth": truth is not None,
         "rows": rows,
         "curves": None if timeline.scores is None else _curves(timeline.scores),
@@ -175,7 +179,7 @@ def _curves(scores: FrameScores) -> dict[str, Any] | None:
     values = np.maximum.reduceat(scores.probabilities, starts, axis=0)
     bytes_ = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return {
-        "classes": scores.classes,
+        "classes": [plain(name) for name in scores.classes],
         "times": [_ms(time) for time in scores.times[starts]],
         # (C, T), so that a class's curve is one slice.
         "values": base64.b64encode(np.ascontiguousarray(bytes_.T).tobytes()).decode("ascii"),

@@ -82,7 +82,9 @@ def media_of(video: Path, out: Path, *, embed: bool, room: int, failed: Failed) 
     except Exception as error:  # whatever is wrong with one video, the others are shown
         failed(video, error)
         return Media(note=f"The video cannot be read: {plain(error, longest=300)}")
-    link = quote(Path(os.path.relpath(video.absolute(), out.absolute().parent)).as_posix())
+    beside = Path(os.path.relpath(video.absolute(), out.absolute().parent))
+    # Bytes, as a name need not be text.
+    link = quote(os.fsencode(beside.as_posix()))
     note = f"It is linked, not embedded: keep {video.name} where it is for this page to show it."
     if not playable:
         note = f"Many browsers do not play {codec} in {video.suffix or 'such a file'}. {note}"

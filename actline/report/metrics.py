@@ -1,6 +1,5 @@
 """Tables of scores for a report, from what `actline evaluate --out` wrote."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from actline.errors import PredictionError
-from actline.report.errors import Picture, error_pictures, recall_picture
+from actline.plain import plain
+from actline.report.errors import Picture, error_pictures, is_number, recall_picture
+from actline.stored.json_text import read_json
+
+# Of a text in a cell; of a number, beyond which a page shows nothing of use.
+_LONGEST, _LARGEST = 200, 1e12
 
 Row = tuple[str | float | None, ...]
 
@@ -56,27 +60,21 @@ def read_metrics(path: str | os.PathLike[str]) -> tuple[MetricsTable, ...]:
             score without one could be taken for another.
     """
     path = Path(path)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PredictionError(f"there is no {path}; name what `actline evaluate` wrote") from error
-    except OSError as error:
-        raise PredictionError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise PredictionError(f"{path} is no valid JSON: {error}") from error
+    document = read_json(path, error=PredictionError, what="scores")
     results = document if isinstance(document, list) else [document]
     if not results or not all(
         isinstance(result, dict)
         and isinstance(result.get("protocol"), str)
-        and _percent(result.get("area" if result.get("kind") == "proposals" else "mean"))
-        is not None
+        and _is_share(result.get("area" if result.get("kind") == "proposals" else "mean"))
         for result in results
     ):
         raise PredictionError(
-            f"{path} names no protocol with a mean; name what `actline evaluate --out` wrote"
+            f"{path} names no protocol with a mean from 0 to 1; name what `actline evaluate --out` "
+            "wrote"
         )
     kinds = {"segments": _segment_table, "proposals": _proposal_table}
-    return tuple(kinds.get(str(r.get("kind")), _frame_table)(path.stem, r) for r in results)
+    title = plain(path.stem)
+    return tuple(kinds.get(str(r.get("kind")), _frame_table)(title, r) for r in results)
 
 
 def _frame_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
@@ -97,7 +95,7 @@ def _frame_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
     ]
     return MetricsTable(
         title=title,
-        protocol=result["protocol"],
+        protocol=plain(result["protocol"], longest=_LONGEST),
         columns=("", "mAP", heading) if between else ("", "mAP"),
         rows=tuple(row if between else row[:2] for row in rows),
         per_class=_per_class(_list(result, "classes")),
@@ -107,7 +105,7 @@ def _frame_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
 
 def _segment_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
     """mAP of segments at thresholds and on average; all else may be missing, as above."""
-    thresholds = [t for t in _list(result, "thresholds") if isinstance(t, int | float)]
+    thresholds = [float(t) for t in _list(result, "thresholds") if _is_share(t)]
     # Of ActivityNet's ten three are reported, of fewer all.
     places = [
         place
@@ -128,10 +126,10 @@ def _segment_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
     analysis = _mapping(result, "errors")
     note = _segment_note(result, coverage, missing)
     if isinstance(analysis.get("protocol"), str):
-        note += f" Error analysis: {analysis['protocol']}."
+        note += f" Error analysis: {plain(analysis['protocol'], longest=_LONGEST)}."
     return MetricsTable(
         title=title,
-        protocol=result["protocol"],
+        protocol=plain(result["protocol"], longest=_LONGEST),
         columns=(
             "mAP at tIoU",
             *(f"{thresholds[place]:.2f}" for place in places),
@@ -160,8 +158,8 @@ def _proposal_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
     rows = [row("All videos", "")] + ([row("Available videos", "_available")] if missing else [])
     return MetricsTable(
         title=title,
-        protocol=result["protocol"],
-        columns=("", *(f"AR@{number}" for number in recall), "AUC"),
+        protocol=plain(result["protocol"], longest=_LONGEST),
+        columns=("", *(f"AR@{plain(number, longest=20)}" for number in recall), "AUC"),
         rows=tuple(rows),
         note=_segment_note(result, coverage, missing),
         pictures=recall_picture(_mapping(result, "curve"), result["protocol"]),
@@ -201,8 +199,10 @@ def _error_tables(analysis: Mapping[str, Any]) -> tuple[Breakdown, ...]:
 
 def _cell(value: Any) -> str | float | None:
     """Text and whole numbers as they are, scores in percent."""
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return str(value)
+    if isinstance(value, str):
+        return plain(value, longest=_LONGEST)
+    if isinstance(value, int) and is_number(value):
+        return plain(value, longest=_LONGEST)
     return _percent(value)
 
 
@@ -210,7 +210,7 @@ def _segment_note(result: Mapping[str, Any], coverage: Mapping[str, Any], missin
     counts = [
         f"{result[name]:,} {noun}"
         for name, noun in (("videos", "videos"), ("activities", "true segments"))
-        if isinstance(result.get(name), int)
+        if _is_count(result.get(name))
     ]
     sentences = [f"Over {' and '.join(counts)}."] if counts else []
     if missing:
@@ -223,9 +223,9 @@ def _segment_note(result: Mapping[str, Any], coverage: Mapping[str, Any], missin
         ),
         ("backward_predictions", "Predictions that end before they start, counted as wrong"),
     ):
-        if isinstance(coverage.get(name), int) and coverage[name]:
+        if _is_count(coverage.get(name)) and coverage[name]:
             sentences.append(f"{what}: {coverage[name]:,}.")
-    if unknown := sum(n for n in _mapping(coverage, "unknown_classes").values() if type(n) is int):
+    if unknown := sum(n for n in _mapping(coverage, "unknown_classes").values() if _is_count(n)):
         sentences.append(f"Predictions of classes that are not annotated, not used: {unknown:,}.")
     return " ".join(sentences)
 
@@ -242,7 +242,7 @@ def _per_class(classes: Sequence[Any]) -> tuple[tuple[str, float | None], ...]:
     """Best first; a class that never occurs has no precision and comes last."""
     found = [
         (
-            str(entry.get("label")),
+            plain(entry.get("label"), longest=_LONGEST),
             None
             if 0 in (entry.get("frames"), entry.get("activities"))
             else _percent(entry.get("average_precision")),
@@ -256,9 +256,7 @@ def _per_class(classes: Sequence[Any]) -> tuple[tuple[str, float | None], ...]:
 def _note(result: Mapping[str, Any], coverage: Mapping[str, Any], missing: int) -> str:
     sentences = []
     counts = [
-        f"{result[name]:,} {name}"
-        for name in ("videos", "frames")
-        if isinstance(result.get(name), int)
+        f"{result[name]:,} {name}" for name in ("videos", "frames") if _is_count(result.get(name))
     ]
     if counts:
         sentences.append(f"Over {' and '.join(counts)}.")
@@ -272,9 +270,18 @@ def _note(result: Mapping[str, Any], coverage: Mapping[str, Any], missing: int) 
 
 
 def _percent(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """A finite number times 100; None for anything else."""
+    if not is_number(value) or abs(value) > _LARGEST:
         return None
     return 100.0 * value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and is_number(value) and 0 <= value < _LARGEST
+
+
+def _is_share(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 1
 
 
 def _mapping(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from actline.errors import OutputError
 from actline.files import written_whole
+from actline.plain import plain
 from actline.report.rows import rows_of
 from actline.timeline import Activity, Timeline
 
@@ -55,6 +56,7 @@ def plot_timeline(
         "svg.fonttype": "none",
         "svg.hashsalt": "actline",
         "font.family": "DejaVu Sans",
+        "text.parse_math": False,
     }
     with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -249,7 +251,5 @@ def clock(seconds: float, longest: float) -> str:
 
 def _shortened(text: str, most: int = 34) -> str:
     """One line that fits beside the rows, without what an SVG cannot hold."""
-    line = "".join(
-        character if character.isprintable() else "\ufffd" for character in " ".join(text.split())
-    )
+    line = plain(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -1,5 +1,6 @@
 """A data set's statistics as one figure."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from actline.data.statistics import Statistics
 from actline.errors import OutputError
 from actline.files import written_whole
+from actline.plain import plain
 
 _COLOUR = "#0072b2"
 _MOST_NAMES = 60  # beyond it the classes' names cannot be read
@@ -30,8 +32,14 @@ def plot_statistics(statistics: Statistics, path: Path) -> None:
     if path.suffix.lower() not in (".png", ".svg"):
         raise OutputError(f"cannot draw {path}: name a file ending in .png or .svg")
     # Equal statistics give equal files: no date, constant names; text stays text.
-    style: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "actline"}
-    with matplotlib.rc_context(style):
+    # A dollar sign begins no formula, and a glyph that our font lacks is not worth a warning.
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "actline",
+        "text.parse_math": False,
+    }
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = draw_statistics(statistics)
         with written_whole(path) as aside:
             metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
@@ -65,8 +73,7 @@ def draw_statistics(statistics: Statistics) -> Figure:
     classes.set(title="activities of each class", ylabel="activities")
     classes.set_xlim(-0.7, max(len(ranked), 1) - 0.3)
     if len(ranked) <= _MOST_NAMES:
-        # A dollar sign would begin a formula.
-        names = [name[:40].replace("$", r"\$") for name, _ in ranked]
+        names = [plain(name)[:40] for name, _ in ranked]
         classes.set_xticks(range(len(ranked)), names, rotation=60, ha="right", fontsize=8)
         classes.tick_params(axis="x", length=0)
     else:

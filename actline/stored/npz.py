@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,19 @@ from actline.stored.npy import NpyError, read_npy_header
 from actline.stored.text import reason
 
 
-def read_npz(path: Path, *, error: type[ActlineError], what: str) -> dict[str, NDArray[Any]]:
+def read_npz(
+    path: Path,
+    *,
+    error: type[ActlineError],
+    what: str,
+    only: Container[str] | None = None,
+) -> dict[str, NDArray[Any]]:
     """The arrays of a `.npz` file; pickled objects are never read.
 
     Args:
         error: what to raise.
         what: the file should hold, such as "predictions".
+        only: names of the arrays to read, where they are there; None reads all.
 
     Raises:
         ActlineError: of kind `error`: it is missing, damaged, holds objects, or would take more
@@ -36,9 +44,13 @@ def read_npz(path: Path, *, error: type[ActlineError], what: str) -> dict[str, N
                     f"{path} would take {size >> 20} MiB in {len(members)} arrays, too much; "
                     f"{lifted(name)}"
                 )
+            names = [one.filename for one in members]
+            if len(set(names)) < len(names):
+                raise error(f"{path} has two arrays of one name; write it again")
             return {
                 one.filename.removesuffix(".npy"): _array(archive, one, path, error)
                 for one in members
+                if only is None or one.filename.removesuffix(".npy") in only
             }
     except ActlineError:
         raise
@@ -60,6 +72,8 @@ def _array(
             header = read_npy_header(file)
         except NpyError as wrong:
             raise error(f"{path}: {name} {wrong}") from wrong
+        if not header.dtype.itemsize and math.prod(header.shape):
+            raise error(f"{path}: {name} has entries of no size; write it again")
         # What the header tells of and what there is are one and the same, so that neither a small
         # file makes a large array nor a long one hides behind a small header.
         if file.tell() + header.nbytes != member.file_size:

@@ -19,6 +19,7 @@ from actline.data.batches import TrainingBatches
 from actline.data.feature_files import PublicForm
 from actline.data.snippets import SnippetOrigin
 from actline.errors import DeviceError, RecipeError
+from actline.plain import plain
 from actline.train.checkpoint import ModelCard, SegmentCard, start_from
 from actline.train.recipe import (
     OptimizerConfig,
@@ -171,7 +172,7 @@ def start(network: nn.Module, recipe: Run, *, classes: Sequence[str] | None = No
 def say_once(line: str) -> None:
     """Print a line in one of several processes."""
     if int(os.environ.get("RANK", "0")) == 0:
-        print(line)
+        print(plain(line))
 
 
 def optimizer_for(network: nn.Module, recipe: Run) -> torch.optim.Optimizer:
