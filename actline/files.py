@@ -50,7 +50,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise IsADirectoryError(0, "a folder has that name")
         sweep_once(target.parent)
         folder, lock = _own_folder(target.parent)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of a NUL in a path
         raise OutputError(unwritable(target, error)) from error
     try:
         aside = folder / target.name
@@ -207,7 +207,7 @@ class Claims:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise OutputError(unwritable(path, error)) from error
 
     def __enter__(self) -> "Claims":
@@ -272,9 +272,9 @@ else:
             fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
 
 
-def unwritable(target: str | os.PathLike[str], error: OSError) -> str:
+def unwritable(target: str | os.PathLike[str], error: OSError | ValueError) -> str:
     """What to tell of a file that cannot be written."""
-    reason = error.strerror or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
     return f"cannot write {target}: {reason}; free some space or choose another folder"
 
 

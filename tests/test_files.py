@@ -145,9 +145,13 @@ def test_a_released_claim_is_free_for_others(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    for write in (lambda: Claims(tmp_path / "file"), lambda: Claims(tmp_path / "file" / "below")):
-        with pytest.raises(OutputError, match=r"cannot write .*file"):
-            write()
+    for folder in ("file", "file/below", "a\0b", "n" * 300):
+        with pytest.raises(OutputError, match="cannot write"):
+            Claims(tmp_path / folder)
+        with pytest.raises(OutputError, match="cannot write"):
+            write_text(tmp_path / folder / "a.json", "never")
+    assert (tmp_path / "file").read_text() == "x"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_a_file_is_told_by_its_content_where_size_and_time_are_the_same(tmp_path: Path) -> None:
