@@ -33,6 +33,7 @@ class Limits:
         members: arrays or groups in one archive or HDF5 file that are looked at.
         listed_frames: that a video may list, if there are more of them than its file has bytes.
         frame_megapixels: of one frame of a video, or of a folder of frames.
+        pixels_per_byte: of a video's file, in all frames together, if they are more than 4 billion.
         frame_aspect: how many times as long as broad a frame is.
         video_hours: length of a video, in hours.
         gap_hours: the longest stretch of a video without a frame, in hours.
@@ -50,6 +51,7 @@ class Limits:
     members: int = 100_000
     listed_frames: int = 1_000_000
     frame_megapixels: int = 40
+    pixels_per_byte: int = 500_000
     frame_aspect: int = 32
     video_hours: int = 200
     gap_hours: int = 24

@@ -68,6 +68,7 @@ _DECODING_ORDER = ("avi", "mxf", "mxf_opatom", "asf")
 _SOUGHT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "avi", "flv", "asf")
 # So many packets must tell how long their frames last, for the last one to be believed.
 _RIGHT_SHARE = 0.9
+_FEW_PIXELS = 4_000_000_000  # of all frames, which take seconds to decode
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -202,6 +203,7 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
     )
     if packets.out_of_range:
         raise beyond
+    _check_pixels(path, container.size, len(packets.pts) * width * height)
     joins = find_joins(
         packets,
         second=round(1 / base),
@@ -259,6 +261,22 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
     )
     notes = (*_leaps_told(packets, joins, header), *_gaps_told(times))
     return header, Shown(times, duration, notes if note is None else (note, *notes))
+
+
+def _check_pixels(path: Path, size: int, pixels: int) -> None:
+    """Compare the pixels of all frames with the bytes of the file.
+
+    An animation of a few kilobytes may change one pixel of a giant canvas in each of its frames.
+
+    Raises:
+        VideoError: there are more than the limits allow.
+    """
+    most = limits().pixels_per_byte
+    if pixels > _FEW_PIXELS and pixels > most * size:
+        raise VideoError(
+            f"{path} unpacks to {pixels / 1e9:.3g} billion pixels, more than {most} for each of "
+            f"its bytes; re-encode it smaller, or {lifted('pixels_per_byte')}"
+        )
 
 
 def _check_length(path: Path, times: NDArray[np.float64], ended: float) -> None:

@@ -473,7 +473,7 @@ INPUTS: tuple[Input, ...] = (
     Input(
         "videos",
         "other containers",
-        _containers("ts", "avi", "mpg", "flv", "gif", "ogv"),
+        _containers(*("ts", "avi", "mpg", "flv", "gif", "ogv", "wmv", "mxf", "nut", "ivf", "swf")),
         (BYTES,),
         _use_video,
         sound=_sound_video,

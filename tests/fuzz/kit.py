@@ -143,6 +143,11 @@ def _write_videos(folder: Path) -> None:
         "flv": "flv",
         "gif": "gif",
         "ogv": "libtheora",
+        "wmv": "wmv2",
+        "mxf": "mpeg2video",
+        "nut": "mpeg4",
+        "ivf": "libvpx",
+        "swf": "flv",
     }
     for ending, codec in kinds.items():
         with av.open(str(folder / f"x.{ending}"), "w") as container:

@@ -88,6 +88,34 @@ def test_frames_larger_than_the_limit_are_refused(tmp_path, monkeypatch, ending)
             read(path)
 
 
+def test_an_animation_that_changes_a_pixel_of_a_giant_canvas_a_thousand_times_is_refused(tmp_path):
+    side = 6000
+    head = b"GIF89a" + struct.pack("<HHBBB", side, side, 0xF0, 0, 0) + b"\0\0\0\xff\xff\xff"
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+    frame = b"\x21\xf9\x04\0\x0a\0\0\0" + frame
+    (tmp_path / "a.gif").write_bytes(head + 5 * frame + b"\x3b")
+    assert read_clip(tmp_path / "a.gif", [0, 0.4], size=ShortSide(16)).shape == (2, 16, 16, 3)
+    (tmp_path / "b.gif").write_bytes(head + 1000 * frame + b"\x3b")
+    with pytest.raises(VideoError, match=r"b\.gif unpacks to 36 billion pixels"):
+        read_clip(tmp_path / "b.gif", [0, 50], size=ShortSide(16))
+
+
+def test_a_still_picture_filmed_for_long_is_read(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        for number in range(300):
+            black = av.VideoFrame(1920, 1080, "yuv420p")
+            for plane in black.planes:
+                plane.update(bytes(plane.buffer_size))
+            black.pts = number
+            container.mux(stream.encode(black))
+        container.mux(stream.encode())
+    pixels_a_byte = 300 * 1920 * 1080 / path.stat().st_size
+    assert pixels_a_byte < Limits().pixels_per_byte / 4
+
+
 def test_frames_that_grow_on_the_way_are_not_decoded(tmp_path, monkeypatch):
     small = make_video(tmp_path / "small.h264", seconds=1, size=(80, 64))
     large = make_video(tmp_path / "large.h264", seconds=3, size=(1100, 960))
