@@ -46,6 +46,7 @@ _PARTS = {
     "scaler": dict,
 }
 
+_OF_PARTS = (".split_mean", ".split_var")
 _COUNTS = ("step", "batch", "validated", "processes")
 
 # What changes no weights, or what is compared by its content. A folder ends with a dot.
@@ -219,7 +220,10 @@ def take_up(
 
 def _kinds(values: Mapping[str, Any]) -> dict[str, object]:
     return {
-        name: (one.shape, one.dtype) if isinstance(one, Tensor) else type(one)
+        # Multigrid changes how many parts a normalization has; loading follows what is stored.
+        name: ((one.shape, one.dtype) if not name.endswith(_OF_PARTS) else one.dtype)
+        if isinstance(one, Tensor)
+        else type(one)
         for name, one in values.items()
     }
 

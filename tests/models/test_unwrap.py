@@ -198,3 +198,41 @@ def test_files_are_converted_by_the_command_whatever_they_are_kept_in(tmp_path, 
         assert told in error
         assert error.count("\n") == 1
         assert not out.exists()
+
+
+# What each source's sizes are read off.
+TELLING = {
+    "x3d_m_fine": ("layer1.0.conv3.weight", "fc1.weight", "fc2.bias", "bn1.split_bn.running_mean"),
+    "coarse_fine": ("rw2.at1.weight", "rw6.at1.weight", "fc2.bias"),
+    "pytorchvideo_x3d_m": ("blocks.5.pool.post_conv.weight", "blocks.5.proj.bias"),
+    "pytorchvideo_slowfast_r50": (
+        "blocks.0.multipathway_blocks.0.conv.weight",
+        "blocks.0.multipathway_blocks.1.conv.weight",
+        "blocks.0.multipathway_fusion.conv_fast_to_slow.weight",
+    ),
+    "tcanet": (
+        "x_1d_b_f.0.weight",
+        "lgtes.0.linear1.weight",
+        "tbr1.reg1se.start_reg_conv.4.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sizes_that_cannot_be_are_one_line_and_no_network_is_made(goldens, name):
+    convert, state = SOURCES[name], published_state(goldens, name)
+    assert set(TELLING[name]) <= state.keys()
+    for tensor in TELLING[name]:
+        # An empty tensor may tell of any size.
+        vast = torch.empty(10**6, *state[tensor].shape[1:-1], 0)
+        for wrong in (torch.tensor(1.0), torch.empty(0), vast, torch.ones(1, 1, 1), torch.ones(7)):
+            with pytest.raises(CheckpointError) as caught:
+                convert({**state, tensor: wrong})
+            assert "\n" not in str(caught.value)
+
+
+def test_a_vast_network_is_compared_and_not_made(goldens):
+    convert, state = SOURCES["tcanet"], published_state(goldens, "tcanet")
+    few = torch.ones(1).expand(4 * 10**6, 10**6, 3)  # of a number that is stored once
+    with pytest.raises(CheckpointError, match=r"not .* as in"):
+        convert({**state, "x_1d_b_f.0.weight": few})

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from actline.errors import CheckpointError
 from actline.models.coarse_fine import CoarseFine
 from actline.models.config import CoarseFineConfig
 from actline.models.published import x3d_multigrid
-from actline.models.published.naming import Rules, load, rename, shape_of
+from actline.models.published.naming import Rules, loaded, rename, shape_of
 from actline.models.x3d import inner_width
 
 SOURCE = "the authors' Coarse stream"
@@ -65,9 +66,15 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[CoarseFine, CoarseFin
         fine_stream=False,
     )
     deepest = shape_of(plain, "rw6.at1.weight", source=SOURCE)[0]
-    assert deepest == inner_width(fine.widths[3]), "conv5 follows from the last stage's width"
-    network = config.build(shape_of(plain, "fc2.bias", source=SOURCE)[0])
+    if deepest != inner_width(fine.widths[3]):
+        raise CheckpointError(
+            f"tensor rw6.at1.weight has {deepest} channels, which do not follow from those of "
+            f"{SOURCE} before; copy the file again"
+        )
+    classes = shape_of(plain, "fc2.bias", source=SOURCE)[0]
     numbered = rename(plain, NUMBER_RULES, source=SOURCE)
     ours = rename(numbered, [*FUSION_RULES, *TRUNK_RULES], source=SOURCE)
-    load(network, {f"coarse.{name}": tensor for name, tensor in ours.items()}, source=SOURCE)
+    prefixed = {f"coarse.{name}": tensor for name, tensor in ours.items()}
+    network = loaded(config, prefixed, classes=classes, source=SOURCE)
+    assert isinstance(network, CoarseFine)
     return network, config

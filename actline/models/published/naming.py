@@ -7,6 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from actline.errors import CheckpointError
+from actline.models.config import (
+    CoarseFineConfig,
+    Outline,
+    SlowFastConfig,
+    TCANetConfig,
+    X3DConfig,
+    outline,
+)
 
 Rules = Sequence[tuple[str, str]]
 """Pairs of a regular expression for a whole published name and its replacement."""
@@ -40,7 +48,37 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
     Raises:
         CheckpointError: a tensor is missing, left over, of another size, or not finite.
     """
-    own = network.state_dict()
+    own = {name: Outline(tuple(t.shape), t.dtype) for name, t in network.state_dict().items()}
+    network.load_state_dict(_fitted(own, tensors, source))
+
+
+def loaded(
+    config: X3DConfig | CoarseFineConfig | SlowFastConfig | TCANetConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    classes: int = 1,
+    source: str,
+) -> nn.Module:
+    """The network of `config` with renamed tensors; it is made only if they are its own.
+
+    Raises:
+        CheckpointError: as `load`, or there is no such network.
+    """
+    try:
+        own = outline(config, classes)
+    except ValueError as wrong:
+        raise CheckpointError(
+            f"the file's tensors are of no network of {source} ({wrong}); copy it again"
+        ) from wrong
+    fitting = _fitted(own, tensors, source)
+    network = config.build() if isinstance(config, TCANetConfig) else config.build(classes)
+    network.load_state_dict(fitting)
+    return network
+
+
+def _fitted(
+    own: Mapping[str, Outline], tensors: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
     missing = sorted(own.keys() - tensors.keys())
     left_over = sorted(tensors.keys() - own.keys())
     if missing or left_over:
@@ -50,31 +88,40 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
             f"the file {what} {len(missing or left_over)} tensors of {source} ({named}, …); "
             "it is incomplete or of another model"
         )
-    fitted = {}
+    # All sizes before any value.
     for name, tensor in tensors.items():
         wanted = own[name].shape
-        if tensor.squeeze().shape != own[name].squeeze().shape:
+        if [n for n in tensor.shape if n != 1] != [n for n in wanted if n != 1]:
             raise CheckpointError(
                 f"tensor {name} is {tuple(tensor.shape)}, not {tuple(wanted)} as in {source}"
             )
-        fitted[name] = tensor.reshape(wanted).to(own[name].dtype)
+    fitted = {}
+    for name, tensor in tensors.items():
+        fitted[name] = tensor.reshape(own[name].shape).to(own[name].dtype)
         if not bool(torch.isfinite(fitted[name]).all()):
             raise CheckpointError(
                 f"tensor {name} of {source} holds values that are not finite; "
                 "take the checkpoint of an earlier epoch"
             )
-    network.load_state_dict(fitted)
+    return fitted
 
 
-def shape_of(tensors: Mapping[str, Tensor], name: str, *, source: str) -> tuple[int, ...]:
-    """The shape of a tensor that tells the network's size.
+def shape_of(
+    tensors: Mapping[str, Tensor], name: str, *, source: str, axes: int = 1
+) -> tuple[int, ...]:
+    """The shape of a tensor that tells the network's size, with at least so many axes.
 
     Raises:
-        CheckpointError: it is not there.
+        CheckpointError: it is not there, has fewer axes, or is empty.
     """
     if name not in tensors:
         raise CheckpointError(f'tensor "{name}" of {source} is missing; is --from right?')
-    return tuple(tensors[name].shape)
+    shape = tuple(tensors[name].shape)
+    if len(shape) < axes or 0 in shape:
+        raise CheckpointError(
+            f"tensor {name} is {shape}, which is not of {source}; copy the file again"
+        )
+    return shape
 
 
 def count_blocks(tensors: Mapping[str, Tensor], pattern: str) -> int:

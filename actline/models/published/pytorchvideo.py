@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.models.config import X3DConfig
-from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
 from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D
 
@@ -57,11 +57,12 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[X3D, X3DConfig]:
         per_frame=False,
         first_shortcut_norm="blocks.1.res_blocks.0.branch1_norm.weight" in tensors,
     )
-    network = config.build(shape_of(tensors, "blocks.5.proj.bias", source=SOURCE)[0])
+    classes = shape_of(tensors, "blocks.5.proj.bias", source=SOURCE)[0]
     ours = rename(tensors, RULES, source=SOURCE)
     # There is no split normalization there: training on starts from the same statistics.
     for name in list(ours):
         if ".running_" in name:
             ours[name.replace(".running_", ".split_")] = ours[name]
-    load(network, ours, source=SOURCE)
+    network = loaded(config, ours, classes=classes, source=SOURCE)
+    assert isinstance(network, X3D)
     return network, config

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.models.config import SlowFastConfig
-from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
 from actline.models.published.unwrap import unwrapped
 from actline.models.slowfast import SlowFast
 
@@ -59,13 +59,14 @@ def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> tuple[SlowFa
     """
     tensors = unwrapped(tensors, LANDMARK, source=SOURCE)
     config = config_of(tensors, alpha=alpha)
-    network = config.build(shape_of(tensors, "blocks.6.proj.bias", source=SOURCE)[0])
+    classes = shape_of(tensors, "blocks.6.proj.bias", source=SOURCE)[0]
     ours = rename(tensors, RULES, source=SOURCE)
     # There is no split normalization there: training on starts from the same statistics.
     for name in list(ours):
         if ".running_" in name:
             ours[name.replace(".running_", ".split_")] = ours[name]
-    load(network, ours, source=SOURCE)
+    network = loaded(config, ours, classes=classes, source=SOURCE)
+    assert isinstance(network, SlowFast)
     return network, config
 
 
@@ -83,9 +84,9 @@ def config_of(tensors: Mapping[str, Tensor], *, alpha: int) -> SlowFastConfig:
     seeing = 0
     for block in range(depths[2]):
         narrow = f"blocks.3.multipathway_blocks.1.res_blocks.{block}.branch2.conv_a.weight"
-        seeing += shape_of(tensors, narrow, source=SOURCE)[2] > 1
+        seeing += shape_of(tensors, narrow, source=SOURCE, axes=3)[2] > 1
     lateral = "blocks.0.multipathway_fusion.conv_fast_to_slow.weight"
-    lateral_width, _, fusion_kernel, *_ = shape_of(tensors, lateral, source=SOURCE)
+    lateral_width, _, fusion_kernel, *_ = shape_of(tensors, lateral, source=SOURCE, axes=3)
     return SlowFastConfig(
         width=width,
         depths=(depths[0], depths[1], depths[2], depths[3]),

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from actline.errors import CheckpointError
 from actline.models.config import TCANetConfig
-from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
 from actline.models.published.unwrap import unwrapped
 from actline.models.tcanet import GROUPS, TCANet
 
@@ -73,8 +73,8 @@ def from_published(
     """
     plain = unwrapped(tensors, LANDMARK, source=SOURCE)
     config = config_of(plain, snippet_interval=snippet_interval, padded_length=padded_length)
-    network = config.build()
-    load(network, rename(plain, RULES, source=SOURCE), source=SOURCE)
+    network = loaded(config, rename(plain, RULES, source=SOURCE), source=SOURCE)
+    assert isinstance(network, TCANet)
     return network, config
 
 
@@ -82,18 +82,18 @@ def config_of(
     tensors: Mapping[str, Tensor], *, snippet_interval: float, padded_length: int | None
 ) -> TCANetConfig:
     """Widths and samples, read off the tensors (published names, unwrapped)."""
-    width, channels_per_group, _ = shape_of(tensors, "x_1d_b_f.0.weight", source=SOURCE)
+    width, channels_per_group = shape_of(tensors, "x_1d_b_f.0.weight", source=SOURCE, axes=2)[:2]
     frame_width = shape_of(tensors, "tbr1.reg1se.start_reg_conv.0.weight", source=SOURCE)[0]
     segment_width = shape_of(tensors, "tbr1.reg1xw.reg_1d_b.0.weight", source=SOURCE)[0]
     # The last convolution of each head sees all of its samples after two of stride 2.
     start, end, total = (
-        4 * shape_of(tensors, f"tbr1.{name}.weight", source=SOURCE)[2]
+        4 * shape_of(tensors, f"tbr1.{name}.weight", source=SOURCE, axes=3)[2]
         for name in ("reg1se.start_reg_conv.4", "reg1se.end_reg_conv.4", "reg1xw.reg_1d_o.0")
     )
     heads, window = 8, 9  # the published values; no weight tells them
     if MASK in tensors:
         mask = tensors[MASK]  # (1, heads, T, T), 0 where seen
-        if mask.ndim != 4:
+        if mask.ndim != 4 or 0 in mask.shape:
             raise CheckpointError(f"tensor {MASK} is {tuple(mask.shape)}, not (1, heads, T, T)")
         heads, padded_length = mask.shape[1], mask.shape[2]
         window = int((mask[0, 0, padded_length // 2] == 0).sum())

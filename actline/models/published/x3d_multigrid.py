@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.models.config import X3DConfig
-from actline.models.published.naming import Rules, count_blocks, load, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
 from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D
 
@@ -75,6 +75,8 @@ def from_published(tensors: Mapping[str, Tensor], *, per_frame: bool) -> tuple[X
     """
     plain = without_norm_wrappers(tensors)
     config = config_of(plain, per_frame=per_frame)
-    network = config.build(shape_of(plain, "fc2.bias", source=SOURCE)[0])
-    load(network, rename(plain, BLOCK_RULES, source=SOURCE), source=SOURCE)
+    classes = shape_of(plain, "fc2.bias", source=SOURCE)[0]
+    ours = rename(plain, BLOCK_RULES, source=SOURCE)
+    network = loaded(config, ours, classes=classes, source=SOURCE)
+    assert isinstance(network, X3D)
     return network, config
