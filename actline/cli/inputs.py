@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from actline.cli.standard import kept_traceback, say
+from actline.cli.standard import failure, say
 from actline.detection.results import RECORDS
-from actline.errors import ActlineError, OutputError, VideoError
+from actline.errors import OutputError, VideoError
 from actline.files import Claims, sweep_once
 from actline.plain import plain
 from actline.progress import progress
@@ -156,15 +156,6 @@ def _sweep(out: Path, videos: Sequence[Video]) -> None:
             folders.add(output_path(out, video.id, "").parent)
     for folder in folders:
         sweep_once(folder)
-
-
-def failure(path: Path, error: Exception) -> str:
-    """One line: the video, and what went wrong; of an error nobody foresaw, its kind."""
-    if isinstance(error, ActlineError):
-        return str(error)
-    if isinstance(error, OSError | MemoryError):
-        return plain(f"{path}: {type(error).__name__}: {error}")
-    return f"{plain(path)}: {kept_traceback(error)}"
 
 
 def _is_folder_of_videos(path: Path) -> bool:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actline.cli.standard import say
+from actline.cli.standard import failure, say
 
 if TYPE_CHECKING:
     from actline.timeline import Timeline
@@ -68,7 +68,6 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the report; 1 when a video that is there could not be shown."""
-    from actline.cli.inputs import failure
     from actline.data.segment_results import annotated_id
     from actline.errors import PredictionError, VideoError
     from actline.report.html import Shown, write_report

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from actline.errors import ActlineError
 from actline.plain import plain
 
 # Of sysexits.h: an error within the program itself.
@@ -111,6 +112,15 @@ class _Guarded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def failure(path: Path, error: Exception) -> str:
+    """One line: the video, and what went wrong; of an error nobody foresaw, its kind."""
+    if isinstance(error, ActlineError):
+        return str(error)
+    if isinstance(error, OSError | MemoryError):
+        return plain(f"{path}: {type(error).__name__}: {error}")
+    return f"{plain(path)}: {kept_traceback(error)}"
 
 
 def kept_traceback(error: BaseException) -> str:

@@ -54,7 +54,7 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         where = f"{path}, video {given_id}"
         video_id = ids[given_id]
         try:
-            id_of(video_id, str(path))
+            video_id = id_of(video_id, str(path))
             # Test videos are published without annotations, some without the empty list too.
             annotations = entry.get("annotations", []) if isinstance(entry, dict) else None
             if not isinstance(annotations, list):

@@ -93,7 +93,7 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         where = f"{path}, video {given_id}"
         video_id = ids[given_id]
         try:
-            id_of(video_id, str(path))
+            video_id = id_of(video_id, str(path))
             if not isinstance(entry, dict) or not isinstance(entry.get("actions"), list):
                 raise AnnotationError(f"{where} has no list of actions; add one, perhaps empty")
             given = entry.get("duration")

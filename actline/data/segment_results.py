@@ -182,17 +182,19 @@ def _collect(
     scored: bool,
 ) -> None:
     """Take the segments of a video, at once where all are as they should be."""
-    if not (labelled and scored and _collect_sound(entries, video, collector)):
+    if not _collect_sound(entries, video, collector, labelled=labelled, scored=scored):
         before = collector.count(video)
         for place, entry in enumerate(entries, before + 1):
             segment = _segment(entry, path, video, place, labelled=labelled, scored=scored)
             collector.add(video, segment)
 
 
-def _collect_sound(entries: list[Any], video: str, collector: SegmentCollector) -> bool:
+def _collect_sound(
+    entries: list[Any], video: str, collector: SegmentCollector, *, labelled: bool, scored: bool
+) -> bool:
     """Take segments of usual labels, scores and times; False, and none is taken, for others."""
     try:
-        labels = [entry["label"] for entry in entries]
+        labels = [entry["label"] if labelled else "" for entry in entries]
         scores = [entry["score"] for entry in entries]
         segments = [entry["segment"] for entry in entries]
         starts = [start for start, _ in segments]
@@ -200,7 +202,9 @@ def _collect_sound(entries: list[Any], video: str, collector: SegmentCollector) 
         kinds = set(map(type, chain(scores, starts, ends)))
         if not kinds <= {float, int} or not set(map(type, segments)) <= {list}:
             return False
-        if any(name_of(label, "label", "") != label for label in collector.new(labels)):
+        if labelled and any(
+            _label(label, "", scored=scored) != label for label in collector.new(labels)
+        ):
             return False
         return collector.extend(video, labels, starts, ends, scores)
     except (AnnotationError, KeyError, OverflowError, TypeError, ValueError):

@@ -152,7 +152,7 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
             given, *times = line.split(maxsplit=1)
             video_id = video_id_of(given)
             try:
-                id_of(video_id, where)
+                video_id = id_of(video_id, where)
                 start, end = segment_in(line, where)
             except AnnotationError as error:
                 reading.mistake(video_id if times else "", error)

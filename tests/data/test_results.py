@@ -270,3 +270,16 @@ def test_thousands_of_classes_and_of_unlisted_labels_take_no_time(tmp_path: Path
     (tmp_path / "table.csv").write_text(f"video,label,start,end\n{rows}")
     found = read_annotations(tmp_path / "table.csv", classes=tmp_path / "classes.txt", strict=False)
     assert len(found.problems) == 5_000
+
+
+def test_a_byte_order_mark_or_space_around_a_name_is_none_of_its_letters(tmp_path: Path):
+    entry = {"label": "\ufeffrun ", "score": 1, "segment": [0, 1]}
+    (tmp_path / "r.json").write_text(json.dumps({"results": {"\ufeffa ": [entry]}}))
+    assert read_segments(tmp_path / "r.json") == {"a": [Activity("run", 0.0, 1.0)]}
+    for content in (
+        {"database": {"\ufeffa ": {"annotations": [entry]}}},
+        {"\ufeffa ": {"actions": [[0, 0, 1]]}},
+    ):
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        (video,) = read_annotations(tmp_path / "a.json").videos
+        assert (video.id, video.activities[0].label) in (("a", "run"), ("a", "c000"))

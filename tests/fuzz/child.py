@@ -57,6 +57,7 @@ def main() -> None:
 def run(argv: list[str]) -> tuple[str, str]:
     """How a command ends: accepted, error (one clear line), traceback or memory; and its words."""
     from actline.cli.main import main as actline
+    from actline.plain import fit_to_show
 
     printed, said = io.StringIO(), io.StringIO()
     try:
@@ -73,8 +74,9 @@ def run(argv: list[str]) -> tuple[str, str]:
             text.encode("utf-8")
         except UnicodeEncodeError:
             return "traceback", f"{name} cannot be written: {text[-300:]!r}"
-        if any(c != "\n" and ord(c) < 32 for c in text):
-            return "traceback", f"{name} hold control characters: {text[-300:]!r}"
+        odd = next((line for line in text.split("\n") if not fit_to_show(line)), None)
+        if odd is not None:
+            return "traceback", f"{name} hold what a terminal does not show: {odd[-300:]!r}"
     lines = said.getvalue().splitlines()
     if status == 0:
         return "accepted", ""

@@ -4,10 +4,13 @@ A reader is a command, or several, as a user would give them; `sound` looks at w
 """
 
 import io
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from actline.data.read import read_annotations
 from actline.errors import ActlineError
 from actline.plain import fit_to_show
 from actline.stored.limits import limits
+from actline.timeline import Timeline
 from actline.timeline_reading import load_timelines
 from actline.video.decode import ShortSide, probe, read_clip, read_frames, shown_times
 from actline.video.sampling import AtRate, sample_times
@@ -92,6 +96,12 @@ def _sound_annotations(kit: Kit, path: Path, out: Path) -> None:
     if path.name == "Charades_v1_classes.txt":
         folder = path.with_name("Charades_v1_train.csv")
     annotations = read_annotations(folder)
+    converted = out / "converted.json"
+    if converted.exists():
+        again = read_annotations(converted)
+        truth = {video.id: sorted(map(repr, video.truth)) for video in annotations.videos}
+        if any(sorted(map(repr, video.truth)) != truth[video.id] for video in again.videos):
+            raise UnsoundError("converted to other activities")
     for video in annotations.videos:
         if not fit_to_show(video.id) or ".." in Path(video.id).parts or video.id.startswith("/"):
             raise UnsoundError(f"id {video.id!r}")
@@ -113,7 +123,16 @@ def _evaluate(kit: Kit, path: Path, out: Path) -> list[Command]:
 
 
 def _sound_predictions(kit: Kit, path: Path, out: Path) -> None:
-    for timeline in load_timelines(path):
+    _sound_report(kit, path, out)
+    metrics = out / "metrics.json"
+    if metrics.exists():
+        mean = json.loads(metrics.read_text(encoding="utf-8"))["mean"]
+        if not 0 <= mean <= 1:
+            raise UnsoundError(f"a mean of {mean}")
+    timelines = load_timelines(path)
+    if path.suffix == ".json":
+        _sound_results(path, timelines)
+    for timeline in timelines:
         for one in timeline.activities:
             # Scored as published: a segment that runs backwards counts as a miss.
             if not all(map(math.isfinite, (one.start, one.end, one.confidence))):
@@ -125,10 +144,60 @@ def _sound_predictions(kit: Kit, path: Path, out: Path) -> None:
             raise UnsoundError("probabilities that are not finite")
 
 
+def _sound_results(path: Path, timelines: tuple[Timeline, ...]) -> None:
+    """What another reader of JSON finds in the file is there, and nothing is lost to its name."""
+
+    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for name, value in pairs:
+            if any(name == other and repr(value) != repr(another) for other, another in pairs):
+                raise UnsoundError(f"one of several entries {name!r} was taken")
+        return dict(pairs)
+
+    text = path.read_text(encoding="utf-8-sig")
+    results = json.loads(text, object_pairs_hook=each_once)["results"]
+    if len(results) != len(timelines):
+        raise UnsoundError(f"{len(timelines)} of {len(results)} videos")
+    wanted = sorted(
+        (float(one["segment"][0]), float(one["segment"][1]), float(one.get("score", 1)))
+        for entries in results.values()
+        for one in entries
+    )
+    found = sorted(
+        (one.start, one.end, one.confidence)
+        for timeline in timelines
+        for one in timeline.activities
+    )
+    if wanted != found:
+        raise UnsoundError("other segments than are in the file")
+
+
 def _sound_report(kit: Kit, path: Path, out: Path) -> None:
     page = out / "report.html"
-    if page.exists() and "<script>x" in page.read_text(encoding="utf-8"):
+    if not page.exists():
+        return
+    text = page.read_text(encoding="utf-8")
+    if not all(map(fit_to_show, text.split("\n"))):
+        raise UnsoundError("control characters stand in the page")
+    ours = ("application/json", "text/plain", None)
+    found = Elements(text).found
+    if any(tag == "script" and dict(about).get("type") not in ours for tag, about in found):
+        raise UnsoundError("a script of an input stands in the page")
+    scripts = sum(tag == "script" and not about for tag, about in found)
+    if scripts != 1 or any(name.startswith("on") for _, about in found for name, _ in about):
         raise UnsoundError("markup of an input stands in the page")
+
+
+class Elements(HTMLParser):
+    """The elements of a page, each with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, attrs))
 
 
 def _checkpoint(kit: Kit, path: Path, out: Path) -> list[Command]:
