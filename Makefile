@@ -16,11 +16,14 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	$(BIN)/actline demo --out demo
 
+# A process a core, each with one thread: the networks of the tests are too small for more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
 test: lint
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/installed
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 HERE = Path(__file__).parent
+
+# A signal sent to a test's child must reach it, even where whoever started the tests ignores it, as
+# `nohup` and shells in the background do.
+for number, handler in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # No example has to be quick: how long one takes depends on what else the machine does.
 settings.register_profile("actline", deadline=None)

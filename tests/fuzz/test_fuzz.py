@@ -1,0 +1,54 @@
+"""A few thousand mutants of every kind of input end in one clear line, or are read rightly."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.fuzz.__main__ import FAILURES, fuzz, mutant
+from tests.fuzz.inputs import INPUTS
+from tests.fuzz.kit import Kit, make_kit
+
+MUTANTS = 100  # of each kind; by hand as many as one likes: python -m tests.fuzz --minutes 60
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
+    before = torch.get_num_threads()
+    yield make_kit(tmp_path_factory.mktemp("fuzz") / "kit")
+    torch.set_num_threads(before)
+
+
+def test_a_seed_and_a_number_give_the_same_mutant(kit: Kit) -> None:
+    for one in INPUTS:
+        seeds = one.seeds(kit)
+        assert mutant(one, seeds, 1, 5) == mutant(one, seeds, 1, 5)
+        assert len({mutant(one, seeds, 1, number)[1] for number in range(40)}) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_mutants_end_in_one_clear_line_or_are_read_rightly(kit: Kit, tmp_path: Path) -> None:
+    def count(number: int):
+        return fuzz(
+            kit,
+            INPUTS[number],
+            seed=2,
+            mutants=MUTANTS,
+            minutes=None,
+            seconds=120,  # another machine may be slow or busy; what hangs does so for longer
+            megabytes=700,
+            keep=tmp_path / "kept",
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(count, range(len(INPUTS))))
+    told = [path.read_text()[:2000] for path in sorted(tmp_path.rglob("*.told"))]
+    assert not told, "\n\n".join(told[:5])
+    assert sum(sum(one.values()) for one in found) == MUTANTS * len(INPUTS)
+    assert not any(one[what] for one in found for what in FAILURES)
+    # Both ends are reached for every kind, or its mutations are too coarse or too fine.
+    for one, outcomes in zip(INPUTS, found, strict=True):
+        assert outcomes["error"], one.name
