@@ -15,6 +15,7 @@ import torch
 from tiny import write_data, write_recipe
 
 from actline.evaluate.validation import train_and_validate
+from actline.files import CLAIMS
 from actline.train.recipe import read_recipe
 
 
@@ -236,7 +237,7 @@ def test_bad_input_is_one_clear_line(kit, name):
     assert len(lines) <= 2  # a bad video's own line, and the count of failed videos
     after = {path for path in kit.folder.rglob("*") if path.is_file()}
     new = {p.name for p in after - before if "tensorboard" not in str(p)}
-    assert new <= {"detections.meta"}, new
+    assert new <= {"detections.meta", CLAIMS}, new
     assert not Path("/tmp/actline-was-here").exists()
 
 
@@ -286,7 +287,7 @@ def test_a_full_disk_leaves_nothing_half_written(kit, tmp_path):
     assert finished.returncode == 1
     assert "cannot write" in finished.stderr
     assert "Traceback" not in finished.stderr
-    assert [p.name for p in (kit.folder / "out").iterdir()] == ["detections.meta"]
+    assert {p.name for p in (kit.folder / "out").iterdir()} == {"detections.meta", CLAIMS}
 
 
 def test_one_frame_and_very_short_videos_are_detected_in(kit):

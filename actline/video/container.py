@@ -200,12 +200,12 @@ def _file(path: Path) -> FileIO:
     except FileNotFoundError as error:
         raise VideoError(f"no video at {path}; check the path") from error
     except (OSError, ValueError) as error:
-        raise VideoError(f"cannot read {path}: {_reason(error)}") from error
+        raise VideoError(f"cannot read {path}: {_reason(error)}; copy it again") from error
     try:
         check_tables(path, file)
     except OSError as error:
         file.close()
-        raise VideoError(f"cannot read {path}: {_reason(error)}") from error
+        raise VideoError(f"cannot read {path}: {_reason(error)}; copy it again") from error
     except VideoError:
         file.close()
         raise

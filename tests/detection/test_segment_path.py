@@ -139,7 +139,7 @@ def refused(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_extraction_that_is_given_again_does_nothing(kit, capsys):
-    files = sorted(kit.features.iterdir())
+    files = sorted(kit.features.glob("[!.]*"))
     assert [file.stem for file in files] == list(NAMES)
     before = [file.stat().st_mtime_ns for file in files]
     assert kit.extract(kit.features) == 0
@@ -169,7 +169,7 @@ def test_a_video_that_cannot_be_read_is_reported_and_the_rest_is_done(kit, tmp_p
     said = capsys.readouterr().err.splitlines()
     assert re.search(r"^actline: .*bad\.mp4 is not a video", said[0])
     assert said[1:] == ["actline: 1 of 2 videos failed"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.safetensors"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["good.safetensors"]
     ours, theirs = (
         load_file(folder / name)
         for folder, name in (
@@ -183,9 +183,9 @@ def test_a_video_that_cannot_be_read_is_reported_and_the_rest_is_done(kit, tmp_p
 def test_shares_together_give_all_videos_each_once(kit, tmp_path):
     shares = []
     for part in ("0/2", "1/2"):
-        before = set(tmp_path.glob("*"))
+        before = set(tmp_path.glob("[!.]*"))
         assert kit.extract(tmp_path, "--share", part) == 0
-        shares.append(set(tmp_path.glob("*")) - before)
+        shares.append(set(tmp_path.glob("[!.]*")) - before)
     assert [len(share) for share in shares] == [3, 3]
     for name in NAMES:
         ours = load_file(tmp_path / f"{name}.safetensors")
@@ -214,7 +214,7 @@ def test_snippets_shorter_than_a_frame_fail_for_each_video_and_nothing_is_writte
     options = ("--snippets", "0.1")  # at 5 frames a second
     assert kit.extract(tmp_path, *options, videos=kit.videos / "tiny0.mp4") == 1
     assert "some snippets of 0.1 s have no frame; make them longer" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("[!.]*"))
 
 
 def test_snippets_count_from_zero_though_the_video_begins_later_or_has_gaps(kit, tmp_path):
