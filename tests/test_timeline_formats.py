@@ -315,7 +315,7 @@ def test_timeline_without_scores_or_activities_survives(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "/a", "a/", "a/../b", "", "..", "a\\b", "a\nb", "bad\udc80name"]
+    "name", ["../up", "/a", "a/", "a/../b", "", "..", "a\\b", "C:x", "a\nb", "bad\udc80name"]
 )
 def test_a_video_id_that_is_no_file_name_is_refused(tmp_path: Path, name: str):
     with pytest.raises(OutputError):

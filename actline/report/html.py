@@ -29,6 +29,7 @@ from actline.report.rows import rows_of
 from actline.timeline import Activity, FrameScores, Timeline
 
 _SCRIPTS = ("state.js", "lanes.js", "curve.js", "moment.js", "events.js")
+_MOST_VALUES = 4_000_000  # of all curves of a video, a byte each in the page
 _MOST_POINTS = 4000  # of a curve in the page; more is beyond any screen's width
 
 
@@ -170,16 +171,20 @@ def _page_data(
 
 
 def _curves(scores: FrameScores) -> dict[str, Any] | None:
-    """Curves of every class, in steps of 1/255, longer ones pooled by their largest values."""
+    """Curves of the classes, in steps of 1/255, longer ones pooled by their largest values."""
     count = len(scores.times)
     if not count or not scores.classes:
         return None
     pool = -(-count // _MOST_POINTS)
     starts = np.arange(0, count, pool)
-    values = np.maximum.reduceat(scores.probabilities, starts, axis=0)
+    # Of thousands of classes the most probable, in their order.
+    kept = max(1, _MOST_VALUES // len(starts))
+    likely = np.argsort(-scores.probabilities.max(axis=0), kind="stable")[:kept]
+    columns = np.sort(likely)
+    values = np.maximum.reduceat(scores.probabilities[:, columns], starts, axis=0)
     bytes_ = np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return {
-        "classes": [plain(name) for name in scores.classes],
+        "classes": [plain(scores.classes[column]) for column in columns],
         "times": [_ms(time) for time in scores.times[starts]],
         # (C, T), so that a class's curve is one slice.
         "values": base64.b64encode(np.ascontiguousarray(bytes_.T).tobytes()).decode("ascii"),

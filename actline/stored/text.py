@@ -63,9 +63,12 @@ def first_text(path: Path, *, error: type[ActlineError], what: str) -> str:
     """The beginning of a text file, to tell by what it is; what is cut off at its end is left out.
 
     Raises:
-        ActlineError: of kind `error`: it is missing, unreadable, or empty.
+        ActlineError: of kind `error`: it is missing, unreadable, empty or not a regular file.
     """
     try:
+        # It is opened again to be read whole: a pipe would give its beginning once.
+        if not path.is_file() and path.exists():
+            raise error(f"{path} is not a regular file; write the {what} into one")
         with path.open("rb") as file:
             text = file.read(_FIRST_BYTES).decode("utf-8-sig", "ignore")
     except FileNotFoundError as missing:

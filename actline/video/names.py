@@ -33,6 +33,9 @@ Left out, though FFmpeg may find moving pictures in them: pictures (`.webp`, `.p
 """
 
 _ENDINGS = frozenset(VIDEO_ENDINGS)
+_DRIVE = re.compile("[A-Za-z]:")  # `C:x` lies on another drive, whatever folder is before it
+# Of devices, which Windows opens whatever folder and ending are named.
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 _CLIP_TIMES = re.compile(r"_\d{6}_\d{6}$")  # first and last second of a Kinetics clip
 # Control characters, halves of a surrogate pair (of a name that is not UTF-8), line ends.
 _UNFIT = ("Cc", "Cs", "Zl", "Zp")
@@ -92,6 +95,13 @@ def matching_id(video_id: str, ids: Container[str]) -> str | None:
     return None
 
 
+def _is_file_name(part: str) -> bool:
+    """Whether a part of an id can be a file's name, on this system."""
+    if os.name == "nt" and (_RESERVED.fullmatch(part) or part.endswith((".", " "))):
+        return False
+    return part not in ("", ".", "..")
+
+
 def output_path(folder: str | os.PathLike[str], video_id: str, ending: str) -> Path:
     """Where a file of a video is written: `folder`/ID`ending`, never outside of `folder`.
 
@@ -104,7 +114,8 @@ def output_path(folder: str | os.PathLike[str], video_id: str, ending: str) -> P
             f"cannot write results of video {video_id!a}: its name holds characters that are no "
             "text; rename the video"
         )
-    if "\\" in video_id or any(part in ("", ".", "..") for part in video_id.split("/")):
+    parts = video_id.split("/")
+    if "\\" in video_id or _DRIVE.match(video_id) or not all(map(_is_file_name, parts)):
         raise OutputError(
             f'cannot write results of video "{video_id}": its id is no file name; rename the video'
         )

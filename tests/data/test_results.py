@@ -1,6 +1,7 @@
 """Results are read by one reader, whatever their form and whoever reads them."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -283,3 +284,14 @@ def test_a_byte_order_mark_or_space_around_a_name_is_none_of_its_letters(tmp_pat
         (tmp_path / "a.json").write_text(json.dumps(content))
         (video,) = read_annotations(tmp_path / "a.json").videos
         assert (video.id, video.activities[0].label) in (("a", "run"), ("a", "c000"))
+
+
+def test_results_through_a_pipe_are_refused_and_not_waited_for(tmp_path: Path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes with names")
+    (tmp_path / "found").mkdir()
+    path = tmp_path / "found" / "a.json"
+    os.mkfifo(path)
+    for given in (path, tmp_path / "found"):
+        with pytest.raises(PredictionError, match=r"a\.json is not a regular file"):
+            read_segments(given)

@@ -1,6 +1,7 @@
 """Whatever others' files call videos, classes and protocols, it is shown as it is written."""
 
 import ast
+import base64
 import io
 import json
 import re
@@ -250,6 +251,22 @@ def test_numbers_beyond_all_reason_are_refused_or_dashes(tmp_path: Path):
         write_report(
             tmp_path / "r.html", timelines=[Shown(timeline("x"))], metrics=read_metrics(path)
         )
+
+
+def test_of_thousands_of_classes_a_page_has_the_most_probable_curves(tmp_path: Path):
+    names = tuple(f"class {number}" for number in range(5000))
+    probabilities = np.zeros((4000, 5000), np.float32)
+    probabilities[:, 7], probabilities[:, 4321] = 0.5, 0.9
+    scores = FrameScores(names, np.arange(4000.0), probabilities)
+    out = write_report(
+        tmp_path / "r.html", timelines=[Shown(Timeline("v", 4000.0, (), scores))], metrics=()
+    )
+    assert out.stat().st_size < 8_000_000
+    texts = Page(out.read_text(encoding="utf-8")).texts
+    (video,) = json.loads(next(text for text in texts if text.startswith("[{")))
+    assert len(video["curves"]["classes"]) == 1000
+    assert {"class 7", "class 4321"} < set(video["curves"]["classes"])
+    assert len(base64.b64decode(video["curves"]["values"])) == 1000 * 4000
 
 
 def test_a_line_that_is_said_stays_one_line(capsys: pytest.CaptureFixture[str]):
