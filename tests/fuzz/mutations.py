@@ -191,15 +191,18 @@ def yaml_(raw: bytes, random: Random) -> bytes:
 
 def safetensors(raw: bytes, random: Random) -> bytes:
     """Change the header (names, shapes, types, offsets, what is said of them) or the tensors."""
+    if len(raw) < 8:
+        return bytes_(raw, random)
     (length,) = struct.unpack("<Q", raw[:8])
     try:
         header = json.loads(raw[8 : 8 + length])
     except ValueError:
         return bytes_(raw, random)
-    about = header.get("__metadata__")
-    if about and random.random() < 0.6:
+    # What is mutated twice may be no header any more.
+    about = header.get("__metadata__") if isinstance(header, dict) else None
+    if isinstance(about, dict) and about and random.random() < 0.6:
         key = random.choice(sorted(about))
-        about[key] = json_(about[key].encode(), random).decode("utf-8", "replace")
+        about[key] = json_(str(about[key]).encode(), random).decode("utf-8", "replace")
     else:
         header = _changed(header, random)
     written = json.dumps(header).encode()
