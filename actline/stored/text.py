@@ -9,6 +9,8 @@ from actline.stored.limits import lifted, limits
 _FIRST_BYTES = 1 << 16
 _LINE_CHARACTERS = 1 << 20
 
+_PIECE = 1 << 20
+
 
 def read_bytes(path: Path, *, error: type[ActlineError], what: str, mib: str = "text_mib") -> bytes:
     """The bytes of a file that is not larger than a limit.
@@ -29,16 +31,22 @@ def read_bytes(path: Path, *, error: type[ActlineError], what: str, mib: str = "
                 f"{path} has {size >> 20} MiB, more than the {most} that are read at once; "
                 f"split it, or {lifted(mib)}"
             )
-        # A device or a growing file has no honest size.
         with path.open("rb") as file:
-            raw = file.read((most << 20) + 1)
+            # No more room is asked for than the file says it needs: a read takes all it may fill.
+            pieces = [file.read(size)]
+            left = (most << 20) - len(pieces[0])
+            # A device or a growing file has no honest size.
+            while left >= 0 and (piece := file.read(min(left + 1, _PIECE))):
+                pieces.append(piece)
+                left -= len(piece)
+        raw = b"".join(pieces) if len(pieces) > 1 else pieces[0]
     except FileNotFoundError as missing:
         raise error(f"no {what} at {path}; check the path") from missing
     except (OSError, ValueError) as failure:
         raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
     except MemoryError as failure:
         raise error(f"{path} does not fit into memory; split it") from failure
-    if len(raw) > most << 20:
+    if left < 0:
         raise error(f"{path} has no end; give a file with {what}")
     return raw
 

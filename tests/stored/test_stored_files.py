@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -44,6 +45,20 @@ def test_text_beyond_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.M
         read_text(path, error=FeatureError, what="features")
     monkeypatch.setenv("ACTLINE_LIMITS", "text_mib=2")
     assert len(read_text(path, error=FeatureError, what="features")) == (1 << 20) + 1
+
+
+def test_a_small_file_takes_little_memory_whatever_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n")
+    monkeypatch.setenv("ACTLINE_LIMITS", "text_mib=4096")
+    tracemalloc.start()
+    try:
+        read_text(path, error=FeatureError, what="features")
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
