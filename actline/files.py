@@ -65,7 +65,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         try:
             shutil.rmtree(folder, ignore_errors=True)
-        except KeyboardInterrupt:  # it came at this very moment
+        except BaseException:  # a signal came at this very moment
             shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:

@@ -74,6 +74,49 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
+STOPPED_AS_IT_CLEANS_UP = """
+    import signal, sys
+    from actline.files import written_whole
+
+    class Stopped({base}):
+        pass
+
+    def stop(number, frame):
+        raise Stopped
+
+    def hook(event, given, come=[]):
+        if event == "shutil.rmtree" and not come:
+            come.append(event)
+            signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+    sys.addaudithook(hook)
+    try:
+        with written_whole(sys.argv[1]) as aside:
+            aside.write_text("whole")
+            {within}
+    except Stopped:
+        print("stopped")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals end a process there")
+@pytest.mark.parametrize("within", ["pass", "raise ValueError"])
+@pytest.mark.parametrize("base", ["KeyboardInterrupt", "BaseException", "Exception"])
+def test_a_signal_as_a_writer_cleans_up_leaves_nothing(
+    tmp_path: Path, base: str, within: str
+) -> None:
+    target = tmp_path / "a.json"
+    target.write_text("before")
+    program = textwrap.dedent(STOPPED_AS_IT_CLEANS_UP.format(base=base, within=within))
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(target)], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "stopped\n"
+    assert target.read_text() == ("whole" if within == "pass" else "before")
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_the_longest_name_that_the_disk_takes_can_be_written(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 250 + ".json")
     write_text(target, "whole")

@@ -132,7 +132,7 @@ def soak(
                 number = random.choice(SIGNALS)
                 process.send_signal(number)
                 sent[number] += 1
-                status = process.wait(120)
+                status = process.wait(3600)  # however busy the machine is
             said = log.read_text(errors="replace")
             allowed = (0, -number, 128 + number, 130) if number else (0,)
             # Before it has begun, Python itself ends by a signal, and by Ctrl-C with a traceback.
