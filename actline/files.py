@@ -1,6 +1,6 @@
 """Files appear whole or not at all: written aside, then renamed; and which file is which.
 
-What is written aside lies in a folder of its own, `.actline-XXXXXXXX.part`, beside its target, with
+What is written aside lies in a folder of its own, `.actline-XXXX.part`, beside its target, with
 a lock that its writer holds. The system releases the lock when the writer dies, however it dies, so
 that a later command can tell what a dead one left (and removes it) from what a living one writes.
 
@@ -11,9 +11,9 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,31 +45,25 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     try:
+        if "\0" in target.name:
+            raise ValueError("its name holds a NUL")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(0, "a folder has that name")
         sweep_once(target.parent)
-        folder, lock = _own_folder(target.parent)
     except (OSError, ValueError) as error:  # the latter of a NUL in a path
         raise OutputError(unwritable(target, error)) from error
     try:
-        aside = folder / target.name
-        # Made here, so that it has the permissions of any new file, whatever writes it.
-        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
-        aside.replace(target)
+        with _own_folder(target.parent) as folder:
+            aside = folder / target.name
+            # Made here, so that it has the permissions of any new file, whatever writes it.
+            os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            yield aside
+            with aside.open("rb") as written:
+                os.fsync(written.fileno())
+            aside.replace(target)
     except OSError as error:
         raise OutputError(unwritable(target, error)) from error
-    finally:
-        try:
-            shutil.rmtree(folder, ignore_errors=True)
-        except BaseException:  # a signal came at this very moment
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        finally:
-            lock.release()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -278,14 +272,30 @@ def unwritable(target: str | os.PathLike[str], error: OSError | ValueError) -> s
     return f"cannot write {target}: {reason}; free some space or choose another folder"
 
 
-def _own_folder(parent: Path) -> tuple[Path, FileLock]:
+@contextlib.contextmanager
+def _own_folder(parent: Path) -> Iterator[Path]:
+    """A new folder that other processes can tell to be a living one's; removed in the end.
+
+    A signal may come, and the disk be full, at any moment of its making: it has its name, which no
+    other has, before it is made.
+    """
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=parent))
+        folder = parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
         lock = FileLock(folder / _LOCK)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:  # another process took it for a dead one's, in the instant before the lock
-            continue
-        if folder.is_dir():
-            return folder, lock
-        lock.release()
+            folder.mkdir(0o700)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:  # another process took it for a dead one's, just before the lock
+                continue
+            if folder.is_dir():
+                yield folder
+                return
+        finally:
+            try:
+                shutil.rmtree(folder, ignore_errors=True)
+            except BaseException:  # a signal came at this very moment
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            finally:
+                lock.release()

@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
-STOPPED_AS_IT_CLEANS_UP = """
+STOPPED = """
     import signal, sys
     from actline.files import written_whole
 
@@ -85,7 +85,8 @@ STOPPED_AS_IT_CLEANS_UP = """
         raise Stopped
 
     def hook(event, given, come=[]):
-        if event == "shutil.rmtree" and not come:
+        ours = ".actline-" in str(given) or event == "fcntl.flock"
+        if event == "{event}" and ours and not come:
             come.append(event)
             signal.raise_signal(signal.SIGTERM)
 
@@ -100,21 +101,54 @@ STOPPED_AS_IT_CLEANS_UP = """
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals end a process there")
-@pytest.mark.parametrize("within", ["pass", "raise ValueError"])
-@pytest.mark.parametrize("base", ["KeyboardInterrupt", "BaseException", "Exception"])
-def test_a_signal_as_a_writer_cleans_up_leaves_nothing(
-    tmp_path: Path, base: str, within: str
+# Audit events: the folder is about to be made, locked, the file opened, renamed, all removed.
+@pytest.mark.skipif(sys.platform == "win32", reason="signals end a process there")
+@pytest.mark.parametrize("base", ["KeyboardInterrupt", "BaseException"])
+@pytest.mark.parametrize(
+    ("event", "within"),
+    [
+        ("os.mkdir", "pass"),
+        ("fcntl.flock", "pass"),
+        ("open", "pass"),
+        ("os.rename", "pass"),
+        ("shutil.rmtree", "pass"),
+        ("shutil.rmtree", "raise ValueError"),
+    ],
+)
+def test_a_signal_at_any_moment_of_a_write_leaves_nothing(
+    tmp_path: Path, base: str, event: str, within: str
 ) -> None:
     target = tmp_path / "a.json"
     target.write_text("before")
-    program = textwrap.dedent(STOPPED_AS_IT_CLEANS_UP.format(base=base, within=within))
+    program = textwrap.dedent(STOPPED.format(base=base, event=event, within=within))
     ended = subprocess.run(
-        [sys.executable, "-c", program, str(target)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, str(target)], capture_output=True, text=True, check=False
     )
-    assert ended.stdout == "stopped\n"
-    assert target.read_text() == ("whole" if within == "pass" else "before")
+    assert (ended.stdout, ended.stderr) == ("stopped\n", "")
+    whole = (event, within) == ("shutil.rmtree", "pass")
+    assert target.read_text() == ("whole" if whole else "before")
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts nothing here")
+def test_a_disk_with_room_for_a_folder_and_no_file_is_left_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    options = ["-t", "tmpfs", "-o", "nr_inodes=2", "tmpfs", str(tmp_path)]  # one is the disk itself
+    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*a\.json: No space left on device"):
+            write_text(target, "never")
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_name_with_a_nul_is_one_clear_line(tmp_path: Path) -> None:
+    for target in (tmp_path / "a\0.json", tmp_path / "a\0" / "b.json"):
+        with pytest.raises(OutputError, match="cannot write"):
+            write_text(target, "never")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_longest_name_that_the_disk_takes_can_be_written(tmp_path: Path) -> None:

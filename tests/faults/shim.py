@@ -1,14 +1,14 @@
 """Faults in the one function that writes files, `actline.files.written_whole`, at a chosen point.
 
-Every file passes five points: its folder is made, it is made in there, it is on disk, it is renamed
-to its place, and the folder is removed. A fault happens before the point that it is counted at.
+Every file passes six points: its folder is made, that is locked, the file is made in there, it is
+on disk, it is renamed to its place, and the folder is removed. A fault happens before the point
+that it is counted at.
 """
 
 import errno
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from actline import files
 
-POINTS = 5  # of a file that is written whole
+POINTS = 6  # of a file that is written whole
 Fault = Literal["none", "kill", "tear", "term", "hup", "full", "eio", "slow"]
 ERRORS: dict[str, int] = {"full": errno.ENOSPC, "eio": errno.EIO}
 SIGNALS: dict[str, signal.Signals] = {"term": signal.SIGTERM, "hup": signal.SIGHUP}
@@ -76,7 +78,19 @@ def install(points: Points) -> None:
             points.passed()
         return os.open(path, *given, **named)
 
-    replace = Path.replace
+    def made(self: Path, *given: Any, **named: Any) -> None:
+        if (
+            self.name.endswith(files._SUFFIX) and "exist_ok" not in named
+        ):  # the lock makes sure of it
+            points.passed()
+        make(self, *given, **named)
+
+    def lock(path: Any) -> FileLock:
+        made = FileLock(path)
+        made.acquire = before(made.acquire)
+        return made
+
+    make, replace = Path.mkdir, Path.replace
 
     def renamed(self: Path, target: Any) -> Any:
         if files._SUFFIX in self.parent.name:
@@ -87,7 +101,7 @@ def install(points: Points) -> None:
         points.passed()
         shutil.rmtree(path, **named)
 
-    files.tempfile = SimpleNamespace(mkdtemp=before(tempfile.mkdtemp))  # type: ignore[assignment]
+    files.FileLock = lock  # type: ignore[assignment, misc]
     files.shutil = SimpleNamespace(  # type: ignore[assignment]
         rmtree=rmtree, disk_usage=shutil.disk_usage
     )
@@ -95,4 +109,4 @@ def install(points: Points) -> None:
     files.os = SimpleNamespace(  # type: ignore[assignment]
         **{**names, "open": opened, "fsync": fsync}
     )
-    Path.replace = renamed  # type: ignore[method-assign]
+    Path.mkdir, Path.replace = made, renamed  # type: ignore[method-assign]

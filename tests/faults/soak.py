@@ -25,6 +25,7 @@ from tests.faults.trials import contents
 from tests.fuzz.kit import ON_CPU, Kit, make_kit
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+LONGEST = 30.0  # seconds until a signal comes
 
 
 @dataclass
@@ -126,7 +127,8 @@ def soak(
         while status != 0:
             process = start(writing.argv(kit, folder), log)
             try:
-                status = process.wait(random.uniform(0.0, 0.5 * took) if number else None)
+                undisturbed = random.uniform(0.0, min(0.5 * took, LONGEST))
+                status = process.wait(undisturbed if number else None)
                 number = None
             except subprocess.TimeoutExpired:
                 number = random.choice(SIGNALS)
