@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actline.detection.dense import detect
+    from actline.detection.frames import detect
     from actline.detection.model import load_model
     from actline.errors import ActlineError
     from actline.timeline import Activity, FrameScores, Timeline
@@ -24,7 +24,7 @@ _HOMES = {
     "ActlineError": "actline.errors",
     "FrameScores": "actline.timeline",
     "Timeline": "actline.timeline",
-    "detect": "actline.detection.dense",
+    "detect": "actline.detection.frames",
     "load_model": "actline.detection.model",
 }
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import torch
 
-from actline.data.annotations import AnnotatedVideo, Annotations
-from actline.data.batches import TrainingBatches, loaded
-from actline.data.dense import ClipConfig, DenseClips, collate
-from actline.detection.dense import detect, windows
+from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.datasets.batches import TrainingBatches, loaded
+from actline.datasets.frame_clips import ClipConfig, DenseClips, collate
+from actline.detection.frames import detect, windows
 from actline.detection.model import Model, prepare
 from actline.detection.windows import window_starts
+from actline.models.checkpoint import ModelCard
 from actline.models.config import X3DConfig
 from actline.timeline import Activity, Timeline
-from actline.train.checkpoint import ModelCard
-from actline.train.losses import detection_loss
+from actline.train.frame_losses import detection_loss
 from actline.video.decode import ShortSide, probe, read_frames
 from actline.video.sampling import AtRate, sample_times
 from actline.video.transforms import to_clip

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.evaluate.overlap import Predictions
 from actline.evaluate.proposals import ACTIVITYNET as PROPOSALS
 from actline.evaluate.proposals import ProposalScore, average_recall

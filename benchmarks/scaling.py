@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from actline.detection.dense import detect
+from actline.detection.frames import detect
 from actline.evaluate.proposals import average_recall
 from actline.evaluate.segments import detection_average_precision
 from actline.models.config import TCANetConfig
-from actline.models.suppression import SuppressionConfig, suppress
+from actline.timeline.suppression import SuppressionConfig, suppress
 from benchmarks import end_to_end, evaluation, suppression, tcanet
 from benchmarks.decoding import write_video
 from benchmarks.devices import CPU

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.models.suppression import (
+from actline.timeline.suppression import (
     KeptSegments,
     SuppressionConfig,
     suppress,

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from actline.detection.exported import RUNTIMES, ExportedNetwork, Runtime, export
+from actline.models.checkpoint import ModelCard
 from actline.models.config import X3DConfig
 from actline.models.folding import folded
 from actline.models.published import x3d_multigrid
 from actline.models.x3d import X3D, DepthwiseConv3d, SpatialConv3d, x3d_m
-from actline.train.checkpoint import ModelCard
 from benchmarks.apart import apart
 from benchmarks.measure import Row, alternate, compared
 from benchmarks.published import absent, load, repository, running

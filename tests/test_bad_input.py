@@ -14,9 +14,9 @@ import pytest
 import torch
 from tiny import write_data, write_recipe
 
-from actline.evaluate.validation import train_and_validate
 from actline.files import CLAIMS
 from actline.train.recipe import read_recipe
+from actline.train.validation import train_and_validate
 
 
 class Kit:

@@ -16,7 +16,7 @@ def python(code: str) -> str:
 
 
 def test_the_two_calls_are_functions_whatever_was_imported_before():
-    code = "import actline.detection.dense, actline; print(callable(actline.detect))"
+    code = "import actline.detection.frames, actline; print(callable(actline.detect))"
     assert python(code) == "True"
     assert python("import actline; print(actline.load_model.__name__)") == "load_model"
 

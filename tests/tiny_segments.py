@@ -9,7 +9,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from actline.data.snippets import SnippetFeatures, SnippetOrigin, save_snippets, snippet_path
+from actline.features.snippets import SnippetFeatures, SnippetOrigin, save_snippets, snippet_path
 
 ORIGIN = SnippetOrigin("X3D", "ab" * 32, 0.5, 0.5, "mean")
 WIDTH, LENGTH, INTERVAL = 8, 40, 0.5

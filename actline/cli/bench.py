@@ -208,8 +208,8 @@ def keep_few(folder: Path, *, training: int) -> Path:
     """Annotations of a generated set with its first `training` training videos alone."""
     from dataclasses import replace
 
-    from actline.data.activitynet import write_json
-    from actline.data.read import read_annotations
+    from actline.annotations.formats.activitynet import write_json
+    from actline.annotations.read import read_annotations
 
     whole = read_annotations(folder)
     chosen = [video for video in whole.videos if video.subset == "training"][:training]
@@ -249,7 +249,7 @@ def _run(command: list[str]) -> int:
 
 def _score(run: Path) -> float:
     """The score, in percent, that the card of a run's best checkpoint tells."""
-    from actline.train.checkpoint import ModelCard, read_card
+    from actline.models.checkpoint import ModelCard, read_card
 
     card = read_card(run / "best.safetensors")
     assert isinstance(card, ModelCard)

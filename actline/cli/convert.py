@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Convert, write, and say what was written."""
     from dataclasses import replace
 
+    from actline.models.checkpoint import ModelCard, read_published, save_checkpoint
     from actline.models.config import CoarseFineConfig
     from actline.models.normalization import aggregate_statistics
     from actline.models.published import (
@@ -86,7 +87,6 @@ def run(arguments: argparse.Namespace) -> None:
         pytorchvideo_slowfast,
         x3d_multigrid,
     )
-    from actline.train.checkpoint import ModelCard, read_published, save_checkpoint
 
     tensors = read_published(arguments.input)
     if arguments.source == "tcanet":
@@ -136,9 +136,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _convert_tcanet(arguments: argparse.Namespace, tensors) -> None:
+    from actline.models.checkpoint import SegmentCard, save_checkpoint
     from actline.models.published import tcanet
-    from actline.models.suppression import SuppressionConfig
-    from actline.train.checkpoint import SegmentCard, save_checkpoint
+    from actline.timeline.suppression import SuppressionConfig
 
     network, config = tcanet.from_published(tensors)
     card = SegmentCard(
@@ -161,7 +161,7 @@ def _class_count(network) -> int:
 
 
 def _class_names(path: Path | None, count: int | None) -> tuple[str, ...]:
-    from actline.data.read import read_classes
+    from actline.annotations.read import read_classes
     from actline.errors import CheckpointError
 
     if path is None:

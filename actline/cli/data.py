@@ -106,11 +106,11 @@ def add_parser(subparsers) -> None:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Check; 1 when something serious is wrong."""
-    from actline.data.check import check_annotations, check_videos, holds_any_of
-    from actline.data.generated.fingerprint import SETTINGS, check_generated
-    from actline.data.read import find_classes, read_annotations
-    from actline.data.statistics import statistics
+    from actline.annotations.check import check_annotations, check_videos, holds_any_of
+    from actline.annotations.read import find_classes, read_annotations
+    from actline.annotations.statistics import statistics
     from actline.errors import AnnotationError, OutputError
+    from actline.generated.fingerprint import SETTINGS, check_generated
     from actline.progress import progress
 
     given: Path = arguments.data
@@ -166,7 +166,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 def _default_videos(folder: Path, *, required: bool) -> Path | None:
     """The folder of videos where none is named; None only if it is not `required`."""
-    from actline.data.check import holds_videos
+    from actline.annotations.check import holds_videos
 
     if (folder / "videos").is_dir():
         return folder / "videos"
@@ -259,9 +259,9 @@ def _time(seconds: float) -> str:
 
 def run_generate(arguments: argparse.Namespace) -> None:
     """Generate, and say what was written."""
-    from actline.data.generated.fingerprint import identity, read_hashes
-    from actline.data.generated.write import generate
     from actline.errors import RecipeError
+    from actline.generated.fingerprint import identity, read_hashes
+    from actline.generated.write import generate
 
     width, cross, height = arguments.size.partition("x")
     if not (cross and width.isdigit() and height.isdigit()):
@@ -294,9 +294,9 @@ def _show_identity(identity) -> None:
 
 def run_convert(arguments: argparse.Namespace) -> None:
     """Read one form, write another."""
-    from actline.data import activitynet, charades, table
-    from actline.data.annotations import summary
-    from actline.data.read import read_annotations
+    from actline.annotations.annotations import summary
+    from actline.annotations.formats import activitynet, charades, table
+    from actline.annotations.read import read_annotations
     from actline.errors import OutputError
     from actline.files import write_text
 

@@ -144,8 +144,8 @@ def segment_commands(out: Path, backbone: Path, seed: int) -> list[list[str]]:
 
 def held_out_videos(profile: str, count: int, folder: Path) -> list[str]:
     """Files of the generated videos that are not trained on."""
-    from actline.data.generated.profiles import PROFILES
-    from actline.data.generated.write import subset_of, video_id
+    from actline.generated.profiles import PROFILES
+    from actline.generated.write import subset_of, video_id
 
     chosen = PROFILES[profile]
     return [

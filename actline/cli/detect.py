@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actline.cli.standard import say
 
 if TYPE_CHECKING:
-    from actline.detection.results import DetectionRecords
+    from actline.detection.provenance import DetectionRecords
     from actline.timeline import Timeline
     from actline.video.find import Video
 
@@ -90,8 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Detect; 1 when a video failed."""
     from actline.cli.inputs import expand_videos, share_of
     from actline.errors import CheckpointError, OutputError, VideoError
-    from actline.timeline_formats import parse_formats
-    from actline.train.checkpoint import ChainCard, read_card
+    from actline.models.checkpoint import ChainCard, read_card
+    from actline.timeline.formats import parse_formats
 
     formats = parse_formats(arguments.formats)
     exported = arguments.checkpoint.suffix == ".onnx"
@@ -137,10 +137,10 @@ def _for_all(
     from dataclasses import replace
 
     from actline.cli.inputs import for_each_video, tell_notes
+    from actline.names import output_path
     from actline.plain import plain
     from actline.progress import progress
-    from actline.timeline_formats import save
-    from actline.video.names import output_path
+    from actline.timeline.formats import save
 
     def done(video: "Video") -> bool:
         paths = [output_path(arguments.out, video.id, f".{ending}") for ending in formats]
@@ -171,9 +171,9 @@ def _for_all(
 def _by_frames(arguments: argparse.Namespace) -> tuple["DetectionRecords", "DetectOne"]:
     from dataclasses import replace
 
-    from actline.detection.dense import detect
+    from actline.detection.frames import detect
     from actline.detection.model import load_model
-    from actline.detection.results import DetectionRecords
+    from actline.detection.provenance import DetectionRecords
 
     runtime = arguments.runtime or "openvino"
     model = load_model(arguments.checkpoint, device=arguments.device, runtime=runtime)

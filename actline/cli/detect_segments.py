@@ -5,20 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actline.video.names import id_forms
+from actline.names import id_forms
 
 if TYPE_CHECKING:
+    from actline.annotations.annotations import AnnotatedVideo, Annotations
     from actline.cli.detect import DetectOne
-    from actline.data.annotations import AnnotatedVideo, Annotations
-    from actline.detection.results import DetectionRecords
+    from actline.detection.provenance import DetectionRecords
     from actline.timeline import Timeline
     from actline.video.find import Video
 
 
 def stored_videos(arguments: argparse.Namespace) -> list["Video"]:
     """The feature files of annotated videos."""
-    from actline.data.feature_folder import FeatureFolder
     from actline.errors import FeatureError, VideoError
+    from actline.features.folder import FeatureFolder
     from actline.video.find import Video
 
     annotations = _annotations(arguments)
@@ -43,16 +43,16 @@ def by_segments(arguments: argparse.Namespace) -> tuple["DetectionRecords", "Det
     """What was made before, and what finds the segments of one video."""
     from dataclasses import asdict, replace
 
-    from actline.data.annotations import AnnotatedVideo
-    from actline.data.feature_folder import FeatureFolder
-    from actline.data.proposals import proposals_of, read_proposals
-    from actline.data.public_features import Advice
-    from actline.data.segment_results import annotated_id
-    from actline.data.video_scores import read_video_scores
+    from actline.annotations.annotations import AnnotatedVideo
     from actline.detection.chain import load_chain
-    from actline.detection.results import DetectionRecords
+    from actline.detection.provenance import DetectionRecords
     from actline.detection.segments import detect_segments
     from actline.errors import FeatureError
+    from actline.features.folder import FeatureFolder
+    from actline.features.public import Advice
+    from actline.timeline.proposals import proposals_of, read_proposals
+    from actline.timeline.results import annotated_id
+    from actline.timeline.video_scores import read_video_scores
     from actline.video.decode import probe
 
     chain = load_chain(arguments.checkpoint, device=arguments.device)
@@ -157,7 +157,7 @@ def _which(path: Path | None) -> object:
 
 
 def _annotations(arguments: argparse.Namespace) -> "Annotations | None":
-    from actline.data.read import read_annotations
+    from actline.annotations.read import read_annotations
 
     if arguments.annotations is None:
         return None

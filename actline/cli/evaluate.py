@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from actline.cli.standard import say
 
 if TYPE_CHECKING:
-    from actline.data.annotations import Annotations
-    from actline.evaluate.dense import FrameScore
+    from actline.annotations.annotations import Annotations
+    from actline.evaluate.frames import FrameScore
     from actline.evaluate.predictions import Coverage
 
 FRAME_PROTOCOLS = ("dense", "charades-localize")
@@ -143,8 +143,8 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Score, print, and write what was asked for."""
-    from actline.data import activitynet, thumos
-    from actline.data.read import read_annotations, without_videos
+    from actline.annotations.formats import activitynet, thumos
+    from actline.annotations.read import read_annotations, without_videos
 
     _check(arguments)
     whole = read_annotations(arguments.annotations, classes=arguments.classes, keep_wrong=True)
@@ -195,7 +195,7 @@ def _chosen_subset(arguments: argparse.Namespace, whole: "Annotations") -> "Anno
 
 def _show_faults(annotations: "Annotations") -> None:
     """Say what the published file has that training would mend, and that it is scored."""
-    from actline.data.annotations import Fault, summary
+    from actline.annotations.annotations import Fault, summary
 
     scored = {video.id for video in annotations.videos}
     about_none = {Fault.NO_SUBSET, Fault.WRONG_VIDEO}
@@ -215,7 +215,7 @@ def _show_faults(annotations: "Annotations") -> None:
 
 def _wrong_videos(counting: "Annotations", counts: str) -> str:
     """What was done about falsely annotated videos, and the option for the other."""
-    from actline.data.thumos import wrong_videos
+    from actline.annotations.formats.thumos import wrong_videos
 
     names = ", ".join(wrong_videos(counting))
     done, other = ("counted", "leave-out") if counts == "count" else ("left out", "count")
@@ -263,7 +263,7 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
         read_submission,
         write_submission,
     )
-    from actline.evaluate.dense import evaluate_dense
+    from actline.evaluate.frames import evaluate_dense
     from actline.evaluate.predictions import Coverage, coverage, read_predictions, unit_hint
 
     hint = None

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Export."""
     from actline.detection.exported import export
     from actline.errors import OutputError
-    from actline.train.checkpoint import load_checkpoint
+    from actline.models.checkpoint import load_checkpoint
 
     if arguments.out.suffix != ".onnx":
         raise OutputError(f"cannot export to {arguments.out}: name a file ending in .onnx")

@@ -70,10 +70,10 @@ def _extract_fine(arguments: argparse.Namespace, model: "Model", videos: list["V
     import torch
 
     from actline.cli.inputs import tell_notes
-    from actline.data.features import check_origin, feature_path
-    from actline.detection.extract import check_model, extract
+    from actline.detection.fine_features import check_model, extract
     from actline.errors import FeatureError
-    from actline.train.checkpoint import weights_hash
+    from actline.features.fine import check_origin, feature_path
+    from actline.models.checkpoint import weights_hash
 
     check_model(model)
     origin = model.card.feature_origin(weights_hash(model.network))
@@ -112,9 +112,9 @@ def _extract_fine(arguments: argparse.Namespace, model: "Model", videos: list["V
 
 def _extract_snippets(arguments: argparse.Namespace, model: "Model", videos: list["Video"]) -> int:
     from actline.cli.inputs import tell_notes
-    from actline.data.snippets import save_snippets, snippet_origin, snippet_path
-    from actline.detection.snippets import extract_snippets, snippet_origin_of
+    from actline.detection.snippet_features import extract_snippets, snippet_origin_of
     from actline.errors import FeatureError
+    from actline.features.snippets import save_snippets, snippet_origin, snippet_path
 
     if not 0 < arguments.snippets < float("inf"):
         raise FeatureError(f"--snippets {arguments.snippets:g} is no length; give seconds above 0")
@@ -160,8 +160,8 @@ def _for_all(
         current: whether a file's features are of the origin that they would have now.
     """
     from actline.cli.inputs import for_each_video
-    from actline.data.features import made_of_file
-    from actline.detection.results import is_done, made_of
+    from actline.detection.provenance import is_done, made_of
+    from actline.features.fine import made_of_file
 
     def made(video: "Video") -> Mapping[str, Any]:
         rate = {"frame_rate": arguments.frame_rate} if video.path.is_dir() else {}

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from actline.cli.standard import failure, say
-from actline.detection.results import RECORDS
+from actline.detection.provenance import RECORDS
 from actline.errors import OutputError, VideoError
 from actline.files import Claims, sweep_once
+from actline.names import id_of, output_path
 from actline.plain import plain
 from actline.progress import progress
 from actline.video.decode import shown_times
 from actline.video.find import Video, is_frame_folder, list_videos
-from actline.video.names import id_of, output_path
 
 T = TypeVar("T")
 

@@ -78,16 +78,16 @@ def _names(arguments: argparse.Namespace) -> tuple[str, ...] | None:
 
 
 def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
-    from actline.data.segment_results import annotated_id
     from actline.errors import AnnotationError
     from actline.report.plots import plot_timeline
-    from actline.timeline_formats import load_with_scores
-    from actline.timeline_reading import shown
+    from actline.timeline.formats import load_with_scores
+    from actline.timeline.reading import shown
+    from actline.timeline.results import annotated_id
 
     timeline = shown(load_with_scores(prediction, video=arguments.video))
     truth = None
     if arguments.annotations is not None:
-        from actline.data.read import read_annotations
+        from actline.annotations.read import read_annotations
 
         annotations = read_annotations(arguments.annotations)
         known = annotated_id(timeline.video, annotations)
@@ -105,12 +105,12 @@ def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> No
     import torch
 
     from actline.errors import VideoError
+    from actline.names import id_of
     from actline.pretrain.volume_cutmix import volume_cutmix
     from actline.pretrain.volume_freeze import LabelledClip, label_frames, volume_freeze
     from actline.pretrain.volume_mixup import volume_mixup
     from actline.report.augmentations import plot_augmentations
     from actline.video.decode import ShortSide, probe, read_clip
-    from actline.video.names import id_of
     from actline.video.transforms import TestTransform, to_clip
 
     names = _names(arguments) or tuple(id_of(video) for video in videos)

@@ -68,12 +68,12 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the report; 1 when a video that is there could not be shown."""
-    from actline.data.segment_results import annotated_id
     from actline.errors import PredictionError, VideoError
     from actline.report.html import Shown, write_report
     from actline.report.metrics import read_metrics
-    from actline.timeline_reading import open_timelines
-    from actline.timeline_reading import shown as shown_part
+    from actline.timeline.reading import open_timelines
+    from actline.timeline.reading import shown as shown_part
+    from actline.timeline.results import annotated_id
     from actline.video.find import find_video
 
     if not arguments.videos.is_dir():
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     metrics = [table for path in arguments.metrics for table in read_metrics(path)]
     annotations = None
     if arguments.annotations is not None:
-        from actline.data.read import read_annotations
+        from actline.annotations.read import read_annotations
 
         annotations = read_annotations(arguments.annotations)
     found = open_timelines(arguments.predictions)

@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from actline.annotations.annotations import Annotations
 from actline.cli.score_tables import counted, named, print_table, write_csv
 from actline.cli.standard import say
-from actline.data.annotations import Annotations
-from actline.data.segment_results import read_segments
-from actline.evaluate import errors, proposals, segments
+from actline.evaluate import detection_errors as errors
+from actline.evaluate import proposals, segments
 from actline.evaluate.bootstrap import Interval
 from actline.evaluate.predictions import (
     Segments,
@@ -22,6 +22,7 @@ from actline.evaluate.predictions import (
 )
 from actline.evaluate.segment_intervals import bootstrap_segment_precision
 from actline.files import write_text
+from actline.timeline.results import read_segments
 
 _PROPOSALS = {"proposals": proposals.ACTIVITYNET, "proposals-thumos": proposals.THUMOS}
 # HACS has no analysis of its own; its videos are as ActivityNet's.

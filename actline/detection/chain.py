@@ -6,15 +6,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from actline.data.feature_files import Layout
 from actline.detection.model import Model, find_device, folded_model
-from actline.detection.snippets import snippet_origin_of
+from actline.detection.snippet_features import snippet_origin_of
 from actline.errors import CheckpointError
+from actline.features.public_files import Layout
 from actline.models.bmn import BMN
-from actline.models.config import TCANetConfig
-from actline.models.suppression import SuppressionConfig
-from actline.models.tcanet import TCANet
-from actline.train.checkpoint import (
+from actline.models.checkpoint import (
     ChainCard,
     LabelConfig,
     SegmentCard,
@@ -24,6 +21,9 @@ from actline.train.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from actline.models.config import TCANetConfig
+from actline.models.tcanet import TCANet
+from actline.timeline.suppression import SuppressionConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from actline.errors import CheckpointError, DeviceError
 from actline.files import written_whole
+from actline.models.checkpoint import ModelCard, card_of, weights_hash
 from actline.models.config import SlowFastConfig, X3DConfig
+from actline.stored.configuration import to_mapping
 from actline.stored.json_text import parse_json
 from actline.stored.safetensors_files import CHECKSUM
 from actline.stored.text import read_bytes
-from actline.train.checkpoint import ModelCard, card_of, weights_hash
-from actline.train.yaml_form import to_mapping
 
 Runtime = Literal["openvino", "onnxruntime"]
 # Of the largest logit: what arithmetic in another order may differ by, far from what another

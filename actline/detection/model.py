@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from actline.detection.exported import ExportedNetwork
 from actline.errors import CheckpointError, DeviceError
+from actline.models.checkpoint import ModelCard, load_checkpoint
 from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
 from actline.models.folding import folded
-from actline.train.checkpoint import ModelCard, load_checkpoint
 from actline.video.transforms import TestTransform
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.proposals import Proposals
-from actline.data.snippets import SnippetFeatures
 from actline.detection.chain import Chain
-from actline.detection.snippets import extract_snippets
+from actline.detection.map_proposals import suppressed
+from actline.detection.snippet_features import extract_snippets
+from actline.detection.stages import propose, refine
 from actline.errors import FeatureError, PredictionError
-from actline.models.proposals import suppressed
+from actline.features.snippets import SnippetFeatures
+from actline.models.checkpoint import LabelConfig
+from actline.names import id_of
 from actline.timeline import Activity, Timeline
-from actline.train.checkpoint import LabelConfig
-from actline.train.propose import propose, refine
-from actline.video.names import id_of
+from actline.timeline.proposals import Proposals
 
 # A video's classes are read off this many of its best proposals.
 CLASSIFIED_PROPOSALS = 10

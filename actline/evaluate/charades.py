@@ -19,10 +19,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
-from actline.data.raw import id_of, shown, video_id_of
+from actline.annotations.annotations import AnnotatedVideo, Annotations, frame_labels
+from actline.annotations.reading import id_of, shown, video_id_of
 from actline.errors import AnnotationError, PredictionError
-from actline.evaluate.dense import FrameScore, interpolate, summarize
+from actline.evaluate.frames import FrameScore, interpolate, summarize
 from actline.files import write_text
 from actline.stored.text import read_text
 from actline.timeline import FrameScores

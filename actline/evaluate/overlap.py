@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actline.data.annotations import Annotations
-from actline.data.segment_columns import SegmentColumns
+from actline.annotations.annotations import Annotations
 from actline.errors import AnnotationError, PredictionError
-from actline.models.suppression import temporal_iou
 from actline.timeline import Activity
+from actline.timeline.columns import SegmentColumns
+from actline.timeline.suppression import temporal_iou
 
 # Pairs that are measured at a time.
 _CELLS = 1 << 20

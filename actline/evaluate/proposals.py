@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.annotations import Annotations
+from actline.annotations.annotations import Annotations
 from actline.errors import AnnotationError
 from actline.evaluate.overlap import (
     Predictions,

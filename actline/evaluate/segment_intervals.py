@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.annotations import Annotations
+from actline.annotations.annotations import Annotations
 from actline.evaluate.bootstrap import Interval
 from actline.evaluate.overlap import Predictions, tables_of
 from actline.evaluate.segments import SegmentProtocol, match, on_ambiguous, ranked

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.data.annotations import Annotations
+from actline.annotations.annotations import Annotations
 from actline.errors import AnnotationError
 from actline.evaluate.overlap import (
     Pairs,
@@ -24,7 +24,7 @@ from actline.evaluate.overlap import (
     toolkit_iou,
     toolkit_ranking,
 )
-from actline.models.suppression import temporal_iou
+from actline.timeline.suppression import temporal_iou
 
 # Rows that are worked on at a time, which bounds the memory.
 _ROWS = 400_000

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Sampler
 
-from actline.data.batches import batches_per_epoch, derived_seed
-from actline.data.trimmed import ClipRequest
+from actline.datasets.batches import batches_per_epoch, derived_seed
+from actline.datasets.trimmed_clips import ClipRequest
 
 # X3D and SlowFast halve the sides five times.
 SMALLEST_SIZE = 32

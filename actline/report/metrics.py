@@ -9,7 +9,7 @@ from typing import Any
 
 from actline.errors import PredictionError
 from actline.plain import plain
-from actline.report.errors import Picture, error_pictures, is_number, recall_picture
+from actline.report.detection_errors import Picture, error_pictures, is_number, recall_picture
 from actline.stored.json_text import read_json
 
 # Of a text in a cell; of a number, beyond which a page shows nothing of use.

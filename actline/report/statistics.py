@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from actline.data.statistics import Statistics
+from actline.annotations.statistics import Statistics
 from actline.errors import OutputError
 from actline.files import written_whole
 from actline.plain import plain

@@ -25,12 +25,13 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from actline.data.batches import batches_per_epoch, derived_seed
+from actline.datasets.batches import batches_per_epoch, derived_seed
 from actline.errors import CheckpointError, RecipeError, TrainingError
 from actline.files import Claims, sweep_once
+from actline.models.checkpoint import Card, ModelCard, save_checkpoint
 from actline.models.normalization import NormalizationError, aggregate_statistics, set_splits
 from actline.progress import progress
-from actline.train.checkpoint import Card, ModelCard, save_checkpoint
+from actline.stored.configuration import to_mapping
 from actline.train.curves import Curves
 from actline.train.recipe import Run
 from actline.train.schedule import Passes, learning_rate_factor
@@ -43,7 +44,6 @@ from actline.train.state import (
     take_up,
     write_state,
 )
-from actline.train.yaml_form import to_mapping
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from actline.data.annotations import Annotations
-from actline.data.batches import derived_seed, loaded
-from actline.data.trimmed import TrimmedBatch, TrimmedClips, collate_trimmed, labelled
+from actline.annotations.annotations import Annotations
+from actline.datasets.batches import derived_seed, loaded
+from actline.datasets.trimmed_clips import TrimmedBatch, TrimmedClips, collate_trimmed, labelled
 from actline.models.coarse_fine import CoarseFineOutput
 from actline.models.config import CoarseFineConfig
 from actline.models.normalization import set_splits

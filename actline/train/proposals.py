@@ -6,19 +6,19 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from actline.data.annotations import Annotations
-from actline.data.batches import loaded
-from actline.data.feature_files import PublicForm
-from actline.data.feature_folder import FeatureFolder
-from actline.data.segments import (
+from actline.annotations.annotations import Annotations
+from actline.datasets.batches import loaded
+from actline.datasets.segments import (
     RescaledBatch,
     RescaledVideos,
     SlidWindows,
     collate_rescaled,
     trainable,
 )
-from actline.data.snippets import WidthError
 from actline.errors import RecipeError
+from actline.features.folder import FeatureFolder
+from actline.features.public_files import PublicForm
+from actline.features.snippets import WidthError
 from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
 from actline.train.recipe import ProposalRecipe, RefinementRecipe
 from actline.train.setup import batches_for, built, segment_card, start

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actline.data.dense import ClipConfig
-from actline.data.snippets import SnippetOrigin
+from actline.datasets.frame_clips import ClipConfig
 from actline.errors import RecipeError
+from actline.features.snippets import SnippetOrigin
+from actline.models.checkpoint import ChainCard, LabelConfig, ModelCard, SegmentCard
 from actline.models.config import (
     BMNConfig,
     CoarseFineConfig,
@@ -19,9 +20,8 @@ from actline.models.config import (
     TCANetConfig,
     X3DConfig,
 )
-from actline.models.suppression import SuppressionConfig
 from actline.pretrain.multigrid import MultigridConfig
-from actline.train.checkpoint import ChainCard, LabelConfig, ModelCard, SegmentCard
+from actline.timeline.suppression import SuppressionConfig
 from actline.train.recipe import (
     DataConfig,
     OptimizerConfig,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from actline.data.dense import ClipConfig
-from actline.data.feature_files import Layout
+from actline.datasets.frame_clips import ClipConfig
 from actline.errors import RecipeError
+from actline.features.public_files import Layout
 from actline.models.config import (
     BMNConfig,
     CoarseFineConfig,
@@ -16,12 +16,12 @@ from actline.models.config import (
     X3DConfig,
     outline,
 )
-from actline.models.suppression import SuppressionConfig
 from actline.pretrain.augmentation import VolumeAugmentation
 from actline.pretrain.multigrid import MultigridConfig
+from actline.stored.configuration import from_mapping, with_overrides
 from actline.stored.text import read_text
 from actline.stored.yaml_text import parse_yaml
-from actline.train.yaml_form import from_mapping, with_overrides
+from actline.timeline.suppression import SuppressionConfig
 
 
 @dataclass(frozen=True)

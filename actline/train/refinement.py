@@ -6,18 +6,18 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from actline.data.annotations import AnnotatedVideo, Annotations
-from actline.data.batches import loaded
-from actline.data.proposals import MATCHED, Proposals, proposals_of, read_proposals
-from actline.data.segment_results import annotated_id
-from actline.data.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
-from actline.data.snippets import SnippetOrigin
+from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.datasets.batches import loaded
+from actline.datasets.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
+from actline.detection.stages import propose
 from actline.errors import CheckpointError, RecipeError
+from actline.features.snippets import SnippetOrigin
 from actline.models.bmn import BMN
+from actline.models.checkpoint import load_segment_checkpoint
 from actline.progress import progress
-from actline.train.checkpoint import load_segment_checkpoint
+from actline.timeline.proposals import MATCHED, Proposals, proposals_of, read_proposals
+from actline.timeline.results import annotated_id
 from actline.train.proposals import check_width, recipe_features
-from actline.train.propose import propose
 from actline.train.recipe import RefinementRecipe
 from actline.train.setup import batches_for, built, segment_card, start
 from actline.train.tcanet_losses import THRESHOLDS, refinement_loss

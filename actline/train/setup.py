@@ -15,12 +15,13 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from actline.data.batches import TrainingBatches
-from actline.data.feature_files import PublicForm
-from actline.data.snippets import SnippetOrigin
+from actline.datasets.batches import TrainingBatches
 from actline.errors import DeviceError, RecipeError
+from actline.features.public_files import PublicForm
+from actline.features.snippets import SnippetOrigin
+from actline.models.checkpoint import ModelCard, SegmentCard, start_from
 from actline.plain import plain
-from actline.train.checkpoint import ModelCard, SegmentCard, start_from
+from actline.stored.configuration import to_mapping
 from actline.train.recipe import (
     OptimizerConfig,
     PretrainingRecipe,
@@ -30,7 +31,6 @@ from actline.train.recipe import (
     Run,
 )
 from actline.train.state import read_state
-from actline.train.yaml_form import to_mapping
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -17,13 +17,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from actline.data.annotations import AnnotatedVideo
+from actline.annotations.annotations import AnnotatedVideo
 from actline.errors import RecipeError, TrainingError
 from actline.files import written_whole
+from actline.stored.configuration import from_mapping, to_mapping
 from actline.stored.torch_files import load_torch, save_torch
 from actline.train.recipe import Run
 from actline.train.schedule import Passes
-from actline.train.yaml_form import from_mapping, to_mapping
 
 STATE, BEFORE = "state.pt", "state-before.pt"
 FORMAT = 2

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actline.errors import VideoError
-from actline.plain import plain
-from actline.video.folders import FRAME_NAME
-from actline.video.names import (
+from actline.names import (
     VIDEO_ENDINGS,
     id_forms,
     is_video_name,
     without_ending,
 )
+from actline.plain import plain
+from actline.video.folders import FRAME_NAME
 
 _COMMON = 13  # endings that are tried before a folder is listed
 _PREFERENCE = {ending: place for place, ending in enumerate(VIDEO_ENDINGS)}

@@ -23,7 +23,7 @@ FORMATS = (
     *("mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "av1", "obu", "mjpeg", "vc1"),
     *("vc1test", "dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "evc", "apv"),
 )
-"""FFmpeg's names of the formats that are read: those of `VIDEO_ENDINGS` in `actline.video.names`,
+"""FFmpeg's names of the formats that are read: those of `VIDEO_ENDINGS` in `actline.names`,
 and `apng`, which has the ending of pictures and is read if it is named by itself.
 
 None of them opens another file. Left out are, besides all others: `hls`, `dash`, `concat`, `sdp`,

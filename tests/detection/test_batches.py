@@ -16,17 +16,17 @@ import torch
 from PIL import Image
 from tiny import write_data, write_recipe, write_video
 
+from actline.annotations.annotations import Annotations
+from actline.annotations.read import read_annotations
 from actline.cli.inputs import for_each_video
 from actline.cli.main import main
-from actline.data.annotations import Annotations
-from actline.data.features import found_features
-from actline.data.footage import Footage
-from actline.data.read import read_annotations
+from actline.datasets.footage import Footage
 from actline.evaluate.predictions import coverage, read_predictions
+from actline.features.fine import found_features
+from actline.models.checkpoint import ModelCard, save_checkpoint
 from actline.models.config import X3DConfig
-from actline.train.checkpoint import ModelCard, save_checkpoint
+from actline.names import matching_id
 from actline.video.find import Video
-from actline.video.names import matching_id
 from actline.video.sampling import AtRate
 
 NFC, NFD = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))

@@ -8,9 +8,9 @@ from actline.cli.main import main
 from actline.detection.exported import RUNTIMES, ExportedNetwork, export
 from actline.detection.model import load_model
 from actline.errors import CheckpointError
+from actline.models.checkpoint import ModelCard, save_checkpoint
 from actline.models.config import CoarseFineConfig, SlowFastConfig, X3DConfig
 from actline.models.normalization import SplitBatchNorm3d
-from actline.train.checkpoint import ModelCard, save_checkpoint
 
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")

@@ -17,17 +17,17 @@ from tiny import CLASSES, begin_late, write_data, write_recipe, write_video
 from tiny_segments import write_bmn, write_tcanet
 
 from actline.cli.main import main
-from actline.data.proposals import Proposals
-from actline.data.snippets import SnippetFeatures, load_snippets, snippet_origin, snippet_path
 from actline.detection.chain import Chain, load_chain
 from actline.detection.model import load_model
 from actline.detection.segments import detect_segments, find_segments
-from actline.detection.snippets import extract_snippets
+from actline.detection.snippet_features import extract_snippets
+from actline.detection.stages import refine
 from actline.errors import CheckpointError, FeatureError, PredictionError
+from actline.features.snippets import SnippetFeatures, load_snippets, snippet_origin, snippet_path
+from actline.models.checkpoint import ChainCard, read_card
 from actline.models.config import TCANetConfig
 from actline.stored.safetensors_files import save_tensors
-from actline.train.checkpoint import ChainCard, read_card
-from actline.train.propose import refine
+from actline.timeline.proposals import Proposals
 
 SECONDS, SNIPPET = 6.0, 0.4
 NAMES = tuple(f"tiny{index}" for index in range(6))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actline.detection.activities import find_activities
-from actline.detection.dense import windows
+from actline.detection.frames import windows
 from actline.detection.windows import blend_weights, window_starts
 from actline.timeline import FrameScores
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from test_segments import CLASSES, build, data_sets, distinct, plain_overlap, plain_right, sound
 
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.errors import AnnotationError
-from actline.evaluate.errors import (
+from actline.evaluate.detection_errors import (
     ACTIVITYNET,
     KINDS,
     PROTOCOLS,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from actline.annotations.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.cli.main import main
-from actline.data.annotations import AnnotatedVideo, Annotations, frame_labels
 from actline.errors import PredictionError
 from actline.evaluate.average_precision import average_precision
 from actline.evaluate.bootstrap import bootstrap_mean_precision
@@ -22,10 +22,10 @@ from actline.evaluate.charades import (
     read_submission,
     write_submission,
 )
-from actline.evaluate.dense import evaluate_dense
+from actline.evaluate.frames import evaluate_dense
 from actline.evaluate.thresholds import choose_thresholds
 from actline.timeline import Activity, FrameScores, Timeline
-from actline.timeline_formats import save
+from actline.timeline.formats import save
 
 CLASSES = ("a", "b")
 

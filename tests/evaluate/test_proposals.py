@@ -16,7 +16,7 @@ from test_segments import (
     sound,
 )
 
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.errors import AnnotationError, PredictionError
 from actline.evaluate.proposals import (
     ACTIVITYNET,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.evaluate.segment_intervals import _weighing, bootstrap_segment_precision
 from actline.evaluate.segments import (
     ACTIVITYNET,

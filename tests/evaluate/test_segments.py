@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actline.data.annotations import AnnotatedVideo, Annotations
+from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.errors import AnnotationError, PredictionError
 from actline.evaluate.segments import (
     ACTIVITYNET,

@@ -29,8 +29,8 @@ def main() -> None:
 
     import actline.cli.detect
     import actline.cli.evaluate
-    import actline.detection.dense
-    import actline.evaluate.validation  # noqa: F401 - loaded before the memory is bounded
+    import actline.detection.frames
+    import actline.train.validation  # noqa: F401 - loaded before the memory is bounded
     from tests.fuzz.inputs import INPUTS, accepted_is_sound
     from tests.fuzz.kit import Kit
 

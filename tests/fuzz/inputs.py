@@ -17,13 +17,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from actline.data.decoded import decoded_video, read_decoded_clip
-from actline.data.read import read_annotations
+from actline.annotations.read import read_annotations
+from actline.datasets.decoded import decoded_video, read_decoded_clip
 from actline.errors import ActlineError
 from actline.plain import fit_to_show
 from actline.stored.limits import limits
 from actline.timeline import Timeline
-from actline.timeline_reading import load_timelines
+from actline.timeline.reading import load_timelines
 from actline.video.decode import ShortSide, probe, read_clip, read_frames, shown_times
 from actline.video.sampling import AtRate, sample_times
 from tests.fuzz import mutations

@@ -15,7 +15,7 @@ from tiny import write_data, write_recipe
 from tiny_segments import write_bmn, write_tcanet
 
 from actline.cli.main import main
-from actline.data.snippets import load_snippets
+from actline.features.snippets import load_snippets
 
 SNIPPET = 0.4
 ON_CPU = ("--device", "cpu")

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actline.data.proposals import Proposals
-from actline.data.snippets import SnippetFeatures
+from actline.detection.stages import refine
 from actline.errors import CheckpointError
+from actline.features.snippets import SnippetFeatures
 from actline.models.boundary_regressor import (
     FRAME_SCALE,
     FRAME_SCALE_TRAINING,
@@ -27,7 +27,7 @@ from actline.models.config import TCANetConfig
 from actline.models.lgte import LocalGlobalTemporalEncoder
 from actline.models.published import tcanet
 from actline.models.published.tcanet import SCORED_BY
-from actline.train.propose import refine
+from actline.timeline.proposals import Proposals
 
 SMALL = TCANetConfig(
     channels=8,

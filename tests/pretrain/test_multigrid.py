@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actline.data.batches import TrainingBatches
+from actline.datasets.batches import TrainingBatches
 from actline.models.config import SlowFastConfig, X3DConfig
 from actline.models.normalization import SplitBatchNorm3d
 from actline.pretrain.multigrid import (

@@ -8,7 +8,7 @@ import pytest
 
 from actline.errors import PredictionError
 from actline.evaluate.bootstrap import Interval
-from actline.evaluate.dense import ClassScore, FrameScore
+from actline.evaluate.frames import ClassScore, FrameScore
 from actline.evaluate.predictions import Coverage
 from actline.report.metrics import MetricsTable, read_metrics
 

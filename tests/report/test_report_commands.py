@@ -10,7 +10,7 @@ from report_samples import encode_video, sample_timeline, sample_truth
 
 from actline.cli import plot, report
 from actline.errors import ActlineError, AnnotationError, PredictionError, VideoError
-from actline.timeline_formats import save
+from actline.timeline.formats import save
 
 
 def run(command, *arguments: str | Path) -> None:

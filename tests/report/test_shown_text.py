@@ -23,7 +23,7 @@ from actline.report.html import Shown, write_report
 from actline.report.metrics import read_metrics
 from actline.report.plots import plot_timeline
 from actline.timeline import Activity, FrameScores, Timeline
-from actline.timeline_formats import save, to_audacity, to_elan, to_webvtt
+from actline.timeline.formats import save, to_audacity, to_elan, to_webvtt
 
 CLI = Path(__file__).parents[2] / "actline" / "cli"
 

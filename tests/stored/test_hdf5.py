@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from actline.data.public_features import read_public
 from actline.errors import FeatureError
+from actline.features.public import read_public
 from actline.stored.hdf5 import Hdf5Array, open_hdf5
 
 

@@ -11,13 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from actline.data.snippets import SnippetOrigin
 from actline.detection.chain import load_chain
 from actline.detection.model import load_model
 from actline.errors import CheckpointError
-from actline.models.config import BMNConfig, TCANetConfig, X3DConfig
-from actline.models.suppression import SuppressionConfig
-from actline.train.checkpoint import (
+from actline.features.snippets import SnippetOrigin
+from actline.models.checkpoint import (
     ChainCard,
     LabelConfig,
     ModelCard,
@@ -28,6 +26,8 @@ from actline.train.checkpoint import (
     save_checkpoint,
     start_from,
 )
+from actline.models.config import BMNConfig, TCANetConfig, X3DConfig
+from actline.timeline.suppression import SuppressionConfig
 from actline.train.state import read_state, write_state
 
 NETWORK = X3DConfig(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1), head_width=16)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from actline.train.losses import at_label_times, detection_loss
+from actline.train.frame_losses import at_label_times, detection_loss
 from actline.train.recipe import OptimizerConfig
 from actline.train.schedule import learning_rate_factor
 

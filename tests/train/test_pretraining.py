@@ -15,19 +15,19 @@ import torch
 from safetensors.torch import load_file
 from tiny import CLASSES, write_recipe, write_video
 
+from actline.annotations.read import read_annotations
 from actline.cli.main import main
-from actline.data.batches import derived_seed
-from actline.data.dense import ClipConfig
-from actline.data.read import read_annotations
-from actline.data.trimmed import ClipRequest, TrimmedClips, class_of, labelled, present
+from actline.datasets.batches import derived_seed
+from actline.datasets.frame_clips import ClipConfig
+from actline.datasets.trimmed_clips import ClipRequest, TrimmedClips, class_of, labelled, present
 from actline.errors import AnnotationError, RecipeError, VideoError
-from actline.evaluate.validation import train_and_validate
+from actline.models.checkpoint import load_checkpoint, read_card, start_from
 from actline.models.config import X3DConfig
 from actline.pretrain.augmentation import augment
 from actline.pretrain.volume_freeze import label_frames
-from actline.train.checkpoint import load_checkpoint, read_card, start_from
 from actline.train.pretraining import PretrainingJob
 from actline.train.recipe import PretrainingRecipe, read_recipe
+from actline.train.validation import train_and_validate
 
 CLIP = {"rate": 5, "frames": 8, "size": 32, "short_sides": [32, 36], "flip": 0.5}
 X3D = {"widths": [8, 8, 8, 16], "depths": [1, 1, 1, 1], "head_width": 16, "dropout": 0.5}

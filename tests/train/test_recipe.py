@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from actline.errors import RecipeError
-from actline.evaluate.validation import window_note
 from actline.models.config import CoarseFineConfig, X3DConfig
 from actline.pretrain.augmentation import VolumeAugmentation
 from actline.pretrain.multigrid import MultigridConfig, Schedule
+from actline.stored.configuration import from_mapping, to_mapping
 from actline.train.ranges import RANGES
 from actline.train.recipe import TASKS, PretrainingRecipe, Recipe, read_recipe
-from actline.train.yaml_form import from_mapping, to_mapping
+from actline.train.validation import window_note
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 

@@ -35,19 +35,19 @@ from tiny_segments import (
     write_tcanet,
 )
 
+from actline.annotations.read import read_annotations
 from actline.cli.main import main
-from actline.data.batches import derived_seed
-from actline.data.read import read_annotations
+from actline.datasets.batches import derived_seed
 from actline.evaluate.overlap import tables_of
-from actline.evaluate.validation import train_and_validate
 from actline.files import CLAIMS
+from actline.models.checkpoint import load_segment_checkpoint
 from actline.stored.safetensors_files import save_tensors
-from actline.train.checkpoint import load_segment_checkpoint
 from actline.train.loop import Validation, train
 from actline.train.proposals import ProposalJob
 from actline.train.recipe import ProposalRecipe, RefinementRecipe, read_recipe
 from actline.train.refinement import RefinementJob
 from actline.train.state import Dependencies
+from actline.train.validation import train_and_validate
 
 WRITERS = {"bmn": write_bmn, "tcanet": write_tcanet}
 Written = Callable[[Path, str], None]

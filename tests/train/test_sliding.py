@@ -18,19 +18,19 @@ from tiny_segments import (
 )
 from torch import nn
 
+from actline.annotations.read import read_annotations
 from actline.cli.main import main
-from actline.data.feature_folder import FeatureFolder
-from actline.data.proposals import Proposals
-from actline.data.read import read_annotations
-from actline.data.segments import SlidWindows, segments_within, trainable
-from actline.data.snippets import SnippetFeatures, sliding_windows
+from actline.datasets.segments import SlidWindows, segments_within, trainable
+from actline.detection.stages import joined, propose
 from actline.errors import AnnotationError
-from actline.evaluate.validation import train_and_validate
+from actline.features.folder import FeatureFolder
+from actline.features.snippets import SnippetFeatures, sliding_windows
 from actline.models.bmn import BMN, BMNOutput
-from actline.models.suppression import temporal_iou
-from actline.train.checkpoint import load_segment_checkpoint
-from actline.train.propose import joined, propose
+from actline.models.checkpoint import load_segment_checkpoint
+from actline.timeline.proposals import Proposals
+from actline.timeline.suppression import temporal_iou
 from actline.train.recipe import read_recipe
+from actline.train.validation import train_and_validate
 
 CPU = torch.device("cpu")
 

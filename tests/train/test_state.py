@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny_segments import SEGMENTS, TRAINED, write_annotations, write_bmn, write_features
 
+from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.annotations.held_out import with_held_out
+from actline.annotations.read import read_annotations
 from actline.cli.main import main
-from actline.data.annotations import AnnotatedVideo, Annotations
-from actline.data.held_out import with_held_out
-from actline.data.read import read_annotations
 from actline.errors import AnnotationError, RecipeError, TrainingError
-from actline.evaluate.validation import depends_on, train_and_validate
 from actline.train.loop import Validation, check_batches, train
 from actline.train.proposals import ProposalJob
 from actline.train.recipe import ProposalRecipe, read_recipe
 from actline.train.schedule import Passes
+from actline.train.validation import depends_on, train_and_validate
 
 
 class Kit:

@@ -12,15 +12,15 @@ import torch
 from safetensors.torch import load_file
 from tiny import CLASSES, write_data, write_recipe
 
-from actline.data.dense import collate
-from actline.data.read import read_annotations
-from actline.detection.extract import extract
+from actline.annotations.read import read_annotations
+from actline.datasets.frame_clips import collate
+from actline.detection.fine_features import extract
 from actline.detection.model import load_model
 from actline.errors import FeatureError, TrainingError
-from actline.evaluate.validation import train_and_validate
-from actline.train.checkpoint import load_checkpoint, save_checkpoint, weights_hash
-from actline.train.dense import DenseJob, new_network, training_clips
+from actline.models.checkpoint import load_checkpoint, save_checkpoint, weights_hash
+from actline.train.frames import DenseJob, new_network, training_clips
 from actline.train.recipe import Recipe, read_recipe
+from actline.train.validation import train_and_validate
 from actline.video.find import find_video
 
 COARSE_FINE = {

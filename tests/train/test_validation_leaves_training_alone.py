@@ -12,17 +12,17 @@ from tiny import write_data, write_recipe
 from tiny_segments import write_annotations, write_bmn, write_features, write_tcanet
 from torch import Tensor, nn
 
-from actline.data.read import read_annotations
-from actline.data.trimmed import labelled
+from actline.annotations.read import read_annotations
+from actline.datasets.trimmed_clips import labelled
 from actline.detection.exported import export
 from actline.detection.model import for_inference, prepare
-from actline.evaluate.validation import train_and_validate, validate_dense
-from actline.evaluate.validation_clips import validate_clips
+from actline.models.checkpoint import ModelCard
 from actline.models.config import CoarseFineConfig, NetworkConfig, SlowFastConfig, X3DConfig
 from actline.models.normalization import SplitBatchNorm3d
-from actline.train.checkpoint import ModelCard
 from actline.train.pretraining import clips_of
 from actline.train.recipe import PretrainingRecipe, read_recipe
+from actline.train.validation import train_and_validate, validate_dense
+from actline.train.validation_clips import validate_clips
 
 X3D = X3DConfig(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1), head_width=16, splits=2)
 NETWORKS: dict[str, NetworkConfig] = {

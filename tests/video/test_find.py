@@ -11,9 +11,9 @@ from av.format import ContainerFormat
 from encode import make_folder
 
 from actline.errors import OutputError, VideoError
+from actline.names import VIDEO_ENDINGS, output_path
 from actline.video.container import opened
 from actline.video.find import find_video, list_videos
-from actline.video.names import VIDEO_ENDINGS, output_path
 
 
 @pytest.mark.parametrize("name", ["ID.mp4", "ID.mkv", "ID.webm", "ID"])

@@ -1,0 +1,1 @@
+"""Annotations of videos, and what is wrong with them."""

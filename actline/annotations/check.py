@@ -1,0 +1,323 @@
+"""What is wrong with a data set of one's own: its annotations, its files, and the two together."""
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault
+from actline.annotations.statistics import annotated_seconds
+from actline.errors import VideoError
+from actline.names import is_video_name
+from actline.video.damage import Damage, find_damage
+from actline.video.decode import check_beginning, shown_times
+from actline.video.find import Listing, find_video, list_videos
+
+# Without which training, detection or evaluation fails or learns something wrong.
+_SERIOUS_FAULTS = (Fault.UNKNOWN_CLASS, Fault.MALFORMED)
+# An end may be rounded up to a whole frame or half a second.
+_ROUNDING_SECONDS = 0.5
+# By how much a file's duration may differ from the annotated one: the larger of the two.
+_DIFFERENCE_SECONDS, _DIFFERENCE_PART = 1.0, 0.02
+_SAMPLE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of trouble.
+
+    Attributes:
+        what: the trouble, as a plural.
+        examples: one sentence or name for each time it was found.
+        serious: whether training, detection or evaluation would fail or go wrong.
+    """
+
+    what: str
+    examples: tuple[str, ...]
+    serious: bool
+
+
+class _Findings:
+    """Troubles by kind, in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self._examples: dict[tuple[str, bool], list[str]] = defaultdict(list)
+
+    def add(self, what: str, example: str, *, serious: bool) -> None:
+        self._examples[what, serious].append(example)
+
+    def sorted(self) -> tuple[Finding, ...]:
+        """The serious ones first."""
+        items = sorted(self._examples.items(), key=lambda item: not item[0][1])
+        return tuple(Finding(what, tuple(found), serious) for (what, serious), found in items)
+
+
+def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
+    """Look for trouble in annotations, best read with `strict=False`."""
+    findings = _Findings()
+    for problem in annotations.problems:
+        for fault in problem.faults:
+            # An error names file and line itself.
+            serious = fault in _SERIOUS_FAULTS
+            told = problem.what if serious else f"{problem.video}: {problem.what}"
+            findings.add(fault.value, told, serious=serious)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for video in annotations.videos:
+        counts[video.subset].update(a.label for a in video.activities)
+        if not video.activities:
+            findings.add("videos without activities", video.id, serious=False)
+    for what, names in (
+        ("labels that differ only by case, blanks or Unicode form", annotations.classes),
+        ("videos whose ids differ only so", [video.id for video in annotations.videos]),
+        ("subsets whose names differ only so", sorted(counts)),
+    ):
+        for spellings in _spellings(names):
+            told = " and ".join(f'"{_visible(name)}"' for name in spellings)
+            findings.add(what, f"{told}: give them one spelling", serious=False)
+    used = {label for subset in counts.values() for label in subset}
+    for label in annotations.classes:
+        if label not in used:
+            findings.add("classes without any activity", label, serious=False)
+        elif counts["training"].total() and not counts["training"][label]:
+            findings.add("classes without any activity in training", label, serious=False)
+    if len(counts) == 1:
+        only = f"all are in {next(iter(counts))}; name another for some, to evaluate on"
+        findings.add("subsets missing: no videos are held out", only, serious=False)
+    return findings.sorted()
+
+
+def _spellings(names: Iterable[str]) -> Iterator[list[str]]:
+    """Names that are one but for case, blanks, signs that are not seen, and Unicode form."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        alike["".join(c for c in folded if not _is_blank(c))].append(name)
+    return (same for same in alike.values() if len(same) > 1)
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"
+
+
+def _visible(name: str) -> str:
+    """A name in which blanks other than a space, marks and letters beyond ASCII are told apart."""
+    if name.isascii() and "  " not in name:
+        return name
+    return "".join(c if c.isascii() and c != " " else f"[{_code(c)}]" for c in name)
+
+
+def _code(character: str) -> str:
+    return "space" if character == " " else f"U+{ord(character):04X}"
+
+
+def check_videos(
+    annotations: Annotations,
+    folder: Path,
+    *,
+    whole: bool = True,
+    decode: bool = False,
+    frame_rate: float = 24.0,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[tuple[Finding, ...], tuple[float, ...]]:
+    """Look at every video file, and compare it with its annotations.
+
+    Args:
+        folder: of the videos.
+        whole: read every file to its end, without decoding it, which finds how long it lasts and
+            those that are cut off; False reads headers and first frames only.
+        decode: decode every file to its end, which finds damage inside that reading passes over.
+        frame_rate: of folders of frames.
+        advance: called once a video.
+
+    Returns:
+        What was found, and every video's duration in seconds: its file's, or where that is not
+        read, the annotated one.
+    """
+    findings = _Findings()
+    durations = tuple(annotated_seconds(video) for video in annotations.videos)
+    try:
+        listing = list_videos(folder)
+    except VideoError as error:
+        findings.add("the folder of videos is missing", str(error), serious=True)
+        return findings.sorted(), durations
+    paths: dict[str, Path] = {}
+    missing: dict[str, VideoError] = {}
+    for video in annotations.videos:
+        try:
+            paths[video.id] = find_video(folder, video.id, listing=listing)
+        except VideoError as error:
+            missing[video.id] = error
+
+    def look(video: AnnotatedVideo) -> _Seen | VideoError:
+        path = paths.get(video.id)
+        if path is None:
+            return missing[video.id]
+        return _look(path, whole=whole, decode=decode, frame_rate=frame_rate)
+
+    seen: list[float] = []
+    for video, expected, found in zip(
+        annotations.videos, durations, _all(look, annotations.videos), strict=True
+    ):
+        advance()
+        if isinstance(found, VideoError):
+            known = video.id in paths
+            what = "videos that cannot be read" if known else "videos that are missing"
+            told = video.id if str(found).startswith("no video") and not known else str(found)
+            findings.add(what, told, serious=True)
+            seen.append(expected)
+        else:
+            if found.seconds is not None:
+                _compare(video, found.seconds, findings)
+            for note in found.notes:
+                findings.add("videos with unusual times", f"{video.id}: {note}", serious=False)
+            if found.damage is not None and found.damage.lost:
+                told = _told(video.id, found.damage)
+                findings.add("videos with damage inside", told, serious=False)
+            seen.append(expected if found.seconds is None else found.seconds)
+    _compare_listing(listing, paths, findings)
+    return findings.sorted(), tuple(seen)
+
+
+def _compare_listing(listing: Listing, paths: Mapping[str, Path], findings: _Findings) -> None:
+    """Compare the files that are there with those that were found for annotated videos."""
+    ids: dict[Path, list[str]] = defaultdict(list)
+    for video_id, path in paths.items():
+        ids[path].append(video_id)
+    for path, several in ids.items():
+        if len(several) > 1:
+            told = f"{_name(path, listing)} is {' and '.join(several)}"
+            findings.add("video files of several annotated videos", told, serious=True)
+    by_id: dict[str, list[Path]] = defaultdict(list)
+    for video in listing.videos:
+        if video.path.is_file() or not video.problem:
+            by_id[video.id].append(video.path)
+        elif video.path not in ids:
+            findings.add("videos that cannot be read", video.problem, serious=True)
+    for same in by_id.values():
+        names = ", ".join(sorted(_name(path, listing) for path in same))
+        if not any(path in ids for path in same):
+            findings.add("video files without annotations", names, serious=False)
+        elif len(same) > 1:
+            findings.add("videos with several files", names, serious=False)
+    for names in _same_content([_name(v.path, listing) for v in listing.videos], listing.folder):
+        findings.add("video files with the same content", ", ".join(names), serious=False)
+    for name in listing.passed_over:
+        # Annotations and classes may lie beside the videos.
+        if "/" not in name and name.endswith((".csv", ".json", ".txt")):
+            continue
+        findings.add("files that are not taken as videos", name, serious=False)
+
+
+def _name(path: Path, listing: Listing) -> str:
+    return path.relative_to(listing.folder).as_posix()
+
+
+def holds_videos(folder: Path, *, below: bool = True) -> bool:
+    """Whether videos lie in a folder.
+
+    Args:
+        below: or in one below it; False looks at the files in the folder itself.
+    """
+    try:
+        if below:
+            return bool(list_videos(folder).videos)
+        return any(is_video_name(path.name) for path in folder.iterdir())
+    except (OSError, VideoError):
+        return False
+
+
+def holds_any_of(folder: Path, annotations: Annotations) -> bool:
+    """Whether a folder holds the video of one of the annotated ids."""
+    with suppress(VideoError):
+        listing = list_videos(folder)
+        for video in annotations.videos:
+            with suppress(VideoError):
+                find_video(folder, video.id, listing=listing)
+                return True
+    return False
+
+
+def _compare(video: AnnotatedVideo, seconds: float, findings: _Findings) -> None:
+    """Compare annotations with the file's duration."""
+    for a in video.activities:
+        told = f'{video.id}: "{a.label}" {a.start:g} to {a.end:g} s, the file lasts {seconds:.1f} s'
+        if a.start >= seconds:
+            findings.add("activities that start after the video file's end", told, serious=True)
+        elif a.end > seconds + _ROUNDING_SECONDS:
+            findings.add("activities that end after the video file's end", told, serious=False)
+    if video.duration is not None:
+        difference = abs(video.duration - seconds)
+        if difference > max(_DIFFERENCE_SECONDS, _DIFFERENCE_PART * seconds):
+            told = f"{video.id}: annotated {video.duration:g} s, the file lasts {seconds:.1f} s"
+            findings.add("videos whose file has another duration", told, serious=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a video file tells; seconds and damage are None where they were not looked for."""
+
+    seconds: float | None
+    notes: tuple[str, ...]
+    damage: Damage | None
+
+
+def _look(path: Path, *, whole: bool, decode: bool, frame_rate: float) -> _Seen | VideoError:
+    """A video's duration and damage, or why it cannot be read."""
+    try:
+        check_beginning(path)
+        if not whole:
+            return _Seen(None, (), None)
+        shown = shown_times(path, frame_rate=frame_rate)
+        return _Seen(shown.duration, shown.notes, find_damage(path) if decode else None)
+    except VideoError as error:
+        return error
+    except Exception as error:  # whatever is wrong with one video, the others are looked at
+        what = " ".join(str(error).split())
+        return VideoError(f"cannot read {path}: {type(error).__name__}: {what}")
+
+
+def _told(video_id: str, damage: Damage) -> str:
+    where = "" if damage.first is None else f", the first at {damage.first:.1f} s"
+    return (
+        f"{video_id}: {damage.lost} of {damage.frames} frames are damaged{where}; "
+        "other frames are seen in their place; copy the file again"
+    )
+
+
+def _all(
+    look: Callable[[AnnotatedVideo], _Seen | VideoError], videos: tuple[AnnotatedVideo, ...]
+) -> Iterator[_Seen | VideoError]:
+    """Look at all videos, several at a time; when interrupted, at no more."""
+    pool = ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1)))
+    try:
+        yield from pool.map(look, videos)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _same_content(names: Sequence[str], folder: Path) -> Iterator[list[str]]:
+    """Files of the same size whose beginnings and ends are the same."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            by_size[path.stat().st_size].append(name)
+    for size, alike in by_size.items():
+        if size == 0 or len(alike) == 1:
+            continue
+        by_content: dict[bytes, list[str]] = defaultdict(list)
+        for name in alike:
+            try:
+                with (folder / name).open("rb") as file:
+                    digest = hashlib.sha256(file.read(_SAMPLE_BYTES))
+                    file.seek(max(0, size - _SAMPLE_BYTES))
+                    digest.update(file.read(_SAMPLE_BYTES))
+            except OSError:
+                continue  # told already, as a video that cannot be read
+            by_content[digest.digest()].append(name)
+        yield from (same for same in by_content.values() if len(same) > 1)

@@ -1,0 +1,1 @@
+"""Annotation formats, one file a data set or tool."""

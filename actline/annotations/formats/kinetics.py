@@ -1,0 +1,283 @@
+"""Kinetics-400, -600 and -700: the official CSVs, and JSON of one label a clip.
+
+A trimmed clip is a video of its own, named `YOUTUBE_000010_000020` after the seconds between which
+it was cut out, as the files of most downloads are; its one activity lasts from its start to its
+end.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, Problem
+from actline.annotations.reading import Reading, id_of, name_of, number, shown
+from actline.errors import AnnotationError
+from actline.stored.csv_text import header_of, parse_rows
+from actline.stored.json_text import parse_json
+from actline.stored.text import read_text
+from actline.timeline import Activity
+
+CSV_COLUMNS = ("youtube_id", "time_start", "time_end", "split")
+# The name that the code of X3D-Multigrid and SSDet reads its class names from.
+CLASSES_FILE = "labels.txt"
+
+_SUBSETS = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "validate": "validation",
+    "validation": "validation",
+    "test": "testing",
+    "testing": "testing",
+    "holdout_test": "testing",
+}
+# `train.csv`, `kinetics-400_train.csv`, `kinetics_700_val.json`, `kinetics_600_holdout_test.csv`.
+_FILE = re.compile(r"(?:.+[-_])?(?:train|val|validate|validation|test)\.(csv|json)", re.IGNORECASE)
+_FOLDER = re.compile(r".*(?:annotation|train|val|test).*", re.IGNORECASE)
+# An id that tells already where the clip was cut out.
+_CUT_ID = re.compile(r".+_(\d{6})_(\d{6})")
+
+
+def is_csv(header: tuple[str, ...]) -> bool:
+    """Whether a CSV's columns are those of Kinetics, perhaps without some."""
+    return "video" not in header and not set(CSV_COLUMNS[:3]).isdisjoint(header)
+
+
+def is_json(content: Mapping[str, Any]) -> bool:
+    """Whether JSON holds clips, each with one `annotations` that is no list.
+
+    Clips of test files may have none; their address and subset tell them.
+    """
+    entries = [entry for entry in _entries(content).values() if isinstance(entry, dict)]
+    given = [entry["annotations"] for entry in entries if "annotations" in entry]
+    single = sum(isinstance(one, dict) for one in given)
+    if given:
+        return 2 * single > len(given)
+    return "database" not in content and any(
+        {"url", "subset", "duration"} <= set(entry) and "actions" not in entry for entry in entries
+    )
+
+
+def find_files(folder: Path) -> tuple[Path, ...]:
+    """The CSVs of a Kinetics folder, or where there are none its JSON; none in any other.
+
+    They are named after their split, such as `kinetics-400_train.csv`, and lie in the folder
+    itself or in one below that is named after annotations or a split. Where they come as both,
+    the CSVs count, as the JSON tells a video once that has given several clips.
+
+    Raises:
+        AnnotationError: a folder or file cannot be read.
+    """
+    try:
+        below = [one for one in folder.iterdir() if _FOLDER.fullmatch(one.name) and one.is_dir()]
+        named = [
+            path
+            for one in (folder, *sorted(below))
+            for path in sorted(one.iterdir())
+            if _FILE.fullmatch(path.name) and path.is_file()
+        ]
+        tables = tuple(path for path in named if path.suffix.lower() == ".csv" and _opens(path))
+        return tables or tuple(path for path in named if path.suffix.lower() == ".json")
+    except OSError as error:
+        raise AnnotationError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+def find_classes(files: tuple[Path, ...]) -> Path | None:
+    """The list of class names in the folders of a Kinetics folder's files, or the ones above."""
+    for folder in dict.fromkeys(f for path in files for f in (path.parent, path.parent.parent)):
+        for name in (CLASSES_FILE, "classes.txt"):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def from_files(paths: tuple[Path, ...], reading: Reading) -> Annotations:
+    """Read the files of a folder, all CSV or all JSON.
+
+    Raises:
+        AnnotationError: one is malformed, or holds something else.
+    """
+    texts = {path: read_text(path, error=AnnotationError, what="annotations") for path in paths}
+    if all(path.suffix.lower() == ".csv" for path in paths):
+        return from_csvs(texts, reading)
+    contents = {}
+    for path, text in texts.items():
+        contents[path] = parse_json(text, path, error=AnnotationError)
+        if not isinstance(contents[path], dict) or not is_json(contents[path]):
+            raise AnnotationError(f"{path} holds no clips of Kinetics; name the file itself")
+    return from_json(contents, reading)
+
+
+def from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
+    """Read official CSVs, given as their texts.
+
+    Files of the test split may come without the column `label`; their clips have no activity.
+
+    Raises:
+        AnnotationError: a column is missing, or with the line: a time that is not one, an end
+            that is not after its start, an unknown split, a class that is empty or not listed, or
+            a clip that is there twice with different content.
+    """
+    clips = _Clips(reading)
+    for path, text in texts.items():
+        for row in parse_rows(text, path, CSV_COLUMNS):
+            try:
+                if row.cells > len(row.header) and any(row.values[len(row.header) :]):
+                    raise AnnotationError(
+                        f"{row.where}: {row.cells} cells for {len(row.header)} columns; "
+                        "put quotation marks around a label with a comma in it"
+                    )
+                youtube = id_of(row["youtube_id"], row.where, what="YouTube id")
+                start, end = _cut(row["time_start"], row["time_end"], row.where)
+                subset = _subset(row["split"], row.where)
+                label = _label(row["label"] or None, subset, row.where)
+            except AnnotationError as error:
+                reading.mistake(row["youtube_id"], error)
+                continue
+            clips.add(_clip_id(youtube, start, end), label, subset, end - start, row.where)
+    return clips.annotations()
+
+
+def from_json(contents: Mapping[Path, Mapping[str, Any]], reading: Reading) -> Annotations:
+    """Read clips by YouTube id, with `segment`, or by an id that tells start and end itself.
+
+    The latter, `database` of the 3D-ResNets code, may give segments in frames: the id counts.
+
+    Raises:
+        AnnotationError: as of CSVs, with file and clip.
+    """
+    clips = _Clips(reading)
+    for path, content in contents.items():
+        for given, entry in _entries(content).items():
+            where = f"{path}, clip {given}"
+            try:
+                youtube = id_of(given, str(path), what="YouTube id")
+                annotation = entry.get("annotations", {}) if isinstance(entry, dict) else None
+                if not isinstance(entry, dict) or not isinstance(annotation, dict):
+                    raise AnnotationError(
+                        f'{where}: {shown(entry)} has no "annotations" of a label and a segment'
+                    )
+                subset = _subset(entry.get("subset"), where)
+                label = _label(annotation.get("label"), subset, where)
+                video_id, duration = _json_clip(youtube, entry, annotation.get("segment"), where)
+            except AnnotationError as error:
+                reading.mistake(given, error)
+                continue
+            clips.add(video_id, label, subset, duration, where)
+    return clips.annotations()
+
+
+@dataclass(slots=True)
+class _Clips:
+    """The clips so far, and where each was found."""
+
+    reading: Reading
+    videos: list[AnnotatedVideo] = field(default_factory=list)
+    found: dict[str, tuple[str, str | None, str]] = field(default_factory=dict)
+    known: frozenset[str] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        listed = self.reading.classes
+        self.known = None if listed is None else frozenset(listed.names)
+
+    def add(
+        self, video_id: str, label: str | None, subset: str, duration: float, where: str
+    ) -> None:
+        """Take a clip; what it lacks is raised or noted."""
+        if video_id in self.found:
+            before, other_label, other_subset = self.found[video_id]
+            if (label, subset) == (other_label, other_subset):
+                told = f"the clip is at {before} and again at {where}: kept once"
+                self.reading.problems.append(Problem(video_id, told, (Fault.TWICE,)))
+                return
+            error = AnnotationError(
+                f"{where}: clip {video_id} is also at {before}, with another label or split; "
+                "take one away"
+            )
+            self.reading.mistake(video_id, error)
+            return
+        self.found[video_id] = where, label, subset
+        activities = ()
+        if label is not None:
+            # Half a million clips: a look at the whole list of classes for each would take long.
+            if self.known is None or label in self.known:
+                self.reading.used.add(label)
+            else:
+                label = self.reading.label(label, video_id, where)
+            activities = (Activity(label, 0.0, duration),)
+        self.videos.append(
+            self.reading.video(video_id, subset=subset, duration=duration, activities=activities)
+        )
+
+    def annotations(self) -> Annotations:
+        """All of it; the classes sorted by name where none are listed."""
+        return self.reading.annotations(self.videos)
+
+
+def _entries(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    database = content.get("database")
+    return database if isinstance(database, dict) else content
+
+
+def _opens(path: Path) -> bool:
+    """Whether a file opens with Kinetics' columns, which needs no reading of it all."""
+    with path.open("rb") as file:
+        return is_csv(header_of(file.read(1000).decode("utf-8-sig", "replace")))
+
+
+def _json_clip(
+    youtube: str, entry: Mapping[str, Any], segment: object, where: str
+) -> tuple[str, float]:
+    """A clip's id, and its duration in seconds."""
+    if cut := _CUT_ID.fullmatch(youtube):
+        start, end = _cut(cut[1], cut[2], where)
+        return youtube, end - start
+    if isinstance(segment, list) and len(segment) == 2:
+        start, end = _cut(segment[0], segment[1], where)
+        return _clip_id(youtube, start, end), end - start
+    if segment is None and "duration" in entry:
+        # Test clips may not tell where they were cut out.
+        duration = number(entry["duration"], f"{where}, duration")
+        if duration > 0:
+            return youtube, duration
+    raise AnnotationError(f"{where}: {shown(segment)} is not a segment [start, end]; give seconds")
+
+
+def _clip_id(youtube: str, start: float, end: float) -> str:
+    return f"{youtube}_{int(start):06d}_{int(end):06d}"
+
+
+def _cut(given_start: object, given_end: object, where: str) -> tuple[float, float]:
+    """Between which seconds of the whole video the clip was cut out."""
+    start, end = number(given_start, f"{where}, start"), number(given_end, f"{where}, end")
+    for name, value in (("start", start), ("end", end)):
+        if not 0 <= value < 10**6:
+            raise AnnotationError(
+                f"{where}, {name}: {value:g} is no time of a video; give seconds from 0 to 999999"
+            )
+    if end <= start:
+        mend = "exchange them" if end < start else "a clip lasts longer than nothing"
+        raise AnnotationError(
+            f"{where}: the end ({end:g}) is not after the start ({start:g}); {mend}"
+        )
+    return start, end
+
+
+def _subset(given: object, where: str) -> str:
+    name = name_of(given, "split", where).lower()
+    if name not in _SUBSETS:
+        raise AnnotationError(
+            f"{where}: {shown(given)} is not a split; name train, validate (val) or test"
+        )
+    return _SUBSETS[name]
+
+
+def _label(given: object, subset: str, where: str) -> str | None:
+    """The class's name; the test split is also published without."""
+    if given is None and subset == "testing":
+        return None
+    if given is None:
+        raise AnnotationError(f"{where}: the clip has no label; only those of the test split may")
+    return name_of(given, "label", where)

@@ -1,0 +1,208 @@
+"""Tables: CSV with columns video, label, start, end, written by hand or published."""
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from actline.annotations.annotations import Annotations
+from actline.annotations.classes import ClassNames
+from actline.annotations.formats import thumos
+from actline.annotations.reading import Reading, id_of, name_of, number, subset_name, video_ids_of
+from actline.errors import AnnotationError
+from actline.files import written_whole
+from actline.spreadsheet import from_spreadsheet_safe, spreadsheet_safe
+from actline.stored.csv_text import Row, header_of, parse_rows, segment_columns
+from actline.timeline import Activity
+
+COLUMNS = ("video", "label", "start", "end")
+
+# Of DAPs' tables: the class by its place in the list, from 0, and -1 for `Ambiguous`.
+_INDEX_COLUMN = "label-idx"
+
+
+@dataclass
+class _Video:
+    """What the rows so far say of one video."""
+
+    subset: str = ""
+    duration: float | None = None
+    activities: list[Activity] = field(default_factory=list)
+
+
+def from_table(text: str, path: Path, reading: Reading) -> Annotations:
+    """Read `video,label,start,end`, with `subset` and `duration` where the columns are there.
+
+    Times are seconds, minutes:seconds (`1:02.5`) or hours:minutes:seconds. A row without a label
+    is a video without activities. Cells may be separated by commas, semicolons or tabs, and have
+    a decimal comma where they are not separated by commas. Nobody published this file, so what a
+    published one is forgiven is an error here.
+
+    The columns may have the names of published tables (G-TAD, AFSD, TSP, DAPs); then segments are
+    taken as listed, as from other published files, and TSP's rows between actions are passed over.
+    THUMOS-14's ids tell the subset where none is given.
+
+    Raises:
+        AnnotationError: with the line: a missing column, a time that is not one, negative or not
+            before the end, a class that is not listed, or rows that contradict each other.
+    """
+    columns = segment_columns(header_of(text))
+    if not set(COLUMNS) <= columns.keys():
+        columns = {column: column for column in (*COLUMNS, "subset", "duration")}
+    by_hand = all(columns[column] == column for column in COLUMNS)
+    indices = columns["label"].replace("_", "-") == _INDEX_COLUMN
+    if indices:
+        reading = replace(reading, classes=_counted_from_0(reading.classes, path))
+    videos: dict[str, _Video] = {}
+    rows = list(parse_rows(text, path, [columns[column] for column in COLUMNS]))
+    ids = video_ids_of(from_spreadsheet_safe(row[columns["video"]].strip()) for row in rows)
+    for row in rows:
+        cell = _Cells(row, columns)
+        video_id = cell["video"]
+        try:
+            if by_hand and row.cells > len(row.header) and any(row.values[len(row.header) :]):
+                raise AnnotationError(
+                    f"{row.where}: {row.cells} cells for {len(row.header)} columns; "
+                    f'put quotation marks around a text with "{row.delimiter}" in it'
+                )
+            if not video_id:
+                raise AnnotationError(f"{row.where}: no video is named; fill the first column")
+            named = from_spreadsheet_safe(name_of(video_id, "video's name", row.where))
+            video_id = id_of(ids[named], row.where)
+            video = videos.setdefault(video_id, _Video())
+            _describe(video, cell, video_id)
+            activity = _activity(cell, video_id, reading, by_hand=by_hand)
+        except AnnotationError as error:
+            reading.mistake(video_id, error)
+            continue
+        if activity is not None:
+            video.activities.append(activity)
+    thumos14 = thumos.has_ids(videos)
+    tidied = (
+        reading.video(
+            video_id,
+            subset=video.subset or thumos.subset_of(video_id) or "training",
+            duration=video.duration,
+            activities=video.activities,
+        )
+        for video_id, video in videos.items()
+    )
+    read = [thumos.set_apart(video) if thumos14 else video for video in tidied]
+    return reading.annotations(read)
+
+
+def _counted_from_0(listed: ClassNames | None, path: Path) -> ClassNames:
+    """The classes by their place; of THUMOS-14 where none are listed."""
+    names = tuple(sorted(thumos.CLASSES)) if listed is None else listed.names
+    source = f"{path.name} (THUMOS-14's)" if listed is None else listed.source
+    return ClassNames(names, {index: index for index in range(len(names))}, source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """A row's cells by our names of the columns; empty where the table has no such column."""
+
+    row: Row
+    columns: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        name = self.columns.get(column)
+        return "" if name is None else self.row[name]
+
+    @property
+    def where(self) -> str:
+        return self.row.where
+
+
+def _describe(video: _Video, row: _Cells, video_id: str) -> None:
+    """Take subset and duration from a row; all rows of a video must agree."""
+    if row["subset"]:
+        subset = subset_name(from_spreadsheet_safe(name_of(row["subset"], "subset", row.where)))
+        if video.subset and subset != video.subset:
+            raise AnnotationError(
+                f"{row.where}: {video_id} is in subset {subset} here and {video.subset} above"
+            )
+        video.subset = subset
+    if row["duration"]:
+        duration = _seconds(row, "duration")
+        if duration == 0:
+            raise AnnotationError(f"{row.where}: the duration is 0; leave it empty if unknown")
+        if video.duration is not None and duration != video.duration:
+            raise AnnotationError(
+                f"{row.where}: {video_id} lasts {duration:g} s here and {video.duration:g} s above"
+            )
+        video.duration = duration
+
+
+def _activity(row: _Cells, video_id: str, reading: Reading, *, by_hand: bool) -> Activity | None:
+    if row["region"] and row["region"].lower() != "action":
+        return None
+    if not row["label"]:
+        if row["start"] or row["end"]:
+            raise AnnotationError(f"{row.where}: times without a label; fill the label")
+        return None
+    label = from_spreadsheet_safe(name_of(row["label"], "label", row.where))
+    index = not by_hand and label == "-1"
+    if thumos.subset_of(video_id) and (index or label == thumos.AMBIGUOUS):
+        label = thumos.AMBIGUOUS
+    else:
+        label = reading.label(label, video_id, row.where)
+    if not by_hand:
+        return Activity(label, number(row["start"], row.where), number(row["end"], row.where))
+    start, end = _seconds(row, "start"), _seconds(row, "end")
+    if end <= start:
+        mend = "exchange them" if end < start else "an activity lasts longer than nothing"
+        raise AnnotationError(
+            f"{row.where}: the end ({end:g}) is not after the start ({start:g}); {mend}"
+        )
+    return Activity(label, start, end)
+
+
+# Minutes:seconds or hours:minutes:seconds.
+_CLOCK = re.compile(r"(?:(\d{1,6}):(?=[0-5]?\d:))?(\d{1,9}):([0-5]?\d(?:\.\d*)?)")
+
+
+def _seconds(row: _Cells, column: str) -> float:
+    """The time in a cell, at least 0."""
+    text = row[column]
+    if not text:
+        raise AnnotationError(f"{row.where}: the {column} is empty; give seconds, as in 62.5")
+    # Where commas do not separate cells, they separate decimals, as spreadsheets write them.
+    plain = text.replace(",", ".") if row.row.delimiter != "," and "." not in text else text
+    if clock := _CLOCK.fullmatch(plain):
+        return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    try:
+        value = number(plain, row.where)
+    except AnnotationError as error:
+        raise AnnotationError(
+            f'{row.where}: {column} "{text[:40]}" is not a time; give seconds, as in 62.5, '
+            "or 1:02.5"
+        ) from error
+    if value < 0:
+        raise AnnotationError(
+            f'{row.where}: {column} "{text[:40]}" is not a time from 0; times count from the '
+            "video's first frame"
+        )
+    return abs(value)  # no negative zero
+
+
+def write_table(annotations: Annotations, path: Path) -> None:
+    """Write all columns, and the activities mended: a table written by hand takes no others.
+
+    A video without activities gets a row without a label.
+    """
+    with written_whole(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, "subset", "duration"])
+        for video in annotations.videos:
+            name = spreadsheet_safe(video.id)
+            rest = [
+                spreadsheet_safe(video.subset),
+                "" if video.duration is None else video.duration,
+            ]
+            rows = (*video.activities, *video.ambiguous)
+            for a in rows:
+                writer.writerow([name, spreadsheet_safe(a.label), a.start, a.end, *rest])
+            if not rows:
+                writer.writerow([name, "", "", "", *rest])

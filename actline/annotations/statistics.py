@@ -1,0 +1,97 @@
+"""What a data set holds: how much of what, and how much of it at a time."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.timeline import Activity
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What a data set holds.
+
+    Attributes:
+        subsets: videos by subset.
+        seconds: of each video, (V,).
+        lengths: of each activity, in seconds, (A,).
+        per_class: activities by class name, in the order of the classes.
+        class_seconds: their seconds in all, likewise.
+        at_once: part of the time during which 0, 1, 2, … classes are on.
+    """
+
+    videos: int
+    subsets: dict[str, int]
+    seconds: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    per_class: dict[str, int]
+    class_seconds: dict[str, float]
+    at_once: NDArray[np.float64]
+
+    @property
+    def labels_per_frame(self) -> float:
+        """Mean number of classes on at a time."""
+        return float(self.at_once @ np.arange(len(self.at_once)))
+
+
+def statistics(annotations: Annotations, seconds: Sequence[float] | None = None) -> Statistics:
+    """Count what is there.
+
+    Args:
+        seconds: the videos' durations; by default the annotated ones, and where there is none,
+            the end of the last activity.
+    """
+    if seconds is None:
+        seconds = [annotated_seconds(video) for video in annotations.videos]
+    activities = [a for video in annotations.videos for a in video.activities]
+    counts = Counter(a.label for a in activities)
+    sums: Counter[str] = Counter()
+    for a in activities:
+        sums[a.label] += a.duration  # type: ignore[assignment]
+    return Statistics(
+        videos=len(annotations.videos),
+        subsets=dict(Counter(video.subset for video in annotations.videos)),
+        seconds=np.array(seconds, np.float64),
+        lengths=np.array([a.duration for a in activities]),
+        per_class={label: counts[label] for label in annotations.classes},
+        class_seconds={label: float(sums[label]) for label in annotations.classes},
+        at_once=_at_once(annotations, seconds),
+    )
+
+
+def annotated_seconds(video: AnnotatedVideo) -> float:
+    """The annotated duration, or the end of the last activity where there is none."""
+    return video.duration or max((a.end for a in video.activities), default=0.0)
+
+
+def _at_once(annotations: Annotations, seconds: Sequence[float]) -> NDArray[np.float64]:
+    """Part of all time with 0, 1, 2, … classes on, by sweeping over starts and ends."""
+    time_with = np.zeros(len(annotations.classes) + 1)
+    for video, duration in zip(annotations.videos, seconds, strict=True):
+        borders: list[tuple[float, int]] = []
+        for start, end in _joined(video.activities):
+            if start < duration:
+                borders += [(start, 1), (min(end, duration), -1)]
+        now, on = 0.0, 0
+        for time, change in [*sorted(borders), (duration, 0)]:
+            time_with[on] += time - now
+            now, on = time, on + change
+    most = int(np.max(np.nonzero(time_with)[0], initial=0))
+    return time_with[: most + 1] / max(time_with.sum(), 1e-9)
+
+
+def _joined(activities: Iterable[Activity]) -> list[tuple[float, float]]:
+    """Segments in which a class is on; those of one class that overlap count once."""
+    segments: list[tuple[float, float]] = []
+    label = None
+    for a in sorted(activities, key=lambda a: (a.label, a.start)):
+        if a.label == label and a.start <= segments[-1][1]:
+            segments[-1] = segments[-1][0], max(segments[-1][1], a.end)
+        else:
+            segments.append((a.start, a.end))
+        label = a.label
+    return segments

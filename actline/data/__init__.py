@@ -1,1 +1,0 @@
-"""Annotations, data sets and stored features."""

@@ -1,0 +1,1 @@
+"""PyTorch data sets: clips and segments with their labels, in batches."""

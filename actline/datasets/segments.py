@@ -1,0 +1,245 @@
+"""Snippet features with activities' segments: what BMN and TCANet are trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.datasets.batches import pad_in_time
+from actline.errors import AnnotationError
+from actline.features.folder import FeatureFolder
+from actline.features.snippets import SnippetFeatures, rescaled, sliding_windows
+from actline.progress import progress
+from actline.timeline.proposals import Proposals
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledSample:
+    """A video's features at a fixed length (C, T), and its activities (M, 2) as parts of it."""
+
+    video: str
+    features: Tensor
+    segments: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledBatch:
+    """Several videos: features (B, C, T), and for each its activities (M, 2)."""
+
+    videos: tuple[str, ...]
+    features: Tensor
+    segments: tuple[Tensor, ...]
+
+
+class RescaledVideos(Dataset[RescaledSample]):
+    """Videos at a fixed number of snippets, as BMN takes them.
+
+    Raises:
+        FeatureError: a video's features are missing, damaged or of another origin.
+    """
+
+    def __init__(self, annotations: Annotations, features: FeatureFolder, *, length: int) -> None:
+        self.videos = annotations.videos
+        self.features = features
+        self.length = length
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: tuple[int, int]) -> RescaledSample:
+        video = self.videos[key[1]]
+        snippets = self.features.load(video)
+        segments = torch.from_numpy(segments_of(video) / snippets.duration).float()
+        features = rescaled(snippets, self.length).features
+        return RescaledSample(video.id, features, segments.clamp(0, 1))
+
+
+# How much of an activity must lie within a window for the window to learn it.
+MOSTLY = 0.9
+
+
+class SlidWindows(Dataset[RescaledSample]):
+    """Windows of videos that show most of an activity, as BMN takes them where it slides.
+
+    Raises:
+        FeatureError: a video's features are missing, damaged or of another origin.
+        AnnotationError: no window shows most of an activity.
+    """
+
+    def __init__(self, annotations: Annotations, features: FeatureFolder, *, length: int) -> None:
+        self.features = features
+        self.length = length
+        self.windows: list[tuple[AnnotatedVideo, int, NDArray[np.float64]]] = []
+        with progress("windows", total=len(annotations.videos), unit="videos") as advance:
+            for video in annotations.videos:
+                for number, window in enumerate(self._windows(video)):
+                    within = segments_within(segments_of(video), window.offset, window.duration)
+                    if len(within):
+                        self.windows.append((video, number, within))
+                advance()
+        if not self.windows:
+            raise AnnotationError(
+                f"no window of {length} snippets shows {MOSTLY:.0%} of an activity; give a larger "
+                "network.temporal_scale"
+            )
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int]) -> RescaledSample:
+        video, number, within = self.windows[key[1]]
+        window = self._windows(video)[number]
+        return RescaledSample(video.id, window.features, torch.from_numpy(within).float())
+
+    def _windows(self, video: AnnotatedVideo) -> list[SnippetFeatures]:
+        return sliding_windows(self.features.load(video), self.length)
+
+
+def segments_within(
+    segments: NDArray[np.float64], start: float, duration: float
+) -> NDArray[np.float64]:
+    """Segments of which a window shows most, as parts of it: (M, 2) seconds to (N, 2)."""
+    clipped = np.clip(segments, start, start + duration)
+    lengths, shown = (ends[:, 1] - ends[:, 0] for ends in (segments, clipped))
+    return (clipped[(shown > 0) & (shown >= MOSTLY * lengths)] - start) / duration
+
+
+def collate_rescaled(
+    samples: Sequence[RescaledSample],
+) -> RescaledBatch:
+    """Stack features."""
+    return RescaledBatch(
+        tuple(sample.video for sample in samples),
+        torch.stack([sample.features for sample in samples]),
+        tuple(sample.segments for sample in samples),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ProposalSample:
+    """Features (C, T), proposals and the activity that overlaps each most, both (N, 2) seconds."""
+
+    video: str
+    features: Tensor
+    proposals: Tensor
+    matched: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ProposalBatch:
+    """Several videos, padded to the longest and to the most proposals.
+
+    Shape:
+        features: (B, C, T); mask: (B, T), 1 where valid; proposals, matched: (B, N, 2) seconds;
+        valid: (B, N), True where a proposal is.
+    """
+
+    videos: tuple[str, ...]
+    features: Tensor
+    mask: Tensor
+    proposals: Tensor
+    matched: Tensor
+    valid: Tensor
+
+
+class ProposedVideos(Dataset[ProposalSample]):
+    """Videos at their own length with proposals, as TCANet takes them.
+
+    Args:
+        proposals: of every video; where they have none `matched` with them, each is trained
+            towards the activity that overlaps it most.
+
+    Raises:
+        FeatureError: a video's features are missing, damaged or of another origin.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        features: FeatureFolder,
+        proposals: Mapping[str, Proposals],
+    ) -> None:
+        self.videos = tuple(v for v in annotations.videos if len(proposals[v.id]))
+        self.features = features
+        self.proposals = proposals
+        if not self.videos:
+            raise AnnotationError(
+                "no training video has a proposal; train BMN for longer, or give proposals of "
+                "these videos"
+            )
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: tuple[int, int]) -> ProposalSample:
+        video = self.videos[key[1]]
+        snippets = self.features.load(video)
+        given = self.proposals[video.id]
+        pairs, matched = np.stack([given.start, given.end], axis=1), given.matched
+        if matched is None:
+            matched = best_matches(pairs, segments_of(video))
+        return ProposalSample(
+            video.id,
+            snippets.features,
+            torch.from_numpy(pairs).float(),
+            torch.from_numpy(matched).float(),
+        )
+
+
+def collate_proposals(
+    samples: Sequence[ProposalSample],
+) -> ProposalBatch:
+    """Pad features with zeros and proposals with nothing."""
+    features, mask = pad_in_time([sample.features for sample in samples])
+    proposals, valid = pad_in_time([sample.proposals.T for sample in samples])
+    matched, _ = pad_in_time([sample.matched.T for sample in samples])
+    return ProposalBatch(
+        tuple(sample.video for sample in samples),
+        features,
+        mask,
+        proposals.mT,
+        matched.mT,
+        valid.bool(),
+    )
+
+
+def segments_of(video: AnnotatedVideo) -> NDArray[np.float64]:
+    """A video's activities as (M, 2) seconds."""
+    ends = [(activity.start, activity.end) for activity in video.activities]
+    return np.array(ends, np.float64).reshape(-1, 2)
+
+
+def best_matches(
+    proposals: NDArray[np.float64], segments: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """For each proposal the segment with the largest temporal IoU: (N, 2) and (M, 2) to (N, 2)."""
+    start = np.maximum(proposals[:, None, 0], segments[None, :, 0])
+    end = np.minimum(proposals[:, None, 1], segments[None, :, 1])
+    shared = np.maximum(end - start, 0)
+    lengths = proposals[:, 1] - proposals[:, 0], segments[:, 1] - segments[:, 0]
+    union = lengths[0][:, None] + lengths[1][None, :] - shared
+    return segments[(shared / np.maximum(union, 1e-12)).argmax(axis=1)]
+
+
+def trainable(annotations: Annotations, *, min_seconds: float) -> Annotations:
+    """Without shorter activities, and without videos that then have none.
+
+    Raises:
+        AnnotationError: none is left.
+    """
+    kept = []
+    for video in annotations.videos:
+        activities = tuple(a for a in video.activities if a.duration > min_seconds)
+        if activities:
+            kept.append(replace(video, activities=activities, listed=None))
+    if not kept:
+        raise AnnotationError(
+            f"no training video has an activity longer than {min_seconds:g} s; lower "
+            "data.min_seconds, or annotate some"
+        )
+    return replace(annotations, videos=tuple(kept))

@@ -1,0 +1,87 @@
+"""Fine features of whole videos, stored for training the Coarse stream without the Fine one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actline.detection.frames import card_sampling, windows
+from actline.detection.model import Model
+from actline.detection.windows import window_middles, window_starts
+from actline.errors import CheckpointError
+from actline.features.fine import FeatureOrigin, feature_path, save_features
+from actline.models.fusion import pool_in_space
+from actline.models.x3d import X3D, StageFeatures
+from actline.names import id_of
+from actline.video.decode import ShortSide, read_frames
+from actline.video.sampling import sample_times
+from actline.video.transforms import to_clip
+
+
+@torch.inference_mode()
+def extract(
+    video: Path,
+    model: Model,
+    folder: Path,
+    *,
+    origin: FeatureOrigin,
+    video_id: str | None = None,
+    made: Mapping[str, Any] | None = None,
+    cells: int = 7,
+    precision: torch.dtype = torch.float16,
+    frame_rate: float = 24.0,
+) -> Path:
+    """Store a video's features at every depth, pooled to `cells` x `cells`.
+
+    A video longer than the model's window is encoded in windows; each position comes from the
+    window in whose middle it lies most.
+
+    Args:
+        video_id: of the file that is written; None takes the video's name.
+        made: what the features are made of, to be kept with them.
+
+    Returns:
+        The file, `folder`/ID.safetensors with stages of (C, N, cells, cells).
+
+    Raises:
+        CheckpointError: the model is not an X3D.
+        VideoError: the video cannot be read.
+    """
+    network = check_model(model)
+    card = model.card
+    times = sample_times(video, card_sampling(card), frame_rate=frame_rate)
+    starts = window_starts(len(times), window=card.window, overlap=card.overlap)
+    frames = read_frames(video, times, size=ShortSide(card.size), frame_rate=frame_rate)
+    transform = model.transform()
+    pieces: list[StageFeatures] = []
+    middles = window_middles(starts, window=card.window, frames=len(times))
+    for (start, window), (begin, end) in zip(
+        windows(frames, starts, card.window), middles, strict=True
+    ):
+        clip = transform(to_clip(window)).unsqueeze(0).to(model.device)
+        clip = clip.contiguous(memory_format=torch.channels_last_3d)
+        pooled = pool_in_space(network.features(clip), cells)
+        pieces.append(
+            StageFeatures(
+                *(stage[0, :, begin - start : end - start].to("cpu", precision) for stage in pooled)
+            )
+        )
+    stages = {
+        name: torch.cat([getattr(piece, name) for piece in pieces], dim=1)
+        for name in StageFeatures._fields
+    }
+    path = feature_path(folder, id_of(video) if video_id is None else video_id)
+    save_features(path, stages, origin, made)
+    return path
+
+
+def check_model(model: Model) -> X3D:
+    """The network, if Fine features can come from it.
+
+    Raises:
+        CheckpointError: it is not an X3D.
+    """
+    if not isinstance(model.network, X3D):
+        raise CheckpointError("Fine features come from an X3D; this checkpoint is of another model")
+    return model.network

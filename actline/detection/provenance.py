@@ -1,0 +1,147 @@
+"""What results were made of: the model and settings of a folder, the input of each video in it.
+
+A second run skips what is done already. That is the same input with the same model and settings,
+not a file of the same name: cameras number their files alike, and videos are replaced.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from actline.errors import OutputError
+from actline.files import Claims, identity, write_text
+from actline.models.checkpoint import weights_hash
+from actline.video.find import Video
+from actline.video.timestamps import CLOCK
+
+NAME = "detections.meta"
+RECORDS = ".done"
+
+
+class DetectionRecords:
+    """What the detections in a folder were made of, for `actline detect` to skip what is done.
+
+    `detections.meta` names model and settings; the hidden folder `.done` has a small file for each
+    video, written once the video's results are. Detections without one, as those of earlier
+    versions, are made again.
+
+    Args:
+        also: what else a video's detections depend on, such as its stored features.
+
+    Raises:
+        OutputError: the folder holds detections of another model or other settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        network: nn.Module,
+        settings: Mapping[str, object],
+        *,
+        overwrite: bool,
+        also: Callable[[Video], Mapping[str, object]] = lambda video: {},
+    ) -> None:
+        self.folder = folder
+        self.overwrite = overwrite
+        self.also = also
+        self.settings = _plain({"checkpoint": weights_hash(network), **settings})
+        path = folder / NAME
+        # One process at a time, so that not two begin with different settings at once.
+        with Claims(folder) as claims:
+            claims.take(NAME, wait=True)
+            self._settle(path)
+
+    def _settle(self, path: Path) -> None:
+        if path.exists() and not self.overwrite and _read(path) != self.settings:
+            raise OutputError(
+                f"{self.folder} holds detections of another checkpoint or other settings; "
+                "choose another --out, or give --overwrite"
+            )
+        write_text(path, json.dumps(self.settings, indent=2) + "\n")
+
+    def made_of(self, video: Video, *, frame_rate: float) -> dict[str, Any]:
+        """What a video's results depend on, to `note` when they are written.
+
+        Args:
+            frame_rate: at which a folder of frames is read; a file tells its own.
+        """
+        settings = {**self.settings, **self.also(video)}
+        if video.path.is_dir():
+            settings["frame_rate"] = frame_rate
+        return made_of(video.path, settings)
+
+    def done(self, video: Video, made: Mapping[str, Any]) -> bool:
+        """Whether the results that are there are of this very input and these settings.
+
+        Raises:
+            OutputError: they are of another input.
+        """
+        if self.overwrite:
+            return False
+        return is_done(
+            _read(self._path(video)), made, video, mend="choose another --out, or give --overwrite"
+        )
+
+    def note(self, video: Video, made: Mapping[str, Any]) -> None:
+        """Note what the results of a video were made of, after they are written."""
+        write_text(self._path(video), json.dumps({"id": video.id, **made}, indent=1) + "\n")
+
+    def _path(self, video: Video) -> Path:
+        # Not named by the id, so that a long one does not become too long.
+        name = hashlib.sha256(video.id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return self.folder / RECORDS / f"{name}.json"
+
+
+def made_of(path: Path, settings: Mapping[str, object]) -> dict[str, Any]:
+    """What results depend on: the input at `path`, and settings.
+
+    And the clock that times are by. Of an input that cannot be looked at the path alone is told;
+    reading it says what is wrong.
+    """
+    try:
+        source = identity(path)
+    except OSError:
+        source = {"path": os.path.realpath(path)}
+    return {"input": source, "settings": _plain({"clock": CLOCK, **settings})}
+
+
+def is_done(found: Mapping[str, Any], made: Mapping[str, Any], video: Video, *, mend: str) -> bool:
+    """Whether results that were made of `found` are those that would be made now.
+
+    Where the input has changed since, or settings have, they are made again.
+
+    Args:
+        found: what was noted; empty where nothing was.
+        mend: what to do about results of another input.
+
+    Raises:
+        OutputError: they are of another input, which would be lost.
+    """
+    source = found.get("input")
+    if not isinstance(source, dict):
+        return False
+    if source.get("path") != made["input"]["path"]:
+        raise OutputError(
+            f"{video.path}: the results of {video.id} that are there are of another video, "
+            f"{source.get('path')}; {mend}"
+        )
+    return source == made["input"] and found.get("settings") == made["settings"]
+
+
+def _plain(settings: Mapping[str, object]) -> dict[str, Any]:
+    """As JSON gives it back, to compare."""
+    return json.loads(json.dumps(settings))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

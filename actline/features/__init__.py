@@ -1,0 +1,1 @@
+"""Stored features of videos: Fine ones, snippets, and those that others published."""

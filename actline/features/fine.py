@@ -1,0 +1,178 @@
+"""Stored Fine features: one safetensors file a video, which says what made it."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actline.errors import FeatureError
+from actline.names import output_path
+from actline.stored.safetensors_files import TensorFile, open_tensors, save_tensors
+from actline.video.find import find_below
+from actline.video.timestamps import CLOCK
+
+
+@dataclass(frozen=True)
+class FeatureOrigin:
+    """What features depend on; files made otherwise are refused, not silently used.
+
+    Attributes:
+        checkpoint: SHA-256 of the weights that made them.
+        rate: sampled frames per second, or None.
+        stride: source frames from one sampled frame to the next, or None.
+        size: pixels a side of the frames that were encoded.
+        clock: what their times are by, `actline.video.timestamps.CLOCK`.
+    """
+
+    checkpoint: str
+    rate: float | None
+    stride: int | None
+    size: int
+    clock: int = CLOCK
+
+
+def feature_path(folder: Path, video_id: str) -> Path:
+    """Where the features of a video are."""
+    return output_path(folder, video_id, ".safetensors")
+
+
+def found_features(folder: Path, video_id: str) -> Path:
+    """Where the features of an annotated video are, however its id is written, or would be.
+
+    Raises:
+        VideoError: several files in folders below might be meant.
+    """
+    path = feature_path(folder, video_id)
+    if path.is_file():
+        return path
+    return find_below(folder, video_id, (".safetensors",)) or path
+
+
+def save_features(
+    path: Path,
+    stages: dict[str, Tensor],
+    origin: FeatureOrigin,
+    made: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the features of one video, each (C, N, G, G), whole or not at all.
+
+    Args:
+        made: which input they are of, and further settings; see `made_of_file`.
+    """
+    contiguous = {name: stage.contiguous() for name, stage in stages.items()}
+    save_tensors(path, contiguous, {"origin": asdict(origin), **made_note(made)})
+
+
+def made_note(made: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What features are made of, as metadata of their file."""
+    return {} if made is None else {"made": made}
+
+
+def made_of_file(path: Path) -> dict[str, Any]:
+    """What the features in a file were made of, as noted there; empty where nothing is."""
+    try:
+        with _opened(path) as stored:
+            found = stored.json("made")
+    except FeatureError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def load_features(
+    path: Path,
+    origin: FeatureOrigin,
+    *,
+    first: int = 0,
+    count: int | None = None,
+    shapes: Mapping[str, tuple[int, int, int]] | None = None,
+) -> dict[str, Tensor]:
+    """Read positions `first` to `first + count` of a video's features, as float32.
+
+    The file's checksum is verified where all of it is read; of a part, that its values are finite.
+
+    Args:
+        shapes: each stage's (C, G, G) that is expected; None takes any.
+
+    Shape:
+        returns {stage: (C, n, G, G)}, with n less than `count` where the video ends.
+
+    Raises:
+        FeatureError: no such file, a damaged one, or one of another origin.
+    """
+    with _opened(path) as stored:
+        _check_origin(stored, path, origin)
+        length = _length(stored, path)
+        found = {name: stored.shape(name) for name in stored.names}
+        if shapes is not None and shapes != {n: (c, g, h) for n, (c, _, g, h) in found.items()}:
+            raise FeatureError(
+                f"{path} holds features of other stages or sizes than the network takes; "
+                "extract them again, or give the network's checkpoint that made them"
+            )
+        last = length if count is None else first + count
+        if first <= 0 and last >= length:
+            stages = stored.whole(known=("origin", "made"))
+        else:
+            place = slice(first, last)
+            stages = {name: stored.part(name, slice(None), place) for name in stored.names}
+    stages = {name: stage.to(torch.float32) for name, stage in stages.items()}
+    if not all(bool(torch.isfinite(stage).all()) for stage in stages.values()):
+        raise FeatureError(_damaged(path))
+    return stages
+
+
+def feature_count(path: Path, origin: FeatureOrigin) -> int:
+    """How many positions in time a video's features have.
+
+    Raises:
+        FeatureError: as `load_features`.
+    """
+    with _opened(path) as stored:
+        _check_origin(stored, path, origin)
+        return _length(stored, path)
+
+
+def check_origin(path: Path, origin: FeatureOrigin) -> None:
+    """Refuse features that are missing, damaged or of another origin.
+
+    Raises:
+        FeatureError: with what differs.
+    """
+    with _opened(path) as stored:
+        _check_origin(stored, path, origin)
+
+
+def _opened(path: Path) -> AbstractContextManager[TensorFile]:
+    if not path.exists():
+        raise FeatureError(f"no features at {path}; make them with `actline extract`")
+    return open_tensors(path, error=FeatureError, otherwise=_damaged(path))
+
+
+def _check_origin(stored: TensorFile, path: Path, origin: FeatureOrigin) -> None:
+    found = stored.json("origin")
+    if not isinstance(found, dict):
+        raise FeatureError(_damaged(path))
+    for name, wanted in asdict(origin).items():
+        given = found.get(name, 1 if name == "clock" else None)
+        if given != wanted:
+            raise FeatureError(
+                f"{path} was made with another {name} ({given}, not {wanted}); "
+                "extract the features again"
+            )
+
+
+def _length(stored: TensorFile, path: Path) -> int:
+    """How many positions all stages have, from the header."""
+    shapes = [stored.shape(name) for name in stored.names]
+    if not shapes or any(len(shape) != 4 or 0 in shape for shape in shapes):
+        raise FeatureError(_damaged(path))
+    if len({shape[1] for shape in shapes}) > 1:
+        raise FeatureError(_damaged(path))
+    return shapes[0][1]
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is not a whole features file; extract it again"
