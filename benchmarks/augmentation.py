@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from actline.models.x3d import x3d_s
-from actline.pretrain.augmentation import VolumeAugmentation, augment
-from actline.pretrain.volume_freeze import LabelledClip, label_frames
+from actline.pretraining.augmentation import VolumeAugmentation, augment
+from actline.pretraining.volume_freeze import LabelledClip, label_frames
 from benchmarks.apart import apart
 from benchmarks.measure import Row, alternate, compared
 from benchmarks.published import absent, load, repository, running

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from actline.models.bmn import BMN, BMNOutput
-from actline.train.bmn_losses import BMNTargets, assign_targets, bmn_loss
+from actline.training.bmn_losses import BMNTargets, assign_targets, bmn_loss
 from benchmarks.apart import apart
 from benchmarks.measure import Row, compared
 from benchmarks.published import absent, load, repository, running

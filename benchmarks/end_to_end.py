@@ -18,7 +18,7 @@ from actline.detection.windows import window_starts
 from actline.models.checkpoint import ModelCard
 from actline.models.config import X3DConfig
 from actline.timeline import Activity, Timeline
-from actline.train.frame_losses import detection_loss
+from actline.training.frame_losses import detection_loss
 from actline.video.decode import ShortSide, probe, read_frames
 from actline.video.sampling import AtRate, sample_times
 from actline.video.transforms import to_clip

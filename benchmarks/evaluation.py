@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
-from actline.evaluate.overlap import Predictions
-from actline.evaluate.proposals import ACTIVITYNET as PROPOSALS
-from actline.evaluate.proposals import ProposalScore, average_recall
-from actline.evaluate.segments import SegmentScore, detection_average_precision
+from actline.evaluation.overlap import Predictions
+from actline.evaluation.proposals import ACTIVITYNET as PROPOSALS
+from actline.evaluation.proposals import ProposalScore, average_recall
+from actline.evaluation.segments import SegmentScore, detection_average_precision
 from actline.timeline import Activity
 from benchmarks.measure import Row, alternate, compared, peak_memory
 from benchmarks.published import NOT_COMPARED, absent, functions, has_pandas, repository, running

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from actline.detection.frames import detect
-from actline.evaluate.proposals import average_recall
-from actline.evaluate.segments import detection_average_precision
+from actline.evaluation.proposals import average_recall
+from actline.evaluation.segments import detection_average_precision
 from actline.models.config import TCANetConfig
 from actline.timeline.suppression import SuppressionConfig, suppress
 from benchmarks import end_to_end, evaluation, suppression, tcanet

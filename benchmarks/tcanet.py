@@ -15,7 +15,7 @@ from actline.models.config import TCANetConfig
 from actline.models.published import tcanet
 from actline.models.published.naming import rename
 from actline.models.tcanet import TCANet
-from actline.train.tcanet_losses import refinement_loss
+from actline.training.tcanet_losses import refinement_loss
 from benchmarks.apart import apart
 from benchmarks.measure import Row, compared
 from benchmarks.published import absent, load, repository, running

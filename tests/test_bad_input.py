@@ -15,8 +15,8 @@ import torch
 from tiny import write_data, write_recipe
 
 from actline.files import CLAIMS
-from actline.train.recipe import read_recipe
-from actline.train.validation import train_and_validate
+from actline.training.recipe import read_recipe
+from actline.training.validation import train_and_validate
 
 
 class Kit:
@@ -307,7 +307,7 @@ def test_one_frame_and_very_short_videos_are_detected_in(kit):
 
 def test_pickle_is_never_read_from_predictions(tmp_path):
     from actline.errors import PredictionError
-    from actline.evaluate.predictions import read_scores
+    from actline.evaluation.predictions import read_scores
 
     np.savez(tmp_path / "v.npz", times=np.array([Path("x")], dtype=object))
     with pytest.raises(PredictionError):

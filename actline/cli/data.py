@@ -150,7 +150,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         findings = (*more, *findings)
     found = statistics(annotations, seconds)
     if arguments.plot:
-        from actline.report.statistics import plot_statistics
+        from actline.reporting.statistics import plot_statistics
 
         plot_statistics(found, arguments.plot)
     _show_statistics(found)

@@ -11,8 +11,8 @@ from actline.cli.standard import say
 
 if TYPE_CHECKING:
     from actline.annotations.annotations import Annotations
-    from actline.evaluate.frames import FrameScore
-    from actline.evaluate.predictions import Coverage
+    from actline.evaluation.frames import FrameScore
+    from actline.evaluation.predictions import Coverage
 
 FRAME_PROTOCOLS = ("dense", "charades-localize")
 TOOLKIT_PROTOCOLS = ("thumos-toolkit", "thumos-toolkit-wide")
@@ -256,15 +256,15 @@ def _score_frames(arguments: argparse.Namespace, annotations: "Annotations") -> 
     from dataclasses import replace
 
     from actline.errors import PredictionError
-    from actline.evaluate.charades import (
+    from actline.evaluation.charades import (
         LocalizeFrames,
         evaluate_localize,
         localize,
         read_submission,
         write_submission,
     )
-    from actline.evaluate.frames import evaluate_dense
-    from actline.evaluate.predictions import Coverage, coverage, read_predictions, unit_hint
+    from actline.evaluation.frames import evaluate_dense
+    from actline.evaluation.predictions import Coverage, coverage, read_predictions, unit_hint
 
     hint = None
     localizing = arguments.protocol == "charades-localize"

@@ -79,7 +79,7 @@ def _names(arguments: argparse.Namespace) -> tuple[str, ...] | None:
 
 def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
     from actline.errors import AnnotationError
-    from actline.report.plots import plot_timeline
+    from actline.reporting.plots import plot_timeline
     from actline.timeline.formats import load_with_scores
     from actline.timeline.reading import shown
     from actline.timeline.results import annotated_id
@@ -106,10 +106,10 @@ def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> No
 
     from actline.errors import VideoError
     from actline.names import id_of
-    from actline.pretrain.volume_cutmix import volume_cutmix
-    from actline.pretrain.volume_freeze import LabelledClip, label_frames, volume_freeze
-    from actline.pretrain.volume_mixup import volume_mixup
-    from actline.report.augmentations import plot_augmentations
+    from actline.pretraining.volume_cutmix import volume_cutmix
+    from actline.pretraining.volume_freeze import LabelledClip, label_frames, volume_freeze
+    from actline.pretraining.volume_mixup import volume_mixup
+    from actline.reporting.augmentations import plot_augmentations
     from actline.video.decode import ShortSide, probe, read_clip
     from actline.video.transforms import TestTransform, to_clip
 

@@ -69,8 +69,8 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the report; 1 when a video that is there could not be shown."""
     from actline.errors import PredictionError, VideoError
-    from actline.report.html import Shown, write_report
-    from actline.report.metrics import read_metrics
+    from actline.reporting.html import Shown, write_report
+    from actline.reporting.metrics import read_metrics
     from actline.timeline.reading import open_timelines
     from actline.timeline.reading import shown as shown_part
     from actline.timeline.results import annotated_id

@@ -11,16 +11,16 @@ from typing import Any
 from actline.annotations.annotations import Annotations
 from actline.cli.score_tables import counted, named, print_table, write_csv
 from actline.cli.standard import say
-from actline.evaluate import detection_errors as errors
-from actline.evaluate import proposals, segments
-from actline.evaluate.bootstrap import Interval
-from actline.evaluate.predictions import (
+from actline.evaluation import detection_errors as errors
+from actline.evaluation import proposals, segments
+from actline.evaluation.bootstrap import Interval
+from actline.evaluation.predictions import (
     Segments,
     choose_segments,
     unit_hint,
     with_class_names,
 )
-from actline.evaluate.segment_intervals import bootstrap_segment_precision
+from actline.evaluation.segment_intervals import bootstrap_segment_precision
 from actline.files import write_text
 from actline.timeline.results import read_segments
 

@@ -36,8 +36,8 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; 130 when stopped before the end."""
-    from actline.train.recipe import read_recipe
-    from actline.train.validation import train_and_validate
+    from actline.training.recipe import read_recipe
+    from actline.training.validation import train_and_validate
 
     recipe = read_recipe(arguments.recipe, arguments.values)
     result = train_and_validate(recipe, device=arguments.device)

@@ -314,7 +314,7 @@ def card_of(content: object, kind: str, *, where: str) -> ModelCard | SegmentCar
     Raises:
         CheckpointError: it is of another version of actline, or holds what no card can.
     """
-    from actline.train.ranges import check_ranges  # which knows all that is defined here
+    from actline.training.ranges import check_ranges  # which knows all that is defined here
 
     if kind not in KINDS:
         raise CheckpointError(

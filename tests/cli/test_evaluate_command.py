@@ -11,8 +11,8 @@ import pytest
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.cli.main import main
-from actline.evaluate import detection_errors as errors
-from actline.evaluate import proposals, segments
+from actline.evaluation import detection_errors as errors
+from actline.evaluation import proposals, segments
 from actline.timeline import Activity, FrameScores, Timeline
 from actline.timeline.formats import save
 from actline.timeline.results import read_segments

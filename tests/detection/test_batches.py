@@ -21,7 +21,7 @@ from actline.annotations.read import read_annotations
 from actline.cli.inputs import for_each_video
 from actline.cli.main import main
 from actline.datasets.footage import Footage
-from actline.evaluate.predictions import coverage, read_predictions
+from actline.evaluation.predictions import coverage, read_predictions
 from actline.features.fine import found_features
 from actline.models.checkpoint import ModelCard, save_checkpoint
 from actline.models.config import X3DConfig

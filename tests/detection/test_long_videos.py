@@ -13,8 +13,8 @@ from actline.cli.main import main
 from actline.detection.frames import score_video
 from actline.detection.model import load_model
 from actline.models.checkpoint import save_checkpoint
-from actline.train.recipe import read_recipe
-from actline.train.validation import train_and_validate
+from actline.training.recipe import read_recipe
+from actline.training.validation import train_and_validate
 
 # Mean and largest change of a probability when the windows lie elsewhere (docs/detect.md).
 MEAN_TOLERANCE, LARGEST_TOLERANCE = 0.02, 0.25

@@ -17,7 +17,7 @@ from actline.models.bmn import (
     times_sparse,
 )
 from actline.models.published.naming import Rules, load, rename
-from actline.train.bmn_losses import BMNTargets, bmn_loss
+from actline.training.bmn_losses import BMNTargets, bmn_loss
 
 RULES: Rules = [
     (r"x_1d_b\.(.*)", r"base.\1"),
