@@ -28,6 +28,7 @@ test-fast: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 # Apart from the tests: the type checker fetches its own program from the npm registry.
 typecheck: $(VENV)/installed

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from actline.errors import AnnotationError
+from actline.parsing import name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,6 @@ def parse_classes(text: str, path: Path) -> ClassNames:
     Raises:
         AnnotationError: two lines have the same name or number, or a name is none.
     """
-    from actline.annotations.reading import name_of  # which needs the classes
-
     # Not `splitlines`, which would make two classes of one with an odd character in it.
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
     lines = [line for line in lines if line]

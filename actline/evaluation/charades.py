@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations, frame_labels
-from actline.annotations.reading import id_of, shown, video_id_of
 from actline.errors import AnnotationError, PredictionError
 from actline.evaluation.frames import FrameScore, interpolate, summarize
 from actline.files import write_text
+from actline.parsing import id_of, shown, video_id_of
 from actline.stored.text import read_text
 from actline.timeline import FrameScores
 

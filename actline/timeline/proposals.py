@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.annotations.reading import number
 from actline.errors import AnnotationError, PredictionError
+from actline.parsing import number
 from actline.stored.text import read_text
 from actline.timeline.results import annotated_id, read_segments
 

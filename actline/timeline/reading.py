@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actline.annotations.reading import id_of, shown_name, video_id_of
 from actline.errors import AnnotationError, OutputError, PredictionError
 from actline.files import result_files
 from actline.names import output_path
+from actline.parsing import id_of, shown_name, video_id_of
 from actline.stored.npz import read_npz
 from actline.timeline import Activity, FrameScores, Timeline
 from actline.timeline.results import Results, read_results

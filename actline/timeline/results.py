@@ -11,10 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from actline.annotations.reading import id_of, name_of, number, shown, shown_name, video_id_of
 from actline.errors import AnnotationError, PredictionError
 from actline.files import result_files
 from actline.names import matching_id
+from actline.parsing import id_of, name_of, number, shown, shown_name, video_id_of
 from actline.spreadsheet import from_spreadsheet_safe
 from actline.stored.csv_text import header_of, parse_rows, segment_columns
 from actline.stored.json_text import stream_json

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from actline.annotations.reading import id_of, name_of, number, shown
 from actline.errors import AnnotationError, PredictionError
+from actline.parsing import id_of, name_of, number, shown
 from actline.stored.json_text import read_json
 
 # Most scores are rounded, and their sum may pass 1 by as much.

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from actline.annotations.reading import shown_name
 from actline.errors import OutputError, PredictionError
+from actline.parsing import shown_name
 from actline.plain import plain
 from actline.spreadsheet import from_spreadsheet_safe, spreadsheet_safe
 from actline.timeline import Activity, FrameScores, Timeline

@@ -11,17 +11,10 @@ from typing import Any
 
 from actline.annotations.annotations import Annotations, Fault
 from actline.annotations.formats import thumos
-from actline.annotations.reading import (
-    Reading,
-    id_of,
-    name_of,
-    number,
-    shown,
-    subset_name,
-    video_ids_of,
-)
+from actline.annotations.reading import Reading, subset_name
 from actline.errors import AnnotationError
 from actline.files import write_text
+from actline.parsing import id_of, name_of, number, shown, video_ids_of
 from actline.stored.csv_text import parse_rows
 from actline.stored.text import read_text
 from actline.timeline import Activity

@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
-from actline.annotations.reading import (
-    Reading,
-    id_of,
-    name_of,
-    number,
-    shown,
-    video_id_of,
-    video_ids_of,
-)
+from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
 from actline.files import write_text
+from actline.parsing import id_of, name_of, number, shown, video_id_of, video_ids_of
 from actline.stored.csv_text import Row, parse_rows
 from actline.timeline import Activity
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, Problem
-from actline.annotations.reading import Reading, id_of, name_of, number, shown
+from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
+from actline.parsing import id_of, name_of, number, shown
 from actline.stored.csv_text import header_of, parse_rows
 from actline.stored.json_text import parse_json
 from actline.stored.text import read_text

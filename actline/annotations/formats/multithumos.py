@@ -9,8 +9,9 @@ from typing import Any
 from actline.annotations.annotations import Annotations
 from actline.annotations.classes import ClassNames
 from actline.annotations.formats import charades, thumos
-from actline.annotations.reading import Reading, shown
+from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
+from actline.parsing import shown
 from actline.timeline import Activity
 
 CLASSES_FILE = "class_list.txt"

@@ -9,9 +9,10 @@ from pathlib import Path
 from actline.annotations.annotations import Annotations
 from actline.annotations.classes import ClassNames
 from actline.annotations.formats import thumos
-from actline.annotations.reading import Reading, id_of, name_of, number, subset_name, video_ids_of
+from actline.annotations.reading import Reading, subset_name
 from actline.errors import AnnotationError
 from actline.files import written_whole
+from actline.parsing import id_of, name_of, number, video_ids_of
 from actline.spreadsheet import from_spreadsheet_safe, spreadsheet_safe
 from actline.stored.csv_text import Row, header_of, parse_rows, segment_columns
 from actline.timeline import Activity

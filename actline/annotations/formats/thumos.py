@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, Problem
-from actline.annotations.reading import Reading, id_of, number, shown, video_id_of
+from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
+from actline.parsing import id_of, number, shown, video_id_of
 from actline.stored.text import read_text
 from actline.timeline import Activity
 
