@@ -10,9 +10,11 @@ any did.
 import argparse
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
+from actline.cli.main import COMMANDS
 from tests.faults.commands import WRITING, Writing
 from tests.faults.reads import reads
 from tests.faults.shim import Fault
@@ -89,6 +91,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.reads:
         return _reads(arguments.kit)
+    for command in COMMANDS:  # loaded once, not by each process that is forked
+        import_module(f"actline.cli.{command}")
     failed = False
     print("| command | points | trials | wrong | disks | wrong |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:

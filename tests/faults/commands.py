@@ -87,6 +87,13 @@ WRITING: tuple[Writing, ...] = (
         ],
     ),
     Writing(
+        "evaluate segments",
+        lambda kit, folder: [
+            "evaluate", kit.folder / "segments", kit.annotations, "--protocol", "thumos",
+            "--errors", "--out", folder / "scores.json", "--csv", folder / "scores.csv",
+        ],
+    ),
+    Writing(
         "report",
         lambda kit, folder: [
             "report", kit.found, "--videos", kit.videos, "--out", folder / "report.html",
@@ -104,6 +111,10 @@ WRITING: tuple[Writing, ...] = (
             "chain", "--backbone", kit.fine, "--proposals", kit.bmn,
             "--out", folder / "chain.safetensors",
         ],
+    ),
+    Writing(
+        "data check",
+        lambda kit, folder: ["data", "check", kit.data, "--plot", folder / "statistics.png"],
     ),
     Writing(
         "data generate",
