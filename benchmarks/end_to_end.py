@@ -12,9 +12,8 @@ import torch
 from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.datasets.batches import TrainingBatches, loaded
 from actline.datasets.frame_clips import ClipConfig, DenseClips, collate
-from actline.detection.frames import detect, windows
+from actline.detection.frames import detect
 from actline.detection.model import Model, prepare
-from actline.detection.windows import window_starts
 from actline.models.checkpoint import ModelCard
 from actline.models.config import X3DConfig
 from actline.timeline import Activity, Timeline
@@ -22,6 +21,7 @@ from actline.training.frame_losses import detection_loss
 from actline.video.decode import ShortSide, probe, read_frames
 from actline.video.sampling import AtRate, sample_times
 from actline.video.transforms import to_clip
+from actline.video.windows import window_starts, windows
 from benchmarks.decoding import repeat_video, write_video
 from benchmarks.measure import Row
 
@@ -100,7 +100,7 @@ def alone(video: Path, model: Model) -> tuple[tuple[float, float], tuple[float, 
 
     def network() -> None:
         for _ in starts:
-            model.window_logits(model.transform()(to_clip(frames)))
+            model.window_logits(model.view.transform(to_clip(frames)))
 
     return decoding, timed(network)
 

@@ -6,17 +6,13 @@ from typing import Any
 
 import torch
 
-from actline.detection.frames import card_sampling, windows
 from actline.detection.model import Model
-from actline.detection.windows import window_middles, window_starts
 from actline.errors import CheckpointError
 from actline.features.fine import FeatureOrigin, feature_path, save_features
 from actline.models.fusion import pool_in_space
 from actline.models.x3d import X3D, StageFeatures
 from actline.names import id_of
-from actline.video.decode import ShortSide, read_frames
-from actline.video.sampling import sample_times
-from actline.video.transforms import to_clip
+from actline.video.windows import WindowedVideo
 
 
 @torch.inference_mode()
@@ -49,23 +45,11 @@ def extract(
         VideoError: the video cannot be read.
     """
     network = check_model(model)
-    card = model.card
-    times = sample_times(video, card_sampling(card), frame_rate=frame_rate)
-    starts = window_starts(len(times), window=card.window, overlap=card.overlap)
-    frames = read_frames(video, times, size=ShortSide(card.size), frame_rate=frame_rate)
-    transform = model.transform()
     pieces: list[StageFeatures] = []
-    middles = window_middles(starts, window=card.window, frames=len(times))
-    for (start, window), (begin, end) in zip(
-        windows(frames, starts, card.window), middles, strict=True
-    ):
-        clip = transform(to_clip(window)).unsqueeze(0).to(model.device)
-        clip = clip.contiguous(memory_format=torch.channels_last_3d)
-        pooled = pool_in_space(network.features(clip), cells)
+    for window in WindowedVideo(video, model.view, frame_rate=frame_rate):
+        pooled = pool_in_space(network.features(model.batch_of(window.clip)), cells)
         pieces.append(
-            StageFeatures(
-                *(stage[0, :, begin - start : end - start].to("cpu", precision) for stage in pooled)
-            )
+            StageFeatures(*(stage[0, :, window.own].to("cpu", precision) for stage in pooled))
         )
     stages = {
         name: torch.cat([getattr(piece, name) for piece in pieces], dim=1)

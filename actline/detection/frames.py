@@ -1,8 +1,6 @@
 """Per-frame detection: video to windows to probabilities to activities."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +8,10 @@ from numpy.typing import NDArray
 
 from actline.detection.activities import find_activities
 from actline.detection.model import Model
-from actline.detection.windows import blend_weights, window_starts
-from actline.models.checkpoint import ModelCard
 from actline.names import id_of
 from actline.timeline import FrameScores, Timeline
-from actline.video.ahead import ahead
-from actline.video.decode import ShortSide, probe, read_frames
-from actline.video.sampling import AtRate, EveryNth, Sampling, sample_times
-from actline.video.transforms import to_clip
+from actline.video.decode import probe
+from actline.video.windows import WindowedVideo
 
 
 def detect(
@@ -74,58 +68,19 @@ def score_video(
     Raises:
         VideoError: the video cannot be read.
     """
-    card = model.card
-    times = sample_times(video, card_sampling(card), frame_rate=frame_rate)
-    starts = window_starts(len(times), window=card.window, overlap=card.overlap)
-    transform = model.transform()
-    total = np.zeros((len(times), len(card.classes)), np.float32)
+    windows = WindowedVideo(video, model.view, frame_rate=frame_rate, on_frames=on_frames)
+    times = windows.times
+    total = np.zeros((len(times), len(model.classes)), np.float32)
     weight = np.zeros((len(times), 1), np.float32)
     sampled: list[NDArray[np.float64]] = []
-    frames = read_frames(video, times, size=ShortSide(card.size), frame_rate=frame_rate)
-    seen = 0
-    for start, window in windows(frames, starts, card.window):
-        clip = transform(to_clip(window))
-        logits, positions = model.window_logits(clip)
-        end = start + len(window)
-        fade = blend_weights(len(window), card.overlap, first=start == 0, last=end == len(times))[
-            :, None
-        ]
-        total[start:end] += fade * logits.sigmoid().numpy()
-        weight[start:end] += fade
+    for window in windows:
+        logits, positions = model.window_logits(window.clip)
+        fade = window.weights[:, None]
+        total[window.frames] += fade * logits.sigmoid().numpy()
+        weight[window.frames] += fade
         if positions is not None:
-            index = positions.numpy().astype(np.float64) * (len(window) - 1)
-            sampled.append(np.interp(index, np.arange(len(window)), times[start:end]))
-        if on_frames is not None:
-            on_frames(end - seen)
-        seen = end
+            index = positions.numpy().astype(np.float64) * (len(fade) - 1)
+            sampled.append(np.interp(index, np.arange(len(fade)), times[window.frames]))
     probabilities = total / weight
     looked_at = np.unique(np.concatenate(sampled)) if sampled else None
-    return FrameScores(card.classes, times, probabilities), looked_at
-
-
-def windows(
-    frames: Iterator[NDArray[np.uint8]], starts: list[int], size: int
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Cut a stream of frames into windows: (start, frames (T, H, W, 3)).
-
-    Every frame is decoded once; what two windows share is kept.
-    """
-    held: deque[NDArray[np.uint8]] = deque()
-    held_from = 0
-    # The next window is decoded while the network works on this one.
-    with closing(ahead(frames, most=size)) as upcoming:
-        for start in starts:
-            while held and held_from < start:
-                held.popleft()
-                held_from += 1
-            while len(held) < size and (frame := next(upcoming, None)) is not None:
-                held.append(frame)
-            yield start, np.stack(held)
-
-
-def card_sampling(card: ModelCard) -> Sampling:
-    """How the model's videos are sampled."""
-    if card.stride is not None:
-        return EveryNth(card.stride)
-    assert card.rate is not None, "every card has a rate or a stride"
-    return AtRate(card.rate)
+    return FrameScores(model.classes, times, probabilities), looked_at

@@ -13,7 +13,9 @@ from actline.errors import CheckpointError, DeviceError
 from actline.models.checkpoint import ModelCard, load_checkpoint
 from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
 from actline.models.folding import folded
+from actline.video.sampling import AtRate, EveryNth, Sampling
 from actline.video.transforms import TestTransform
+from actline.video.windows import View
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +31,22 @@ class Model:
         """Names, in the order of the logits."""
         return self.card.classes
 
-    def transform(self) -> TestTransform:
-        """From decoded frames to the network's input: centre crop and normalization."""
-        return TestTransform(size=self.card.size, mean=self.card.mean, std=self.card.std)
+    @property
+    def view(self) -> View:
+        """How the network looks at videos: the card's sampling, normalization and windows."""
+        card = self.card
+        if card.stride is not None:
+            sampling: Sampling = EveryNth(card.stride)
+        else:
+            assert card.rate is not None, "every card has a rate or a stride"
+            sampling = AtRate(card.rate)
+        transform = TestTransform(size=card.size, mean=card.mean, std=card.std)
+        return View(sampling, transform, window=card.window, overlap=card.overlap)
+
+    def batch_of(self, clip: Tensor) -> Tensor:
+        """A clip (3, T, H, W) as the network's input (1, 3, T, H, W), on its device."""
+        batch = clip.unsqueeze(0).to(self.device)
+        return batch.contiguous(memory_format=torch.channels_last_3d)
 
     @torch.inference_mode()
     def window_logits(self, clip: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -44,8 +59,7 @@ class Model:
         Raises:
             CheckpointError: the logits are not finite.
         """
-        batch = clip.unsqueeze(0).to(self.device)
-        output = self.network(batch.contiguous(memory_format=torch.channels_last_3d))
+        output = self.network(self.batch_of(clip))
         positions = None
         if isinstance(output, CoarseFineOutput):
             output, positions = output.logits, output.positions[0].cpu()

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from actline.detection.frames import card_sampling, windows
 from actline.detection.model import Model
-from actline.detection.windows import window_middles, window_starts
 from actline.errors import CheckpointError, FeatureError
 from actline.features.snippets import SnippetFeatures, SnippetOrigin
 from actline.models.checkpoint import ModelCard, weights_hash
 from actline.models.slowfast import SlowFast
 from actline.models.x3d import X3D
-from actline.video.decode import ShortSide, probe, read_frames
-from actline.video.sampling import check_samples, sample_times
-from actline.video.transforms import to_clip
+from actline.video.decode import probe
+from actline.video.sampling import check_samples
+from actline.video.windows import WindowedVideo
 
 POOLING = "mean over space and over the snippet's frames"
 
@@ -69,39 +68,41 @@ def extract_snippets(
         VideoError: the video cannot be read.
         FeatureError: a snippet would have no frame.
     """
-    network, card = model.network, model.card
+    network = model.network
     assert isinstance(network, X3D | SlowFast), "checked by snippet_origin_of"
     duration = probe(video, frame_rate=frame_rate).duration
-    times = sample_times(video, card_sampling(card), frame_rate=frame_rate)
-    check_samples(video, float(times[-1]) / interval, frames=len(times))
-    snippet = torch.from_numpy((times / interval + 1e-6).astype("int64"))
+    windows = WindowedVideo(video, model.view, frame_rate=frame_rate, on_frames=on_frames)
+    snippet = snippet_numbers(video, windows.times, interval)
     count = torch.bincount(snippet)
+    total: Tensor | None = None
+    for window in windows:
+        output = network.per_frame(model.batch_of(window.clip))
+        scores = probabilities(output.logits[0], model.card)
+        found = torch.cat([output.features[0], scores]).float().cpu()
+        if total is None:
+            total = found.new_zeros(found.shape[0], len(count))
+        total.index_add_(1, snippet[window.middle], found[:, window.own])
+    assert total is not None, "a video has a frame"
+    seen = torch.where(count > 0, torch.arange(len(count)), int(snippet[0])).cummax(0).values
+    mean = (total / count)[:, seen]
+    features, scores = mean.split([len(mean) - len(model.classes), len(model.classes)])
+    duration = max(duration, math.nextafter(float(windows.times[-1]), math.inf))
+    return SnippetFeatures(features, interval, duration, 0.0, scores, model.classes)
+
+
+def snippet_numbers(video: Path, times: NDArray[np.float64], interval: float) -> Tensor:
+    """Which snippet each sampled frame belongs to: (T,), counted from second 0.
+
+    Raises:
+        VideoError: there are far more snippets than frames.
+        FeatureError: a snippet would have no frame.
+    """
+    check_samples(video, float(times[-1]) / interval, frames=len(times))
     if len(times) > 1 and interval < float(np.median(np.diff(times))) - 1e-6:
         raise FeatureError(
             f"{video}: some snippets of {interval:g} s have no frame; make them longer"
         )
-    starts = window_starts(len(times), window=card.window, overlap=card.overlap)
-    middles = window_middles(starts, window=card.window, frames=len(times))
-    frames = read_frames(video, times, size=ShortSide(card.size), frame_rate=frame_rate)
-    transform = model.transform()
-    total: Tensor | None = None
-    for (start, window), (begin, end) in zip(
-        windows(frames, starts, card.window), middles, strict=True
-    ):
-        clip = transform(to_clip(window)).unsqueeze(0).to(model.device)
-        output = network.per_frame(clip.contiguous(memory_format=torch.channels_last_3d))
-        found = torch.cat([output.features[0], probabilities(output.logits[0], card)]).float().cpu()
-        if total is None:
-            total = found.new_zeros(found.shape[0], len(count))
-        total.index_add_(1, snippet[begin:end], found[:, begin - start : end - start])
-        if on_frames is not None:
-            on_frames(end - begin)
-    assert total is not None, "a video has a frame"
-    seen = torch.where(count > 0, torch.arange(len(count)), int(snippet[0])).cummax(0).values
-    mean = (total / count)[:, seen]
-    features, scores = mean.split([len(mean) - len(card.classes), len(card.classes)])
-    duration = max(duration, math.nextafter(float(times[-1]), math.inf))
-    return SnippetFeatures(features, interval, duration, 0.0, scores, card.classes)
+    return torch.from_numpy((times / interval + 1e-6).astype("int64"))
 
 
 def probabilities(logits: Tensor, card: ModelCard) -> Tensor:
