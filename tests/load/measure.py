@@ -19,18 +19,24 @@ if about.exists():
     peak = int(fields["VmHWM"].split()[0]) * 1024
 else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(f"peak {peak}", file=sys.stderr)
+own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+worked = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+print(f"peak {peak} {worked}", file=sys.stderr)
 raise SystemExit(status)
 """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was done to what, in seconds and MiB."""
+    """One line of the table: what was done to what, in seconds and MiB.
+
+    `worked` is the time that processors spent on it, whatever else they had to do meanwhile.
+    """
 
     command: str
     on: str
     seconds: float
+    worked: float
     mebibytes: float
 
 
@@ -54,14 +60,18 @@ def measured(on: str, *command: object, statuses: tuple[int, ...] = (0,)) -> Row
     if done.returncode not in statuses or not peak:
         raise RuntimeError(f"{argv} ended with {done.returncode}: {said[-500:]!r}")
     shown = " ".join(p.name if isinstance(p, Path) else str(p) for p in command)
-    return Row(shown, on, seconds, int(peak) / 2**20)
+    held, worked = peak.split()
+    row = Row(shown, on, seconds, float(worked), int(held) / 2**20)
+    print(row, file=sys.stderr, flush=True)  # as it goes on: all of it takes an hour
+    return row
 
 
 def table(rows: list[Row]) -> str:
     """Rows of Markdown."""
-    lines = ["| command | on | time | peak memory |", "|---|---|---|---|"]
+    lines = ["| command | on | time | processor time | peak memory |", "|---|---|---|---|---|"]
     for row in rows:
         lines.append(
-            f"| `{row.command}` | {row.on} | {row.seconds:.1f} s | {row.mebibytes:.0f} MiB |"
+            f"| `{row.command}` | {row.on} | {row.seconds:.1f} s | {row.worked:.1f} s "
+            f"| {row.mebibytes:.0f} MiB |"
         )
     return "\n".join(lines)
