@@ -147,7 +147,10 @@ def video_packets(
 
 
 def _unmarked(packet: Packet) -> Packet:
-    copy = Packet(bytes(packet))
+    # In memory of FFmpeg's own. Bytes of Python's are given back under Python's lock, by a thread
+    # of the decoder whose end another waits for with that lock; and decoders read beyond them.
+    copy = Packet(packet.size)
+    copy.update(packet)
     copy.stream, copy.time_base = packet.stream, packet.time_base
     copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
     copy.is_keyframe = packet.is_keyframe

@@ -308,6 +308,29 @@ def test_a_transport_stream_that_lost_packets_is_counted(tmp_path):
     assert found.first == pytest.approx(5, abs=1)
 
 
+def test_decoding_a_stream_that_lost_packets_may_end_anywhere(tmp_path):
+    """Packets that are marked as damaged are in no memory that waits for Python's lock."""
+    path = make_video(tmp_path / "v.ts", seconds=4)
+    content = path.read_bytes()
+    kept = [content[at : at + 188] for at in range(0, len(content), 188)]
+    path.write_bytes(b"".join(packet for n, packet in enumerate(kept) if n % 5 != 4))
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from actline.video.container import opened, video_packets\n"
+        "from actline.video.frames import attempted\n"
+        "for end in range(300):\n"
+        "    with opened(Path(sys.argv[1])) as (container, stream):\n"
+        "        stream.codec_context.thread_count = 8\n"
+        "        packets = video_packets(container, stream)\n"
+        "        frames = attempted(Path('v.ts'), packets, stream.codec_context)\n"
+        "        for _ in zip(range(1 + end % 20), frames): pass\n"
+        "    del packets, frames, stream, container\n"
+    )
+    # As it was, the decoder's end waited for its threads, and one of these for it: for ever.
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=300)
+
+
 def test_an_end_that_cannot_be_decoded_is_an_error_when_decoding_all(tmp_path, good):
     path = damage(good, tmp_path / "v.mp4", part=(0.7, 1.0))
     with pytest.raises(VideoError, match=r"v\.mp4 can be decoded for 1\d\.\d s only, not to 19"):
