@@ -17,6 +17,7 @@ _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # is written. Marks of direction, which right-to-left text needs, are let be.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _LONGEST_NAME = 1000
+_AROUND = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff"
 _SEPARATOR = re.compile(r"[\\/]")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
@@ -49,8 +50,7 @@ def name_of(value: object, what: str, where: str) -> str:
             halves of characters and overrides of direction have no place in a name.
     """
     if isinstance(value, int | str) and not isinstance(value, bool):
-        # A byte order mark, which files put together bring into the middle, is nobody's letter.
-        name = str(value).strip().strip("\ufeff").strip()
+        name = trimmed(str(value))
         if len(name) > _LONGEST_NAME:
             raise AnnotationError(
                 f"{where}: a {what} of {len(name)} characters, {shown(name)}; shorten it to "
@@ -59,6 +59,14 @@ def name_of(value: object, what: str, where: str) -> str:
         if name and (name.isprintable() or not any(map(_is_unfit, name))):
             return name
     raise AnnotationError(f"{where}: {shown(value)} is not a {what}; give a text of one line")
+
+
+def trimmed(text: str) -> str:
+    """A text without spaces around it, and without byte order marks among these.
+
+    Files put together bring those into the middle, and they are nobody's letter.
+    """
+    return text.strip(_AROUND)
 
 
 def _is_unfit(character: str) -> bool:

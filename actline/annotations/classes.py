@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from actline.errors import AnnotationError
-from actline.parsing import name_of
+from actline.parsing import name_of, trimmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def parse_classes(text: str, path: Path) -> ClassNames:
         AnnotationError: two lines have the same name or number, or a name is none.
     """
     # Not `splitlines`, which would make two classes of one with an odd character in it.
-    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
+    lines = [trimmed(line) for line in re.split(r"\r\n|\r|\n", text)]
     lines = [line for line in lines if line]
     numbered = [match for line in lines if (match := re.fullmatch(r"c?(\d{1,6})\s+(\S.*)", line))]
     ids = [int(match[1]) for match in numbered]
@@ -62,7 +62,7 @@ def parse_classes(text: str, path: Path) -> ClassNames:
         pairs = sorted(zip(ids, (match[2] for match in numbered), strict=True))
     else:
         pairs = list(enumerate(lines))
-    names = tuple(name for _, name in pairs)
+    names = tuple(name_of(name, "class", str(path)) for _, name in pairs)
     numbers = {number: index for index, (number, _) in enumerate(pairs)}
     for kind, given in (("class", names), ("number", tuple(number for number, _ in pairs))):
         seen: set[str | int] = set()
@@ -70,8 +70,6 @@ def parse_classes(text: str, path: Path) -> ClassNames:
             if one in seen:
                 raise AnnotationError(f"{path}: {kind} {one} appears twice; remove one line")
             seen.add(one)
-    for name in names:
-        name_of(name, "class", str(path))
     return ClassNames(names, numbers, path.name)
 
 

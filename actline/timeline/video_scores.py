@@ -48,10 +48,12 @@ def _results(
     if not isinstance(results, dict) or not results:
         raise PredictionError(f"{path} has no results by video; give a classifier's result")
     classes = _classes(content, path) if "class" in content else None
-    scores = {}
-    for video_id, given in results.items():
+    scores: dict[str, tuple[tuple[str, float], ...]] = {}
+    for name, given in results.items():
+        video_id = id_of(name, str(path))
         where = f"{path}, video {video_id}"
-        id_of(video_id, str(path))
+        if video_id in scores:
+            raise PredictionError(f"{path}: video {video_id} appears twice; remove one")
         if not isinstance(given, list) or not given:
             raise PredictionError(f"{where}: {shown(given)} is no list of scores; give one")
         if isinstance(given[0], Mapping):

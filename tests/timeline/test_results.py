@@ -284,6 +284,16 @@ def test_a_byte_order_mark_or_space_around_a_name_is_none_of_its_letters(tmp_pat
         (tmp_path / "a.json").write_text(json.dumps(content))
         (video,) = read_annotations(tmp_path / "a.json").videos
         assert (video.id, video.activities[0].label) in (("a", "run"), ("a", "c000"))
+    (tmp_path / "c.txt").write_text("walk\n\ufeff \ufeffrun\n", encoding="utf-8")
+    assert read_classes(tmp_path / "c.txt").names == ("walk", "run")
+    (tmp_path / "c.txt").write_text("c000 walk\n\ufeffc001 \ufeff run\n", encoding="utf-8")
+    assert read_classes(tmp_path / "c.txt").names == ("walk", "run")
+    scores = [{"label": "\ufeffrun ", "score": 1}]
+    (tmp_path / "s.json").write_text(json.dumps({"results": {"\ufeffa ": scores}}))
+    assert read_video_scores(tmp_path / "s.json") == {"a": (("run", 1.0),)}
+    (tmp_path / "s.json").write_text(json.dumps({"results": {"\ufeffa ": scores, "a": scores}}))
+    with pytest.raises(PredictionError, match="video a appears twice"):
+        read_video_scores(tmp_path / "s.json")
 
 
 def test_results_through_a_pipe_are_refused_and_not_waited_for(tmp_path: Path):
