@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -32,6 +33,8 @@ class NpyError(Exception):
 
 
 _DAMAGED = "is not a whole .npy file of numbers; copy it again"
+_STRUCTURES = "holds records of several values, not an array of one kind; save the array alone"
+_CHARACTERS = "holds text of characters that do not exist; write it again"
 _OBJECTS = "holds Python objects, which may run code, and is not loaded; save the array alone"
 
 
@@ -78,6 +81,21 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
         raise NpyError(_DAMAGED) from failure
     if header.dtype.hasobject:
         raise NpyError(_OBJECTS)
+    if header.dtype.kind == "V":
+        raise NpyError(_STRUCTURES)
     if any(size < 0 for size in header.shape):
         raise NpyError(_DAMAGED)
     return header
+
+
+def check_text(values: NDArray[Any]) -> None:
+    """Compare text with the characters that exist: of others NumPy makes broken objects of Python.
+
+    Raises:
+        NpyError: an array of text holds numbers beyond the last character.
+    """
+    if values.dtype.kind != "U" or not values.size:
+        return
+    numbers = np.frombuffer(values.tobytes(), np.dtype("u4").newbyteorder(values.dtype.byteorder))
+    if numbers.size and numbers.max() > sys.maxunicode:
+        raise NpyError(_CHARACTERS)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from actline.errors import ActlineError
 from actline.stored.limits import lifted, limits
-from actline.stored.npy import NpyError, read_npy_header
+from actline.stored.npy import NpyError, check_text, read_npy_header
 from actline.stored.text import reason
 
 
@@ -81,4 +81,8 @@ def _array(
         values = np.empty(math.prod(header.shape), header.dtype)
         if header.nbytes:
             values.view(np.uint8)[:] = np.frombuffer(file.read(), np.uint8)
+        try:
+            check_text(values)
+        except NpyError as wrong:
+            raise error(f"{path}: {name} {wrong}") from wrong
     return values.reshape(header.shape, order="F" if header.fortran else "C")

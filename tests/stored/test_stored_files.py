@@ -224,6 +224,25 @@ def test_yaml_is_read_as_the_library_reads_it(value: object) -> None:
     assert parse_yaml(text, where="r.yaml") == yaml.safe_load(text)
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_text_in_arrays_is_of_characters_that_exist(tmp_path: Path, order: str) -> None:
+    for number, whole in ((0x10FFFF, True), (0x110000, False), (2**32 - 1, False)):
+        numbers = np.array([97, number, 98, 0], f"{order}u4")
+        np.savez(tmp_path / "a.npz", video=numbers.view(f"{order}U2"))
+        if whole:
+            found = read_npz(tmp_path / "a.npz", error=PredictionError, what="predictions")
+            assert found["video"].tolist() == ["a\U0010ffff", "b"]
+            continue
+        with pytest.raises(PredictionError, match=r"video\.npy holds text of characters that do"):
+            read_npz(tmp_path / "a.npz", error=PredictionError, what="predictions")
+
+
+def test_records_of_several_values_are_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.zeros(2, [("x", "<U2"), ("y", "<f4")]))
+    with pytest.raises(PredictionError, match=r"a\.npy holds records of several values"):
+        read_npz(tmp_path / "a.npz", error=PredictionError, what="predictions")
+
+
 def test_npz_is_read_as_numpy_reads_it(tmp_path: Path) -> None:
     arrays = {
         "f": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
