@@ -29,6 +29,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 # Apart from the tests: the type checker fetches its own program from the npm registry.
 typecheck: $(VENV)/installed

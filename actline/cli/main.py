@@ -31,6 +31,7 @@ COMMANDS = (
     "report",
     "demo",
     "bench",
+    "completion",
 )
 
 
@@ -41,16 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     128 and a signal's number where that ended it; 70 for a mistake of our own.
     """
     prepare()
-    parser = AnyOrderParser(
-        prog="actline",
-        description="From an untrimmed video to a timeline of activities.",
-        epilog="`actline COMMAND --help` shows a command's options, with examples.",
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        import_module(f"actline.cli.{name}").add_parser(subparsers)
-    arguments = parser.parse_args(argv)
+    arguments = command_line().parse_args(argv)
     try:
         with ending_signals(), honest_output():
             return arguments.run(arguments) or 0
@@ -69,6 +61,20 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         print(f"actline: unexpected {kept_traceback(error)}", file=sys.stderr)
         return MISTAKE
+
+
+def command_line() -> AnyOrderParser:
+    """The parser of the whole command line, with every command's arguments."""
+    parser = AnyOrderParser(
+        prog="actline",
+        description="From an untrimmed video to a timeline of activities.",
+        epilog="`actline COMMAND --help` shows a command's options, with examples.",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"actline.cli.{name}").add_parser(subparsers)
+    return parser
 
 
 def _failure(error: OSError | MemoryError) -> str:
