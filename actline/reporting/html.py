@@ -71,16 +71,23 @@ def write_report(
     room = MOST_EMBEDDED_TOGETHER
     with progress("writing the report", total=len(timelines), unit="videos") as advance:
         for timeline, video, truth in timelines:
-            if video is None:
-                shown, frames = Media(note="The video's file is not at hand."), ()
-            else:
-                shown, frames = _seen(
-                    Path(video), timeline, out, embed=embed_video, room=room, failed=failed
-                )
+            try:
+                if video is None:
+                    shown, frames = Media(note="The video's file is not at hand."), ()
+                else:
+                    shown, frames = _seen(
+                        Path(video), timeline, out, embed=embed_video, room=room, failed=failed
+                    )
+                data = _page_data(timeline, truth, shown, frames)
+            except Exception as error:  # whatever is wrong with one video, the others are shown
+                failed(Path(video or timeline.video), error)
+                continue
             room -= shown.bytes
             media.append(shown.data)
-            videos.append(_page_data(timeline, truth, shown, frames))
+            videos.append(data)
             advance(1, timeline.video)
+    if not videos:
+        raise PredictionError(f"no video can be shown in {out}; nothing is written")
     write_text(out, _render(title, videos, media, metrics))
     return out
 
@@ -123,8 +130,9 @@ def _render(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template("template.html").render(
         title=plain(title),
-        style=Markup(style),
-        script=Markup(script),
+        # Files of this package; nothing of an input is in them.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
         script_hash=digest,
         videos=videos,
         media=media,
