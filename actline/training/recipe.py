@@ -173,6 +173,7 @@ class Recipe(Run):
                     f"fine_frames must be 0 or at least clip.frames ({self.clip.frames}), not "
                     f"{self.fine_frames}"
                 )
+        _check_fine_stream(self.network)
         if not isinstance(self.network, CoarseFineConfig) and not self.network.per_frame:
             raise ValueError("network: per_frame must be true for detection")
 
@@ -289,6 +290,7 @@ class PretrainingRecipe(Run):
 
     def __post_init__(self) -> None:
         _check_overlap(self.window, self.overlap)
+        _check_fine_stream(self.network)
         per_frame = isinstance(self.network, CoarseFineConfig) or self.network.per_frame
         if per_frame != (self.method == "detection"):
             raise ValueError(
@@ -303,6 +305,12 @@ class PretrainingRecipe(Run):
             raise ValueError("ema is not for multigrid, whose normalization changes with the batch")
         if self.clip.labels_per_frame != 1:
             raise ValueError("clip: labels_per_frame must be 1, as a clip has one class")
+
+
+def _check_fine_stream(network: X3DConfig | CoarseFineConfig | SlowFastConfig) -> None:
+    """Converted checkpoints may lack it; on stored features it is kept for detection."""
+    if isinstance(network, CoarseFineConfig) and not network.fine_stream:
+        raise ValueError("network: fine_stream must be true for training")
 
 
 def _check_overlap(window: int, overlap: int) -> None:

@@ -176,6 +176,7 @@ def test_overrides_reach_nested_keys(tmp_path):
         ("overlap=100", "overlap must lie"),
         ("features={folder: f, checkpoint: c}", "features are for a Coarse-Fine network"),
         ("network.per_frame=false", "per_frame must be true"),
+        ("network={pooling: grid, fine_stream: false}", "fine_stream must be true for training"),
         ("fine_frames=32", "fine_frames are for joint training of a Coarse-Fine network"),
         ("fine_frames=-1", "fine_frames are for joint training"),
     ],
