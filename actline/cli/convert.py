@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from actline.cli.standard import say
+from actline.plain import plain
 
 SOURCES = (
     "fine",
@@ -125,7 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
     card = ModelCard(
         network=config,
         classes=_class_names(arguments.classes, count),
-        source=f"{arguments.input.name}, converted from {arguments.source}",
+        source=f"{plain(arguments.input.name)}, converted from {arguments.source}",
         **settings,
     )
     save_checkpoint(arguments.output, network.eval(), card)
@@ -146,7 +147,7 @@ def _convert_tcanet(arguments: argparse.Namespace, tensors) -> None:
         classes=_class_names(arguments.classes, None),
         origin=None,
         suppression=SuppressionConfig.tcanet(),
-        source=f"{arguments.input.name}, converted from tcanet",
+        source=f"{plain(arguments.input.name)}, converted from tcanet",
     )
     save_checkpoint(arguments.output, network.eval(), card)
     parameters = sum(parameter.numel() for parameter in network.parameters())

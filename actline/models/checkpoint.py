@@ -197,8 +197,29 @@ HOLDS = {"model": "a network on frames", "segments": "BMN or TCANet", "chain": "
 
 
 def save_checkpoint(path: Path, network: nn.Module, card: Card | ChainCard) -> None:
-    """Write weights and card to one file, whole or not at all."""
+    """Write weights and card to one file, whole or not at all.
+
+    What could not be read back is not written: the card is checked as by a reader.
+
+    Raises:
+        CheckpointError: the card holds what no card can, or is another network's.
+        OutputError: the file cannot be written.
+    """
+    from actline.training.ranges import check_ranges  # which knows all that is defined here
+
+    try:
+        check_ranges(card, where=str(path))
+    except RecipeError as wrong:
+        raise CheckpointError(f"{wrong}; nothing is written") from wrong
+    try:
+        wanted = _outlines(card)
+    except ValueError as wrong:
+        raise CheckpointError(f"{path}: {wrong}; nothing is written") from wrong
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state(network).items()}
+    if wanted != {name: Outline(tuple(t.shape), t.dtype) for name, t in tensors.items()}:
+        raise CheckpointError(
+            f"{path}: the weights do not fit the network of their card; nothing is written"
+        )
     kind = next(name for name, cards in KINDS.items() if isinstance(card, cards))
     save_tensors(path, tensors, {"actline": to_mapping(card), "kind": kind})
 

@@ -1,6 +1,7 @@
 """Checkpoints hold values that can be, the weights of their network, and every bit as written."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from actline.cli.main import main
 from actline.detection.chain import load_chain
 from actline.detection.model import load_model
 from actline.errors import CheckpointError
@@ -30,6 +32,7 @@ from actline.models.config import BMNConfig, TCANetConfig, X3DConfig
 from actline.timeline.suppression import SuppressionConfig
 from actline.training.state import read_state, write_state
 
+SEED = Path(__file__).parents[1] / "fuzz" / "seeds" / "tiny_x3d.pyth"
 NETWORK = X3DConfig(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1), head_width=16)
 CARD = ModelCard(
     NETWORK, ("move", "wait"), size=32, mean=(0.5,) * 3, std=(0.2,) * 3, rate=5.0,
@@ -168,6 +171,76 @@ def test_values_that_cannot_be_are_one_line(
         load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+UNREADABLE: dict[str, tuple[ModelCard | SegmentCard | ChainCard, str]] = {
+    "a rate": (replace(CARD, rate=1e9), "rate must be above 0 and at most 1000"),
+    "a size": (replace(CARD, size=8), "size must be at least 32"),
+    "no number": (replace(CARD, mean=(float("nan"),) * 3), "mean must be at least 0"),
+    "a network": (replace(CARD, network=replace(NETWORK, dropout=1.0)), "network.dropout"),
+    "classes": (
+        replace(CARD, classes=("move", "wait", "go"), thresholds=None),
+        "weights do not fit",
+    ),
+    "another network": (replace(CARD, network=replace(NETWORK, head_width=8)), "do not fit"),
+    "an interval": (replace(CHAIN, interval=1e9), "interval must be at least 0 and at most 1000"),
+    "labels": (replace(CHAIN, labels=LabelConfig(top=0)), "labels.top must be at least 1"),
+    "a table": (
+        replace(SEGMENTS, network=replace(SEGMENTS.network, temporal_scale=1)),
+        "temporal_scale must be at least 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", UNREADABLE)
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, wrong: str) -> None:
+    card, said = UNREADABLE[wrong]
+    networks: dict[type, torch.nn.Module] = {
+        ModelCard: NETWORK.build(2),
+        SegmentCard: SEGMENTS.network.build(),
+        ChainCard: torch.nn.ModuleDict({"proposals": SEGMENTS.network.build()}),
+    }
+    with pytest.raises(CheckpointError, match=said) as caught:
+        save_checkpoint(tmp_path / "a.safetensors", networks[type(card)], card)
+    assert "a.safetensors" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def converted(folder: Path, *options: str | Path, name: str = "in.pyth") -> Path:
+    """A small published X3D of 3 classes, converted by the command."""
+    shutil.copy(SEED, folder / name)
+    out = folder / "out.safetensors"
+    command = ["convert", folder / name, "--from", "pytorchvideo", out, *options]
+    assert main([str(part) for part in command]) == 0
+    return out
+
+
+def test_convert_gives_classes_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = read_card(converted(tmp_path))
+    names = [f"activity {number}" for number in range(len(card.classes))]
+    assert card.classes == tuple(f"c{number:03d}" for number in range(len(names)))
+    listed = tmp_path / "classes.txt"
+    listed.write_text("\n".join(names) + "\n")
+    out = converted(tmp_path, "--classes", listed)
+    assert load_checkpoint(out)[1].classes == tuple(names)
+    before = out.read_bytes()
+    listed.write_text("\n".join(names[1:]) + "\n")
+    capsys.readouterr()
+    command = ["convert", tmp_path / "in.pyth", "--from", "pytorchvideo", out]
+    assert main([*map(str, command), "--classes", str(listed)]) == 1
+    told = f"names {len(names) - 1} classes; the checkpoint has {len(names)}\n"
+    assert capsys.readouterr().err.endswith(told)
+    assert out.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_file_whose_name_is_no_text_is_converted_to_one_that_can_be_read(tmp_path: Path) -> None:
+    out = converted(tmp_path, name=os.fsdecode(b"in\xff\x1b.pyth"))
+    card = read_card(out)
+    assert card.source == r"in\udcff\x1b.pyth, converted from pytorchvideo"
+    assert load_checkpoint(out)[1] == card
 
 
 def test_a_refinement_whose_heads_do_not_divide_it_is_refused(tmp_path: Path) -> None:
