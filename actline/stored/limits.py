@@ -28,7 +28,7 @@ class Limits:
         recipe_kib: size of a YAML recipe, in KiB.
         values: entries of a recipe, a pickle or a JSON header, counted as often as they are
             referred to.
-        depth: levels of nesting of JSON, YAML and pickles.
+        depth: levels of nesting of JSON, YAML and pickles, and of folders with videos.
         array_mib: what the arrays of one file take in memory, in MiB.
         members: arrays or groups in one archive or HDF5 file that are looked at.
         listed_frames: that a video may list, if there are more of them than its file has bytes.

@@ -21,6 +21,7 @@ from actline.names import (
     without_ending,
 )
 from actline.plain import plain
+from actline.stored.limits import lifted, limits
 from actline.video.folders import FRAME_NAME
 
 _COMMON = 13  # endings that are tried before a folder is listed
@@ -239,12 +240,7 @@ class _Walk:
                 self.passed_over.append(prefix + entry.name)
         before = len(self.videos)
         for name in folders:
-            try:
-                self.enter(folder / name, f"{prefix}{name}/")
-            except OSError as error:
-                path = folder / name
-                told = f"cannot read the folder {path}: {error.strerror or error}"
-                self.videos.append(Video(prefix + name, path, told))
+            self._enter_below(folder / name, prefix + name)
         self.videos += [Video(f"{prefix}{self._stem(n)}", folder / n) for n in videos]
         below = self.videos[before:]
         if pictures and prefix and not any(v.path.suffix and v.path.is_file() for v in below):
@@ -253,6 +249,19 @@ class _Walk:
             self.videos.append(Video(prefix[:-1], folder))
         else:
             self.passed_over += [prefix + name for name in pictures]
+
+    def _enter_below(self, folder: Path, name: str) -> None:
+        """`enter`, where that can be done; what stands in the way is listed as a video."""
+        told = ""
+        if name.count("/") >= limits().depth:
+            told = f"{folder} lies in more than {limits().depth} folders; {lifted('depth')}"
+        else:
+            try:
+                self.enter(folder, f"{name}/")
+            except OSError as error:
+                told = f"cannot read the folder {folder}: {error.strerror or error}"
+        if told:
+            self.videos.append(Video(name, folder, told))
 
     def _stem(self, name: str) -> str | None:
         """A file's name without ending; None if it is not to be listed."""

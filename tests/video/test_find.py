@@ -11,6 +11,7 @@ from av.format import ContainerFormat
 from encode import make_folder
 
 from actline.errors import OutputError, VideoError
+from actline.files import result_files
 from actline.names import VIDEO_ENDINGS, output_path
 from actline.video.container import opened
 from actline.video.find import find_video, list_videos
@@ -161,6 +162,24 @@ def test_links_in_a_ring_come_to_an_end(tmp_path):
     listing = list_videos(tmp_path)
     assert [video.id for video in listing.videos] == ["in/a", "in/gone"]
     assert listing.passed_over == ("pipe.mp4",)
+
+
+def test_folders_in_folders_without_number_are_looked_into_so_far(tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):  # more than Python calls within calls
+        os.mkdir("d")  # noqa: PTH102
+        os.chdir("d")
+    listing = list_videos(tmp_path)
+    assert [video.id for video in listing.videos if not video.problem] == ["a"]
+    (told,) = [video.problem for video in listing.videos if video.problem]
+    assert "in more than 100 folders; set ACTLINE_LIMITS=depth=…" in told
+    assert not result_files(tmp_path, ".json")
+    with pytest.raises(VideoError, match="no video b"):
+        find_video(tmp_path, "b")
+    for _ in range(1200):  # what tidies up recurses as well
+        os.chdir("..")
+        os.rmdir("d")  # noqa: PTH106
 
 
 def test_a_listing_is_made_again_when_a_folder_below_changes(tmp_path):
