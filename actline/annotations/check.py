@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -86,8 +87,11 @@ def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
         elif counts["training"].total() and not counts["training"][label]:
             findings.add("classes without any activity in training", label, serious=False)
     if len(counts) == 1:
-        only = f"all are in {next(iter(counts))}; name another for some, to evaluate on"
-        findings.add("subsets missing: no videos are held out", only, serious=False)
+        (only,) = counts
+        told = f"all are in {only}; name another for some, to evaluate on"
+        if only == "training" and len(annotations.videos) > 1:  # as in `with_held_out`
+            told += ", or leave it to `actline train`, which then holds some out itself"
+        findings.add("subsets missing: no videos are held out", told, serious=False)
     return findings.sorted()
 
 
@@ -115,6 +119,10 @@ def _code(character: str) -> str:
     return "space" if character == " " else f"U+{ord(character):04X}"
 
 
+def _unforeseen(path: Path, error: Exception) -> str:
+    return f"cannot read {path}: {type(error).__name__}: {error}"
+
+
 def check_videos(
     annotations: Annotations,
     folder: Path,
@@ -123,6 +131,7 @@ def check_videos(
     decode: bool = False,
     frame_rate: float = 24.0,
     advance: Callable[[], None] = lambda: None,
+    failure: Callable[[Path, Exception], str] = _unforeseen,
 ) -> tuple[tuple[Finding, ...], tuple[float, ...]]:
     """Look at every video file, and compare it with its annotations.
 
@@ -133,6 +142,7 @@ def check_videos(
         decode: decode every file to its end, which finds damage inside that reading passes over.
         frame_rate: of folders of frames.
         advance: called once a video.
+        failure: what to tell of a video that fails in a way that nobody foresaw.
 
     Returns:
         What was found, and every video's duration in seconds: its file's, or where that is not
@@ -157,7 +167,12 @@ def check_videos(
         path = paths.get(video.id)
         if path is None:
             return missing[video.id]
-        return _look(path, whole=whole, decode=decode, frame_rate=frame_rate)
+        try:
+            return _look(path, whole=whole, decode=decode, frame_rate=frame_rate)
+        except VideoError as error:
+            return error
+        except Exception as error:  # whatever is wrong with one video, the others are looked at
+            return VideoError(failure(path, error))
 
     seen: list[float] = []
     for video, expected, found in zip(
@@ -266,19 +281,17 @@ class _Seen:
     damage: Damage | None
 
 
-def _look(path: Path, *, whole: bool, decode: bool, frame_rate: float) -> _Seen | VideoError:
-    """A video's duration and damage, or why it cannot be read."""
-    try:
-        check_beginning(path)
-        if not whole:
-            return _Seen(None, (), None)
-        shown = shown_times(path, frame_rate=frame_rate)
-        return _Seen(shown.duration, shown.notes, find_damage(path) if decode else None)
-    except VideoError as error:
-        return error
-    except Exception as error:  # whatever is wrong with one video, the others are looked at
-        what = " ".join(str(error).split())
-        return VideoError(f"cannot read {path}: {type(error).__name__}: {what}")
+def _look(path: Path, *, whole: bool, decode: bool, frame_rate: float) -> _Seen:
+    """A video's duration and damage.
+
+    Raises:
+        VideoError: it cannot be read.
+    """
+    check_beginning(path)
+    if not whole:
+        return _Seen(None, (), None)
+    shown = shown_times(path, frame_rate=frame_rate)
+    return _Seen(shown.duration, shown.notes, find_damage(path) if decode else None)
 
 
 def _told(video_id: str, damage: Damage) -> str:
@@ -304,9 +317,10 @@ def _same_content(names: Sequence[str], folder: Path) -> Iterator[list[str]]:
     """Files of the same size whose beginnings and ends are the same."""
     by_size: dict[int, list[str]] = defaultdict(list)
     for name in names:
-        path = folder / name
-        if path.is_file():
-            by_size[path.stat().st_size].append(name)
+        with suppress(OSError):  # told already, as a video that cannot be read
+            about = (folder / name).stat()
+            if stat.S_ISREG(about.st_mode):
+                by_size[about.st_size].append(name)
     for size, alike in by_size.items():
         if size == 0 or len(alike) == 1:
             continue

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from actline.cli.standard import say
+from actline.cli.standard import failure, say
 from actline.plain import plain
 
 EXAMPLES = """\
@@ -141,6 +141,7 @@ def run_check(arguments: argparse.Namespace) -> int:
                 decode=arguments.decode,
                 frame_rate=arguments.frame_rate,
                 advance=advance,
+                failure=failure,
             )
         findings = (*more, *findings)
     generated = None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from actline.cli.standard import failure, say
 
 if TYPE_CHECKING:
+    from actline.annotations.annotations import Annotations
+    from actline.reporting.html import Shown
     from actline.timeline import Timeline
 
 MOST_VIDEOS = 20  # of a report when none are named: a page is looked at by a person
@@ -69,12 +71,9 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the report; 1 when a video that is there could not be shown."""
     from actline.errors import PredictionError, VideoError
-    from actline.reporting.html import Shown, write_report
+    from actline.reporting.html import write_report
     from actline.reporting.metrics import read_metrics
     from actline.timeline.reading import open_timelines
-    from actline.timeline.reading import shown as shown_part
-    from actline.timeline.results import annotated_id
-    from actline.video.find import find_video
 
     if not arguments.videos.is_dir():
         raise VideoError(f"{arguments.videos} is no folder; name the one that holds the videos")
@@ -91,34 +90,20 @@ def run(arguments: argparse.Namespace) -> int:
             raise PredictionError(f'{arguments.predictions} has no predictions of video "{video}"')
     if len(wanted) < len(found) and not arguments.video:
         say(f"showing {len(wanted)} of {len(found)} videos; choose others with --video")
-    shown = []
-    for video in wanted:
-        try:
-            path = find_video(arguments.videos, video)
-        except VideoError as error:
-            say(f"actline: {error}", error=True)
-            path = None
-        truth, timeline = None, _confident(found[video], arguments.min_confidence)
-        whole, timeline = timeline, shown_part(timeline)
-        if len(timeline.activities) < len(whole.activities):
-            gone = len(whole.activities) - len(timeline.activities)
-            say(
-                f"actline: {gone} of {len(whole.activities)} activities of video {video} lie "
-                "outside it or end before they start: not shown",
-                error=True,
-            )
-        known = None if annotations is None else annotated_id(video, annotations)
-        if annotations is not None and known is not None:
-            truth = annotations[known].activities
-        elif annotations is not None:
-            say(f'actline: {arguments.annotations} has no video "{video}"', error=True)
-        shown.append(Shown(timeline, path, truth))
     failures = []
 
     def failed(path: Path, error: Exception) -> None:
         failures.append(path)
         say(f"actline: {failure(path, error)}", error=True)
 
+    shown = []
+    for video in wanted:
+        try:
+            shown.append(_shown(arguments, video, found[video], annotations))
+        except Exception as error:  # whatever is wrong with one video, the others are shown
+            failed(Path(video), error)
+    if not shown:
+        raise PredictionError(f"no video can be shown in {arguments.out}; nothing is written")
     say(
         write_report(
             arguments.out,
@@ -129,6 +114,43 @@ def run(arguments: argparse.Namespace) -> int:
         )
     )
     return 1 if failures else 0
+
+
+def _shown(
+    arguments: argparse.Namespace,
+    video: str,
+    timeline: "Timeline",
+    annotations: "Annotations | None",
+) -> "Shown":
+    """A video of the report; what of it cannot be shown is told."""
+    from actline.timeline.results import annotated_id
+    from actline.errors import VideoError
+    from actline.reporting.html import Shown
+    from actline.timeline.reading import shown
+    from actline.video.find import find_video
+
+    try:
+        path = find_video(arguments.videos, video)
+    except VideoError as error:
+        say(f"actline: {error}", error=True)
+        path = None
+    whole = _confident(timeline, arguments.min_confidence)
+    inside = shown(whole)
+    if len(inside.activities) < len(whole.activities):
+        gone = len(whole.activities) - len(inside.activities)
+        say(
+            f"actline: {gone} of {len(whole.activities)} activities of video {video} lie "
+            "outside it or end before they start: not shown",
+            error=True,
+        )
+    truth = None
+    if annotations is not None:
+        known = annotated_id(video, annotations)
+        if known is None:
+            say(f'actline: {arguments.annotations} has no video "{video}"', error=True)
+        else:
+            truth = annotations[known].activities
+    return Shown(inside, path, truth)
 
 
 def _confident(timeline: "Timeline", least: float) -> "Timeline":

@@ -102,12 +102,13 @@ def frames_of(video: Path, timeline: Timeline, *, failed: Failed) -> tuple[Frame
     times = frame_times_shown(timeline)
     try:
         pictures = list(read_frames(video, times, size=ShortSide(_FRAME_HEIGHT)))
+        return tuple(
+            Frame(float(time), _jpeg(picture))
+            for time, picture in zip(times, pictures, strict=True)
+        )
     except Exception as error:
         failed(video, error)
         return ()
-    return tuple(
-        Frame(float(time), _jpeg(picture)) for time, picture in zip(times, pictures, strict=True)
-    )
 
 
 def frame_times_shown(timeline: Timeline) -> NDArray[np.float64]:

@@ -103,6 +103,9 @@ class _Opened(Mapping[str, Timeline]):
         duration = self._results.durations.get(video, max(last, 0.0))
         return Timeline(video=video, duration=duration, activities=activities)
 
+    def __contains__(self, video: object) -> bool:
+        return video in self._videos  # that of `Mapping` would read it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._videos)
 

@@ -1,14 +1,18 @@
 """`actline plot` and `actline report` from files, as a person runs them."""
 
 import argparse
+import io
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from report_samples import encode_video, sample_timeline, sample_truth
 
 from actline.cli import plot, report
+from actline.cli.main import main
 from actline.errors import ActlineError, AnnotationError, PredictionError, VideoError
 from actline.timeline.formats import save
 
@@ -127,10 +131,38 @@ def test_report_says_what_is_wrong(folder: Path):
         run(report, folder / "found", *arguments, "--video", "dance")
     with pytest.raises(ActlineError, match="missing"):
         run(report, folder / "found", *arguments, "--metrics", folder / "missing.json")
-    (folder / "found" / "kitchen.npz").write_bytes(b"PK cut")
-    with pytest.raises(PredictionError, match=r"kitchen\.npz"):
-        run(report, folder / "found", *arguments)
     assert not out.exists()
+
+
+def test_report_goes_on_without_a_video_whose_scores_are_damaged(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = folder / "report.html"
+    command = ["report", folder / "found", "--videos", folder / "videos", "--out", out]
+    (folder / "found" / "kitchen.npz").write_bytes(b"PK cut")
+    with pytest.raises(PredictionError, match=r"kitchen\.npz"):  # whose video is not known
+        run(report, *command[1:])
+    assert not out.exists()
+    damage_array(folder / "found" / "hall.npz", folder / "found" / "kitchen.npz", "kitchen")
+    assert main([str(part) for part in command]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "kitchen.npz" in told
+    assert [video["id"] for video in page_data(out)] == ["hall"]
+    out.unlink()
+    assert main([*(str(part) for part in command), "--video", "kitchen"]) == 1
+    assert not out.exists()
+
+
+def damage_array(source: Path, target: Path, video: str) -> None:
+    """Copy scores as those of another video, with an array of times that is none."""
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w") as copied:
+        for name in given.namelist():
+            if name != "video.npy":
+                copied.writestr(name, b"cut" if name == "times.npy" else given.read(name))
+        written = io.BytesIO()
+        np.save(written, np.array(video))
+        copied.writestr("video.npy", written.getvalue())
 
 
 def test_what_evaluate_scores_is_drawn_and_shown_where_it_lies_in_the_video(
