@@ -89,7 +89,7 @@ def result_files(folder: Path, ending: str) -> list[Path]:
     Hidden files are passed over, and folders with results of a run of their own.
     """
     found: list[Path] = []
-    for path, folders, names in os.walk(folder):
+    for path, folders, names in walk(folder):
         here = Path(path)
         folders[:] = sorted(
             name
@@ -100,6 +100,18 @@ def result_files(folder: Path, ending: str) -> list[Path]:
             here / name for name in names if name.endswith(ending) and not name.startswith(".")
         ]
     return sorted(found)
+
+
+def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` however deep folders lie in folders: up to Python 3.11 that one recurses."""
+    waiting = [os.fspath(folder)]
+    while waiting:
+        level = next(os.walk(waiting.pop()), None)
+        if level is not None:
+            yield level
+            path, folders, _ = level
+            below = (os.path.join(path, name) for name in reversed(folders))  # noqa: PTH118
+            waiting += [one for one in below if not os.path.islink(one)]  # noqa: PTH114
 
 
 def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
@@ -115,11 +127,13 @@ def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
     real = Path(os.path.realpath(path))
     about = real.stat()
     if not real.is_dir():
+        if not real.is_file():  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         ends = _ends(real, about.st_size)
         return {"path": str(real), "size": about.st_size, "time": about.st_mtime_ns, "ends": ends}
     size = latest = 0
     digest = hashlib.sha256()
-    for folder, folders, names in os.walk(real):
+    for folder, folders, names in walk(real):
         folders.sort()
         for name in sorted(names):
             try:

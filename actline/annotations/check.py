@@ -84,7 +84,7 @@ def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
     for label in annotations.classes:
         if label not in used:
             findings.add("classes without any activity", label, serious=False)
-        elif counts["training"].total() and not counts["training"][label]:
+        elif "training" in counts and counts["training"].total() and not counts["training"][label]:
             findings.add("classes without any activity in training", label, serious=False)
     if len(counts) == 1:
         (only,) = counts

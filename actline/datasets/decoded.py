@@ -76,6 +76,8 @@ def read_decoded_clip(decoded: Path, times: NDArray[np.float64]) -> NDArray[np.u
 
 def _mapped(decoded: Path) -> NDArray[np.void] | None:
     """A decoded video's records (N,); None if they are not what is written here."""
+    if not decoded.is_file():  # a pipe would be waited for
+        return None
     try:
         frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
     except Exception:  # whatever NumPy stumbles over

@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import nn
 
-from actline.errors import OutputError
+from actline.errors import ActlineError, OutputError
 from actline.files import Claims, identity, write_text
 from actline.models.checkpoint import weights_hash
+from actline.stored.json_text import read_json
 from actline.video.find import Video
 from actline.video.timestamps import CLOCK
 
@@ -141,7 +142,7 @@ def _plain(settings: Mapping[str, object]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path, error=OutputError, what="notes of results")
+    except ActlineError:
         return {}
     return found if isinstance(found, dict) else {}

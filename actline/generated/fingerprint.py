@@ -18,6 +18,9 @@ from actline.annotations.check import Finding
 from actline.errors import OutputError, VideoError
 from actline.files import write_text
 from actline.generated.encode import encoder
+from actline.parsing import id_of
+from actline.stored.json_text import read_json
+from actline.stored.text import read_bytes
 from actline.video.container import opened
 
 SETTINGS, HASHES = "generated.json", "hashes.json"
@@ -90,8 +93,8 @@ def labels_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in LABELS:
         try:
-            digest.update((folder / name).read_bytes())
-        except OSError as error:
+            digest.update(read_bytes(folder / name, error=OutputError, what="labels"))
+        except OutputError as error:
             raise OutputError(f"cannot read {folder / name}; generate the set again") from error
     return digest.hexdigest()
 
@@ -109,6 +112,7 @@ def read_hashes(folder: Path) -> Hashes | None:
 
     Raises:
         OutputError: the note cannot be read.
+        AnnotationError: it holds what is no video's id.
     """
     path = folder / HASHES
     if not path.exists():
@@ -117,7 +121,8 @@ def read_hashes(folder: Path) -> Hashes | None:
     videos = content.get("videos")
     if not isinstance(videos, dict):
         raise OutputError(f"{path} holds no hashes of videos; remove it and generate the set again")
-    named = {str(name): str(pixels) for name, pixels in videos.items()}
+    # They are looked for by these names.
+    named = {id_of(name, str(path)): str(pixels) for name, pixels in videos.items()}
     return Hashes(str(content.get("encoder")), str(content.get("labels")), named)
 
 
@@ -180,7 +185,7 @@ def check_generated(
         path = videos / f"{name}.mp4"
         try:
             found = video_hash(path) if path.is_file() else None
-        except VideoError:
+        except Exception:  # whatever is wrong with one video, the others are looked at
             found = None
         advance()
         return found
@@ -207,8 +212,8 @@ def check_generated(
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_json(path, error=OutputError, what="settings of a generated set")
+    except OutputError as error:
         raise OutputError(f"cannot read {path}; generate the set again") from error
     if not isinstance(content, dict):
         raise OutputError(f"{path} is not what `actline data generate` writes; generate it again")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from actline import __version__
 from actline.annotations.annotations import AnnotatedVideo, Annotations
-from actline.errors import OutputError, RecipeError
+from actline.errors import ActlineError, OutputError, RecipeError
 from actline.files import Claims, sweep_once, write_text, written_whole
 from actline.generated.encode import X264, encode, encoder
 from actline.generated.fingerprint import SETTINGS, read_hashes, video_hash, write_hashes
@@ -23,6 +23,7 @@ from actline.generated.plan import Scenario, plan
 from actline.generated.profiles import DIFFICULTIES, PROFILES, Difficulty, Profile
 from actline.generated.scene import render
 from actline.progress import progress
+from actline.stored.json_text import read_json
 
 
 def generate(
@@ -218,8 +219,8 @@ def _claim(
     wanted = json.loads(json.dumps(settings))
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = read_json(path, error=OutputError, what="settings of a generated set")
+        except ActlineError:
             found = None
         if found != wanted:
             raise OutputError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from actline.errors import ActlineError
 from actline.stored.limits import lifted, limits
+from actline.stored.text import refuse_pipe
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ def open_hdf5(path: Path, *, error: type[ActlineError]) -> Iterator["Hdf5Group"]
         ActlineError: of kind `error`: no such file, a damaged one; within the block, for what is
             asked of the group.
     """
+    refuse_pipe(path, error=error, what="features")
     reading = _Reading(path, error)
     file = reading.asked(lambda: h5py.File(path, "r"))
     try:

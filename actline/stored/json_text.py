@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TextIO
 
 from actline.errors import ActlineError
 from actline.stored.limits import lifted, limits
-from actline.stored.text import read_text, reason
+from actline.stored.text import read_text, reason, refuse_pipe
 
 
 def read_json(path: Path, *, error: type[ActlineError], what: str) -> Any:
@@ -77,6 +77,7 @@ def stream_json(
     """
     most = limits().results_mib
     try:
+        refuse_pipe(path, error=error, what=what)
         size = path.stat().st_size
         if size > most << 20:
             raise error(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.errors import ActlineError
-from actline.stored.text import reason
+from actline.stored.text import reason, refuse_pipe
 
 _HEADER_BYTES = 1 << 16
 
@@ -45,6 +45,7 @@ def open_npy(path: Path, *, error: type[ActlineError], what: str) -> NDArray[Any
         ActlineError: of kind `error`: it is missing, damaged, or holds Python objects.
     """
     try:
+        refuse_pipe(path, error=error, what=what)
         with path.open("rb") as file:
             header = read_npy_header(file)
             start, size = file.tell(), os.fstat(file.fileno()).st_size

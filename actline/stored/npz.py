@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from actline.errors import ActlineError
 from actline.stored.limits import lifted, limits
 from actline.stored.npy import NpyError, check_text, read_npy_header
-from actline.stored.text import reason
+from actline.stored.text import reason, refuse_pipe
 
 
 def read_npz(
@@ -35,6 +35,7 @@ def read_npz(
     """
     most = limits()
     try:
+        refuse_pipe(path, error=error, what=what)
         with zipfile.ZipFile(path) as archive:
             members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
             size = sum(one.file_size for one in members)

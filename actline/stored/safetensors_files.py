@@ -17,6 +17,7 @@ from torch import Tensor
 from actline.errors import ActlineError, OutputError
 from actline.files import written_whole
 from actline.stored.json_text import parse_json
+from actline.stored.text import refuse_pipe
 
 T = TypeVar("T")
 # The metadata's key of the checksum that `save_tensors` adds.
@@ -85,6 +86,7 @@ def open_tensors(path: Path, *, error: type[ActlineError], otherwise: str) -> It
     Raises:
         ActlineError: of kind `error`.
     """
+    refuse_pipe(path, error=error, what="tensors")
     try:
         opened = safe_open(path, framework="pt")
     except Exception as failure:

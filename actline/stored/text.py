@@ -21,10 +21,11 @@ def read_bytes(path: Path, *, error: type[ActlineError], what: str, mib: str = "
         mib: the limit's name.
 
     Raises:
-        ActlineError: of kind `error`: it is missing, unreadable or too large.
+        ActlineError: of kind `error`: it is missing, unreadable, too large or not a regular file.
     """
     most = getattr(limits(), mib)
     try:
+        refuse_pipe(path, error=error, what=what)
         size = path.stat().st_size
         if size > most << 20:
             raise error(
@@ -74,9 +75,7 @@ def first_text(path: Path, *, error: type[ActlineError], what: str) -> str:
         ActlineError: of kind `error`: it is missing, unreadable, empty or not a regular file.
     """
     try:
-        # It is opened again to be read whole: a pipe would give its beginning once.
-        if not path.is_file() and path.exists():
-            raise error(f"{path} is not a regular file; write the {what} into one")
+        refuse_pipe(path, error=error, what=what)
         with path.open("rb") as file:
             text = file.read(_FIRST_BYTES).decode("utf-8-sig", "ignore")
     except FileNotFoundError as missing:
@@ -97,6 +96,7 @@ def text_lines(path: Path, *, error: type[ActlineError], what: str) -> Iterator[
     """
     most = limits().results_mib
     try:
+        refuse_pipe(path, error=error, what=what)
         size = path.stat().st_size
         if size > most << 20:
             raise error(
@@ -119,6 +119,18 @@ def text_lines(path: Path, *, error: type[ActlineError], what: str) -> Iterator[
         raise error(f"{path} is not UTF-8 text; save it as UTF-8") from wrong
     except OSError as failure:
         raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
+
+
+def refuse_pipe(path: Path, *, error: type[ActlineError], what: str) -> None:
+    """Refuse a pipe or a device before it is opened: one is waited for, the other has no end.
+
+    Whoever unpacks an archive or clones a folder may have got one without knowing.
+
+    Raises:
+        ActlineError: of kind `error`.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise error(f"{path} is not a regular file; write the {what} into one")
 
 
 def reason(failure: BaseException) -> str:

@@ -25,7 +25,7 @@ from actline.stored.pickles import (
     Storage,
     StorageType,
 )
-from actline.stored.text import reason
+from actline.stored.text import reason, refuse_pipe
 
 _ARCHIVE_MAGIC = b"PK\x03\x04"
 _OLDER_MAGIC, _OLDER_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -45,6 +45,7 @@ def load_torch(path: Path, *, error: type[ActlineError], unsafe: str, damaged: s
         ActlineError: of kind `error`: as above, or the file would take too much memory.
     """
     try:
+        refuse_pipe(path, error=error, what="tensors")
         with path.open("rb") as file:
             archived = file.read(len(_ARCHIVE_MAGIC)) == _ARCHIVE_MAGIC
             return _load_archive(file) if archived else load_older(file)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.errors import AnnotationError, PredictionError
+from actline.files import walk
 from actline.parsing import number
 from actline.stored.text import read_text
 from actline.timeline.results import annotated_id, read_segments
@@ -64,7 +65,9 @@ def read_proposals(
             that does not end after its start; no proposal at all.
     """
     path = Path(path)
-    tables = sorted(t for t in path.rglob("*.csv") if not t.with_suffix(".json").exists())
+    names = (Path(folder, name) for folder, _, files in walk(path) for name in files)
+    tables = [one for one in sorted(names) if one.suffix == ".csv"]
+    tables = [table for table in tables if not table.with_suffix(".json").exists()]
     found: dict[str, Proposals] = {}
     for table in tables:
         if table.stem in found:

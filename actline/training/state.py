@@ -6,6 +6,7 @@ number of processes. Paths are not: a data set may be moved. Files are compared 
 by samples of their content, so that a copy is no change and another file under the same name is.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from actline.annotations.annotations import AnnotatedVideo
 from actline.errors import RecipeError, TrainingError
-from actline.files import written_whole
+from actline.files import walk, written_whole
 from actline.stored.configuration import from_mapping, to_mapping
 from actline.stored.torch_files import load_torch, save_torch
 from actline.training.recipe import Run
@@ -370,10 +371,13 @@ def _file_digest(path: Path) -> str:
 
 def _digest_of(path: Path) -> str:
     if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file())
+        inside = sorted(Path(f, n) for f, _, names in walk(path) for n in names)
+        inside = [one for one in inside if one.is_file()]
         listed = [f"{p.relative_to(path).as_posix()} {p.stat().st_size}" for p in inside]
         samples = [_file_digest(p) for p in (*inside[:1], *inside[-1:])]
         return _short("\n".join([*listed, *samples]).encode())
+    if not path.is_file() and path.exists():  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is not a regular file")
     size = path.stat().st_size
     parts = [str(size).encode()]
     with path.open("rb") as file:

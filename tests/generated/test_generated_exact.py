@@ -155,7 +155,9 @@ def test_other_pixels_labels_and_encoders_are_found(small, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["hashes.json", "generated.json"])
-@pytest.mark.parametrize("content", ["", "[]", '{"videos"'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"videos"', "[" * 100_000, '{"a": ' + "[" * 500 + "]" * 500 + "}"]
+)
 def test_a_damaged_note_is_reported_in_one_line(small, tmp_path, name, content, capsys):
     data = copied(small, tmp_path / "set")
     (data / name).write_text(content)
@@ -163,6 +165,23 @@ def test_a_damaged_note_is_reported_in_one_line(small, tmp_path, name, content, 
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert name in error
+
+
+def test_a_damaged_note_is_that_of_another_set_to_those_who_generate(tmp_path, capsys):
+    (tmp_path / "generated.json").write_text("[" * 100_000)
+    assert main(["data", "generate", "charades", "--out", str(tmp_path), "--videos", "1"]) == 1
+    assert "generated with other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "C:\\x", ""])
+def test_a_note_names_no_video_outside_of_its_folder(small, tmp_path, name, capsys):
+    data = copied(small, tmp_path / "set")
+    hashes = json.loads((data / "hashes.json").read_text())
+    (data / "hashes.json").write_text(json.dumps({**hashes, "videos": {name: "0" * 64}}))
+    assert main(["data", "check", str(data)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "hashes.json" in error
 
 
 def test_pixels_are_known_by_their_planes_and_times(tmp_path):

@@ -1,9 +1,12 @@
 """Files of every container format are read within limits, and every failure is one clear line."""
 
 import json
+import os
 import pickle
 import tracemalloc
 import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +18,13 @@ from hypothesis import strategies as st
 
 from actline.errors import ActlineError, FeatureError, OutputError, PredictionError, RecipeError
 from actline.stored import json_text
+from actline.stored.hdf5 import open_hdf5
 from actline.stored.json_text import parse_json, read_json, stream_json
 from actline.stored.limits import LimitError, limits
+from actline.stored.npy import open_npy
 from actline.stored.npz import read_npz
 from actline.stored.safetensors_files import open_tensors, save_tensors
-from actline.stored.text import read_text
+from actline.stored.text import first_text, read_bytes, read_text, text_lines
 from actline.stored.torch_files import load_torch, save_torch
 from actline.stored.yaml_text import parse_yaml
 
@@ -61,11 +66,38 @@ def test_a_small_file_takes_little_memory_whatever_the_limit(
         tracemalloc.stop()
 
 
+READERS: dict[str, Callable[[Path], object]] = {
+    "bytes": lambda path: read_bytes(path, error=FeatureError, what="features"),
+    "text": lambda path: read_text(path, error=FeatureError, what="features"),
+    "opening": lambda path: first_text(path, error=FeatureError, what="features"),
+    "lines": lambda path: list(text_lines(path, error=FeatureError, what="features")),
+    "JSON": lambda path: list(stream_json(path, "a", error=FeatureError, what="features")),
+    "npy": lambda path: open_npy(path, error=FeatureError, what="features"),
+    "npz": lambda path: read_npz(path, error=FeatureError, what="features"),
+    "HDF5": lambda path: _entered(open_hdf5(path, error=FeatureError)),
+    "PyTorch": lambda path: load_torch(path, error=FeatureError, unsafe="", damaged=""),
+    "safetensors": lambda path: _entered(open_tensors(path, error=FeatureError, otherwise="")),
+}
+
+
+def _entered(block: AbstractContextManager[object]) -> None:
+    with block:
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("reader", READERS)
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, reader: str) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(FeatureError, match="a is not a regular file"):
+        READERS[reader](tmp_path / "a")
+
+
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
-def test_a_device_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACTLINE_LIMITS", "text_mib=1")
-    with pytest.raises(FeatureError, match="has no end"):
-        read_text(Path("/dev/zero"), error=FeatureError, what="features")
+@pytest.mark.parametrize("reader", READERS)
+def test_a_device_without_end_is_refused(reader: str) -> None:
+    with pytest.raises(FeatureError, match="zero is not a regular file"):
+        READERS[reader](Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])

@@ -224,6 +224,8 @@ def _entries(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _opens(path: Path) -> bool:
     """Whether a file opens with Kinetics' columns, which needs no reading of it all."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     with path.open("rb") as file:
         return is_csv(header_of(file.read(1000).decode("utf-8-sig", "replace")))
 

@@ -188,6 +188,8 @@ def _published() -> ClassNames:
 
 def _opens(path: Path) -> bool:
     """Whether a file opens with a line `video start end`."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     with path.open("rb") as file:
         text = file.read(200).decode("utf-8-sig", "replace")
     return bool(_LINE.match(text.lstrip()))

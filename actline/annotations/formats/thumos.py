@@ -114,7 +114,8 @@ def find_class_files(folder: Path) -> tuple[Path, ...]:
                 if "annotation" in child.name.lower() and child.is_dir() and child not in folders
             ]
         named = [path for one in folders for path in sorted(one.iterdir())]
-        files = tuple(path for path in named if _CLASS_FILE.fullmatch(path.name))
+        # A pipe of such a name would be waited for.
+        files = tuple(p for p in named if _CLASS_FILE.fullmatch(p.name) and p.is_file())
         for path in files:
             with path.open("rb") as file:
                 if _ID.match(file.read(100).decode("utf-8-sig", "replace").lstrip()):
