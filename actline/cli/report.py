@@ -123,10 +123,10 @@ def _shown(
     annotations: "Annotations | None",
 ) -> "Shown":
     """A video of the report; what of it cannot be shown is told."""
-    from actline.timeline.results import annotated_id
     from actline.errors import VideoError
     from actline.reporting.html import Shown
     from actline.timeline.reading import shown
+    from actline.timeline.results import annotated_id
     from actline.video.find import find_video
 
     try:
