@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast lint typecheck clean
+.PHONY: demo docs test test-fast lint typecheck clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Actline needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=/path/to/python"; exit 1; }
@@ -35,5 +35,9 @@ lint: $(VENV)/installed
 typecheck: $(VENV)/installed
 	$(BIN)/pyright
 
+# The site, into site/; a broken link or reference ends it.
+docs: $(VENV)/installed
+	$(BIN)/zensical build --strict
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
