@@ -1,5 +1,7 @@
 """Stored Fine features: one safetensors file a video, which says what made it."""
 
+import json
+import zlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -11,9 +13,13 @@ from torch import Tensor
 
 from actline.errors import FeatureError
 from actline.names import output_path
-from actline.stored.safetensors_files import TensorFile, open_tensors, save_tensors
+from actline.stored.safetensors_files import TensorFile, bytes_of, open_tensors, save_tensors
 from actline.video.find import find_below
 from actline.video.timestamps import CLOCK
+
+# The metadata's key of the positions' checksums, and how many digits each has.
+_POSITIONS = "positions"
+_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ def save_features(
         made: which input they are of, and further settings; see `made_of_file`.
     """
     contiguous = {name: stage.contiguous() for name, stage in stages.items()}
-    save_tensors(path, contiguous, {"origin": asdict(origin), **made_note(made)})
+    about = {"origin": asdict(origin), _POSITIONS: _checksums(contiguous), **made_note(made)}
+    save_tensors(path, contiguous, about)
 
 
 def made_note(made: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -92,7 +99,8 @@ def load_features(
 ) -> dict[str, Tensor]:
     """Read positions `first` to `first + count` of a video's features, as float32.
 
-    The file's checksum is verified where all of it is read; of a part, that its values are finite.
+    The file's checksum is verified where all of it is read, and those of its positions where a part
+    is; files from before there were any are read without.
 
     Args:
         shapes: each stage's (C, G, G) that is expected; None takes any.
@@ -114,14 +122,43 @@ def load_features(
             )
         last = length if count is None else first + count
         if first <= 0 and last >= length:
-            stages = stored.whole(known=("origin", "made"))
+            stages = stored.whole(known=("origin", "made", _POSITIONS))
         else:
+            first, last = max(0, first), min(last, length)
             place = slice(first, last)
             stages = {name: stored.part(name, slice(None), place) for name in stored.names}
+            kept = stored.metadata.get(_POSITIONS)
+            if kept is not None and (
+                len(kept) != _DIGITS * length
+                or kept[_DIGITS * first : _DIGITS * last] != _checksums(stages)
+            ):
+                raise FeatureError(_damaged(path))
     stages = {name: stage.to(torch.float32) for name, stage in stages.items()}
     if not all(bool(torch.isfinite(stage).all()) for stage in stages.values()):
         raise FeatureError(_damaged(path))
     return stages
+
+
+def _checksums(stages: Mapping[str, Tensor]) -> str:
+    """A CRC-32 of each position's values in all stages, one after another.
+
+    Training reads some positions of a long video, and verifying the whole file each time would cost
+    more than reading it.
+
+    Shape:
+        stages: {stage: (C, N, G, G)}, as they are stored; returns 8 N hexadecimal digits.
+    """
+    sums: list[int] = []
+    for name, stage in sorted(stages.items()):
+        channels, count, *cells = stage.shape
+        values = bytes_of(stage.transpose(0, 1))
+        size = len(values) // max(1, count)
+        about = zlib.crc32(json.dumps([name, str(stage.dtype), channels, cells]).encode())
+        sums = [
+            zlib.crc32(values[size * at : size * (at + 1)], about ^ before)
+            for at, before in enumerate(sums or [0] * count)
+        ]
+    return "".join(f"{one:0{_DIGITS}x}" for one in sums)
 
 
 def feature_count(path: Path, origin: FeatureOrigin) -> int:

@@ -150,7 +150,7 @@ def _unmarked(packet: Packet) -> Packet:
     # In memory of FFmpeg's own. Bytes of Python's are given back under Python's lock, by a thread
     # of the decoder whose end another waits for with that lock; and decoders read beyond them.
     copy = Packet(packet.size)
-    copy.update(packet)
+    copy.update(bytes(packet))
     copy.stream, copy.time_base = packet.stream, packet.time_base
     copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
     copy.is_keyframe = packet.is_keyframe
