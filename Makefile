@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-fast lint typecheck clean
+.PHONY: demo docs test test-fast test-lowest coverage lint typecheck clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Actline needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=/path/to/python"; exit 1; }
@@ -25,6 +25,19 @@ test: lint
 test-fast: $(VENV)/installed
 	$(PYTEST) -m "not slow"
 
+# The lowest versions that pyproject.toml allows, in an environment of their own. (With UV_TORCH_BACKEND=cpu
+# torch is fetched from PyTorch's own index, without the gigabytes of CUDA in PyPI's builds for Linux.)
+LOWEST := .venv-lowest
+test-lowest: $(VENV)/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --only-binary :all: \
+		--requirements pyproject.toml --extra test
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto --dist loadfile
+
+# Processes that the tests start are not counted: what only they run is shown as never run.
+coverage: $(VENV)/installed
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,4 +53,4 @@ docs: $(VENV)/installed
 	$(BIN)/zensical build --strict
 
 clean:
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) $(LOWEST) demo site htmlcov .coverage
