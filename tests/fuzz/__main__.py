@@ -12,6 +12,10 @@ Each mutant is read in a child process with bounds on time and memory, and ends 
 
 The last five are failures: their files are kept, with what was said, in --keep. A seed and a
 number give the same mutant again. Exit status 1 when there was a failure.
+
+With --guided, atheris makes the mutants, led by which lines of Actline they reach, and the reader
+alone reads them, without the command around it (pip install atheris). What `sound` means and the
+outcomes are the same.
 """
 
 import argparse
@@ -25,9 +29,11 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
+from tests.fuzz.guided import guide, store
 from tests.fuzz.inputs import GROUPS, INPUTS, Input
 from tests.fuzz.kit import Kit, make_kit
 
@@ -100,6 +106,22 @@ def mutant(one: Input, seeds: dict[str, bytes], seed: int, number: int) -> tuple
     return name, raw
 
 
+def found_before(one: Input) -> list[tuple[str, bytes]]:
+    """Inputs of a kind that failed once, in `found`, with the names that they are read by."""
+    folder = Path(__file__).parent / "found" / one.name.replace(" ", "-")
+    return [(path.name.partition("--")[2], path.read_bytes()) for path in sorted(folder.glob("*"))]
+
+
+def trial(reader: Reader, one: Input, name: str, raw: bytes, folder: Path) -> tuple[str, str]:
+    """Lay out one input in a folder made anew, and read it: how it ended, and what was said."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "in").mkdir(parents=True)
+    (folder / "out").mkdir()
+    path = one.place(reader.kit, folder / "in", name)
+    path.write_bytes(raw)
+    return reader.read(one, path, folder / "out")
+
+
 def fuzz(
     kit: Kit,
     one: Input,
@@ -124,15 +146,11 @@ def fuzz(
             folder = Path(scratch) / "trial"
             while number < last and time.monotonic() < end:
                 name, raw = mutant(one, seeds, seed, number)
-                shutil.rmtree(folder, ignore_errors=True)
-                (folder / "in").mkdir(parents=True)
-                (folder / "out").mkdir()
-                path = one.place(kit, folder / "in", name)
-                path.write_bytes(raw)
-                outcome, told = reader.read(one, path, folder / "out")
+                outcome, told = trial(reader, one, name, raw, folder)
                 counts[outcome] += 1
                 if outcome in FAILURES and keep is not None:
-                    _keep(keep, one, f"{seed}-{number}-{name}", raw, f"{outcome}\n{told}\n")
+                    kept = keep / one.name.replace(" ", "-")
+                    store(kept, f"{seed}-{number}-{name}", raw, outcome, told)
                 number += 1
     finally:
         reader.stop()
@@ -143,7 +161,7 @@ def fuzz(
 
 def table(counts: dict[str, Counter[str]]) -> str:
     """Rows of Markdown: a kind each, and all of them."""
-    rows = [("input", "mutants", *OUTCOMES)]
+    rows: list[tuple[str, ...]] = [("input", "mutants", *OUTCOMES)]
     total: Counter[str] = Counter()
     for name, found in counts.items():
         total += found
@@ -151,13 +169,6 @@ def table(counts: dict[str, Counter[str]]) -> str:
     rows.append(("all", str(sum(total.values())), *(str(total[one]) for one in OUTCOMES)))
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
-
-
-def _keep(keep: Path, one: Input, name: str, raw: bytes, told: str) -> None:
-    folder = keep / one.name.replace(" ", "-")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(raw)
-    (folder / f"{name}.told").write_text(told, encoding="utf-8", errors="backslashreplace")
 
 
 def main() -> int:
@@ -178,12 +189,19 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes that read (default: 2)")
     parser.add_argument("--keep", type=Path, help="folder for the files that failed")
     parser.add_argument("--kit", type=Path, help="keep the working place here for further runs")
+    parser.add_argument("--guided", action="store_true", help="coverage-guided, by atheris")
     arguments = parser.parse_args()
+    if arguments.guided and find_spec("atheris") is None:
+        told = "python -m tests.fuzz: atheris is not installed; run `pip install atheris`"
+        print(told, file=sys.stderr)
+        return 2
     inputs = [
         one
         for one in INPUTS
         if (one.name in arguments.input if arguments.input else one.group in arguments.group)
     ]
+    if arguments.guided:
+        inputs = [one for one in inputs if one.read is not None]
     mutants = arguments.mutants
     if mutants is None and arguments.minutes is None:
         mutants = 100
@@ -193,7 +211,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kit-") as temporary:
         kit = make_kit(arguments.kit or Path(temporary) / "kit")
 
+        inputs = [one for one in inputs if one.seeds(kit)]  # of packages that are installed
+
         def count(one: Input) -> Counter[str]:
+            if arguments.guided:
+                return guide(
+                    kit,
+                    one,
+                    seed=arguments.seed,
+                    minutes=minutes or 1.0,
+                    seconds=arguments.seconds,
+                    megabytes=arguments.megabytes,
+                    keep=arguments.keep,
+                )
             return fuzz(
                 kit,
                 one,

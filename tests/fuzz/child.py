@@ -37,9 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     kit = Kit(kit_folder)
     inputs = {one.name: one for one in INPUTS}
-    used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-    bound = used + (megabytes << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
+    bound_memory(megabytes)
     answers.write("ready\n")
     for line in sys.stdin:
         asked = json.loads(line)
@@ -52,6 +50,13 @@ def main() -> None:
             if unsound is not None:
                 outcome, told = "silent", unsound
         answers.write(json.dumps({"outcome": outcome, "told": told}) + "\n")
+
+
+def bound_memory(megabytes: int) -> None:
+    """Let this process take so much more memory than it has now."""
+    used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    bound = used + (megabytes << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
 
 
 def run(argv: list[str]) -> tuple[str, str]:

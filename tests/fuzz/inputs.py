@@ -4,39 +4,48 @@ A reader is a command, or several, as a user would give them; `sound` looks at w
 """
 
 import io
-import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from actline.annotations.read import read_annotations
-from actline.datasets.decoded import decoded_video, read_decoded_clip
-from actline.errors import ActlineError
-from actline.plain import fit_to_show
-from actline.stored.limits import limits
-from actline.timeline import Timeline
+from actline.datasets.decoded import decoded_video
+from actline.detection.exported import read_exported
+from actline.errors import ActlineError, CheckpointError
+from actline.features.fine import load_features
+from actline.features.public import read_public
+from actline.features.snippets import load_snippets
+from actline.models.checkpoint import read_checkpoint
+from actline.reporting.metrics import read_metrics
+from actline.stored.torch_files import load_torch
+from actline.timeline.proposals import read_proposals
 from actline.timeline.reading import load_timelines
-from actline.video.decode import ShortSide, probe, read_clip, read_frames, shown_times
-from actline.video.sampling import AtRate, sample_times
+from actline.timeline.video_scores import read_video_scores
+from actline.training.recipe import read_recipe
+from actline.training.state import read_state
+from actline.video.decode import ShortSide
+from actline.video.tables import check_tables
+from actline.video.truncation import is_cut_off
 from tests.fuzz import mutations
-from tests.fuzz.kit import ON_CPU, Kit, annotation_files, recipe_text
+from tests.fuzz import sound as checks
+from tests.fuzz.kit import (
+    ON_CPU,
+    PICTURES_A_SECOND,
+    SNIPPET,
+    Kit,
+    annotation_files,
+    annotations_of,
+    public_parts,
+    recipe_text,
+)
 from tests.fuzz.mutations import Mutation
 
 Command = tuple[object, ...]
-PICTURES_A_SECOND = 5.0  # of folders of frames: each is sampled by the tiny network
 SEED = Path(__file__).parent / "seeds" / "tiny_x3d.pyth"
-
-
-class UnsoundError(Exception):
-    """What was accepted cannot be true."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,8 @@ class Input:
         commands: what reads a mutant, given its path and a folder to write into.
         place: where the mutant has to lie, given the folder of this trial and its name.
         sound: raises `UnsoundError` when what was accepted cannot be true.
+        read: the reader alone, without the command around it, for `--guided`; None where most of it
+            is a library's, or there is none.
     """
 
     group: str
@@ -59,7 +70,8 @@ class Input:
     mutations: tuple[Mutation, ...]
     commands: Callable[[Kit, Path, Path], list[Command]]
     place: Callable[[Kit, Path, str], Path] = lambda kit, folder, name: folder / name
-    sound: Callable[[Kit, Path, Path], None] = lambda kit, path, out: None
+    sound: checks.Sound = lambda kit, path, out: None
+    read: Callable[[Kit, Path], object] | None = None
 
 
 def _files(*names: str) -> Callable[[Kit], dict[str, bytes]]:
@@ -81,35 +93,12 @@ def _place_annotations(kit: Kit, folder: Path, name: str) -> Path:
 
 
 def _check_annotations(kit: Kit, path: Path, out: Path) -> list[Command]:
-    folder = path.parent.parent if path.name == "Diving_test.txt" else path
-    if path.name == "Charades_v1_classes.txt":
-        folder = path.with_name("Charades_v1_train.csv")
+    folder = annotations_of(path)
     return [
         ("data", "check", folder),
         ("data", "convert", folder, out / "converted.json"),
         ("evaluate", kit.found, folder),
     ]
-
-
-def _sound_annotations(kit: Kit, path: Path, out: Path) -> None:
-    folder = path.parent.parent if path.name == "Diving_test.txt" else path
-    if path.name == "Charades_v1_classes.txt":
-        folder = path.with_name("Charades_v1_train.csv")
-    annotations = read_annotations(folder)
-    converted = out / "converted.json"
-    if converted.exists():
-        again = read_annotations(converted)
-        truth = {video.id: sorted(map(repr, video.truth)) for video in annotations.videos}
-        if any(sorted(map(repr, video.truth)) != truth[video.id] for video in again.videos):
-            raise UnsoundError("converted to other activities")
-    for video in annotations.videos:
-        if not fit_to_show(video.id) or ".." in Path(video.id).parts or video.id.startswith("/"):
-            raise UnsoundError(f"id {video.id!r}")
-        for one in video.activities:
-            if not (math.isfinite(one.start) and 0 <= one.start < one.end < math.inf):
-                raise UnsoundError(f"{one}")
-            if one.label not in annotations.classes or not fit_to_show(one.label):
-                raise UnsoundError(f"label {one.label!r}")
 
 
 def _evaluate(kit: Kit, path: Path, out: Path) -> list[Command]:
@@ -122,99 +111,38 @@ def _evaluate(kit: Kit, path: Path, out: Path) -> list[Command]:
     ]
 
 
-def _sound_predictions(kit: Kit, path: Path, out: Path) -> None:
-    _sound_report(kit, path, out)
-    metrics = out / "metrics.json"
-    if metrics.exists():
-        mean = json.loads(metrics.read_text(encoding="utf-8"))["mean"]
-        if not 0 <= mean <= 1:
-            raise UnsoundError(f"a mean of {mean}")
-    timelines = load_timelines(path)
-    if path.suffix == ".json":
-        _sound_results(path, timelines)
-    for timeline in timelines:
-        for one in timeline.activities:
-            # Scored as published: a segment that runs backwards counts as a miss.
-            if not all(map(math.isfinite, (one.start, one.end, one.confidence))):
-                raise UnsoundError(f"{one}")
-            if not fit_to_show(one.label):
-                raise UnsoundError(f"label {one.label!r}")
-        scores = timeline.scores
-        if scores is not None and not np.isfinite(scores.probabilities).all():
-            raise UnsoundError("probabilities that are not finite")
-
-
-def _sound_results(path: Path, timelines: tuple[Timeline, ...]) -> None:
-    """What another reader of JSON finds in the file is there, and nothing is lost to its name."""
-
-    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for name, value in pairs:
-            if any(name == other and repr(value) != repr(another) for other, another in pairs):
-                raise UnsoundError(f"one of several entries {name!r} was taken")
-        return dict(pairs)
-
-    text = path.read_text(encoding="utf-8-sig")
-    results = json.loads(text, object_pairs_hook=each_once)["results"]
-    if len(results) != len(timelines):
-        raise UnsoundError(f"{len(timelines)} of {len(results)} videos")
-    wanted = sorted(
-        (float(one["segment"][0]), float(one["segment"][1]), float(one.get("score", 1)))
-        for entries in results.values()
-        for one in entries
-    )
-    found = sorted(
-        (one.start, one.end, one.confidence)
-        for timeline in timelines
-        for one in timeline.activities
-    )
-    if wanted != found:
-        raise UnsoundError("other segments than are in the file")
-
-
-def _sound_report(kit: Kit, path: Path, out: Path) -> None:
-    page = out / "report.html"
-    if not page.exists():
-        return
-    text = page.read_text(encoding="utf-8")
-    if not all(map(fit_to_show, text.split("\n"))):
-        raise UnsoundError("control characters stand in the page")
-    ours = ("application/json", "text/plain", None)
-    found = Elements(text).found
-    if any(tag == "script" and dict(about).get("type") not in ours for tag, about in found):
-        raise UnsoundError("a script of an input stands in the page")
-    scripts = sum(tag == "script" and not about for tag, about in found)
-    if scripts != 1 or any(name.startswith("on") for _, about in found for name, _ in about):
-        raise UnsoundError("markup of an input stands in the page")
-
-
-class Elements(HTMLParser):
-    """The elements of a page, each with its attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, list[tuple[str, str | None]]]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, attrs))
-
-
 def _checkpoint(kit: Kit, path: Path, out: Path) -> list[Command]:
     video = kit.videos / "tiny0.mp4"
     return [("detect", video, "--checkpoint", path, "--out", out / "found", *ON_CPU)]
 
 
-def _sound_checkpoint(original: str) -> Callable[[Kit, Path, Path], None]:
-    def sound(kit: Kit, path: Path, out: Path) -> None:
-        wanted, found = load_file(kit.folder / original), load_file(path)
-        if wanted.keys() != found.keys():
-            raise UnsoundError("other tensors")
-        for name, tensor in wanted.items():
-            if not torch.equal(tensor, found[name]):
-                raise UnsoundError(f"changed weights {name} were accepted")
+def _chain(kit: Kit, path: Path, out: Path) -> list[Command]:
+    """Put into a chain that detects; BMN's gives TCANet's training its proposals as well."""
+    made = out / "chain.safetensors"
+    backbone = ("chain", "--backbone", kit.fine, "--out", made)
+    detect = ("detect", kit.videos / "tiny0.mp4", "--checkpoint", made, "--out", out / "found")
+    if path.name == "tcanet.safetensors":
+        links = ("--proposals", kit.bmn, "--refinement", path)
+        return [(*backbone, *links), (*detect, *ON_CPU)]
+    keys = (f"proposals={path}", f"out={out / 'run'}")
+    train = ("train", kit.folder / "tcanet.yaml", *keys, *ON_CPU)
+    return [(*backbone, "--proposals", path), (*detect, *ON_CPU), train]
 
-    return sound
+
+def _segment_checkpoints(kit: Kit) -> dict[str, bytes]:
+    runs = {"bmn.safetensors": kit.bmn, "tcanet.safetensors": kit.tcanet}
+    return {name: path.read_bytes() for name, path in runs.items()}
+
+
+def _exports(kit: Kit) -> dict[str, bytes]:
+    """None where the packages for them are not installed."""
+    path = kit.folder / "x3d.onnx"
+    return {path.name: path.read_bytes()} if path.exists() else {}
+
+
+def _use_export(kit: Kit, path: Path, out: Path) -> list[Command]:
+    (detect,) = _checkpoint(kit, path, out)
+    return [(*detect, "--runtime", "onnxruntime")]
 
 
 def _published(kit: Kit) -> dict[str, bytes]:
@@ -246,14 +174,49 @@ def _train_recipe(kit: Kit, path: Path, out: Path) -> list[Command]:
     return [("train", path, "epochs=1", f"out={out / 'run'}", *ON_CPU)]
 
 
-def _features(kit: Kit, folder: Path, name: str) -> Path:
-    """A folder of features in which one video's are to be replaced."""
-    features = folder / "features"
-    features.mkdir(parents=True)
-    if name.endswith(".safetensors"):
-        for path in kit.snippets.glob("*.safetensors"):
-            (features / path.name).write_bytes(path.read_bytes())
-    return features / name
+def _features(*others: str) -> Callable[[Kit, Path, str], Path]:
+    """A folder of features in which one video's are to be replaced, with those of others."""
+
+    def place(kit: Kit, folder: Path, name: str) -> Path:
+        features = folder / "features"
+        features.mkdir(parents=True)
+        for other in others:
+            for path in (kit.folder / other).glob("*.safetensors"):
+                (features / path.name).write_bytes(path.read_bytes())
+        return features / name
+
+    return place
+
+
+def _use_fine(kit: Kit, path: Path, out: Path) -> list[Command]:
+    keys = (f"features.folder={path.parent}", f"out={out / 'run'}")
+    return [("train", kit.folder / "coarse_fine.yaml", *keys, *ON_CPU)]
+
+
+def _read_fine(kit: Kit, path: Path) -> object:
+    """Some of the positions, as training does; of any origin, as guided mutants change it."""
+    origin = kit.fine_origin()
+    return load_features(path, origin, first=2, count=8), load_features(path, origin)
+
+
+def _public_tensors(kit: Kit) -> dict[str, bytes]:
+    """TCANet's two parts as PyTorch writes them now, and in its older form."""
+    found = {}
+    for name, zipped in (("tiny0.pt", True), ("tiny0.pth", False)):
+        written = io.BytesIO()
+        torch.save(public_parts(kit), written, _use_new_zipfile_serialization=zipped)
+        found[name] = written.getvalue()
+    return found
+
+
+def _public_archive(kit: Kit) -> dict[str, bytes]:
+    written = io.BytesIO()
+    np.savez(written, **{name: part.numpy() for name, part in public_parts(kit).items()})
+    return {"tiny0.npz": written.getvalue()}
+
+
+def _read_public(kit: Kit, path: Path) -> object:
+    return read_public(path, interval=SNIPPET, duration=kit.seconds, width=kit.width)
 
 
 def _use_features(kit: Kit, path: Path, out: Path) -> list[Command]:
@@ -316,30 +279,11 @@ def _use_video(kit: Kit, path: Path, out: Path) -> list[Command]:
     return [("detect", path, "--checkpoint", kit.fine, "--out", out / "found", *ON_CPU)]
 
 
-def _sound_video(kit: Kit, path: Path, out: Path) -> None:
-    """Times that can be, within the limits, and a frame for each sample."""
-    video = path.parent if path.suffix in (".jpg", ".png") else path
-    most = limits()
-    found = shown_times(video, frame_rate=PICTURES_A_SECOND)
-    if not (np.isfinite(found.times).all() and (np.diff(found.times) > 0).all()):
-        raise UnsoundError("times that do not increase")
-    if not 0 <= found.times[0] <= found.times[-1] <= found.duration < 3600 * most.video_hours:
-        raise UnsoundError(f"from {found.times[0]} to {found.times[-1]} of {found.duration} s")
-    about = probe(video, frame_rate=PICTURES_A_SECOND)
-    if not 0 < about.width * about.height <= 1e6 * most.frame_megapixels:
-        raise UnsoundError(f"frames of {about.width} x {about.height}")
-    if not (math.isfinite(about.frame_rate) and about.frame_rate >= 0):
-        raise UnsoundError(f"{about.frame_rate} frames a second")
-    rate = PICTURES_A_SECOND
-    samples = sample_times(video, AtRate(5.0), frame_rate=rate)
-    read = read_frames(video, samples, size=ShortSide(16), frame_rate=rate)
-    frames = [frame.shape for frame in read]
-    if len(frames) != len(samples) or len(set(frames)) != 1:
-        raise UnsoundError(f"{len(frames)} frames of {set(frames)} for {len(samples)} samples")
-    for timeline in load_timelines(out / "found"):
-        for one in timeline.activities:
-            if not 0 <= one.start <= one.end <= timeline.duration + 1e-6:
-                raise UnsoundError(f"{one} in {timeline.duration} s")
+def _read_tables(kit: Kit, path: Path) -> object:
+    """What Actline reads of a container itself; the rest is FFmpeg's."""
+    with path.open("rb") as file:
+        check_tables(path, file)
+    return is_cut_off(path)
 
 
 def _picture(form: str, **options: object) -> bytes:
@@ -383,15 +327,6 @@ def _use_decoded(kit: Kit, path: Path, out: Path) -> list[Command]:
     return [("train", kit.folder / "x3d.yaml", *keys, *ON_CPU)]
 
 
-def _sound_decoded(kit: Kit, path: Path, out: Path) -> None:
-    """Frames that are read are those of the video."""
-    times = np.arange(8) / 5
-    video, size = kit.videos / "tiny0.mp4", ShortSide(32)
-    decoded = decoded_video(path.parent, "tiny0", video, size=size)
-    if (read_decoded_clip(decoded, times) != read_clip(video, times, size=size)).any():
-        raise UnsoundError("other frames than the video's")
-
-
 def _metrics(kit: Kit, path: Path, out: Path) -> list[Command]:
     page = ("--videos", kit.videos, "--link", "--metrics", path, "--out", out / "report.html")
     return [("report", kit.found, *page)]
@@ -401,7 +336,14 @@ BYTES, TEXT = mutations.bytes_, mutations.text
 JSON, CSV = (mutations.json_, mutations.json_, BYTES, TEXT), (mutations.csv, TEXT, BYTES)
 TORCH = mutations.zipped({"pkl": mutations.pickle_, "data/pkl": mutations.pickle_})
 NPZ = mutations.zipped({"npy": mutations.npy})
-TENSORS = (mutations.safetensors, mutations.safetensors, mutations.safetensors, BYTES)
+TENSORS = (
+    mutations.safetensors,
+    mutations.safetensors,
+    mutations.with_checksum(mutations.safetensors),
+    mutations.with_checksum(mutations.safetensors),
+    BYTES,
+)
+ONNX = mutations.with_export_checksum(mutations.protobuf)
 
 INPUTS: tuple[Input, ...] = (
     Input(
@@ -411,7 +353,8 @@ INPUTS: tuple[Input, ...] = (
         JSON,
         _check_annotations,
         _place_annotations,
-        _sound_annotations,
+        checks.sound_annotations,
+        lambda kit, path: read_annotations(annotations_of(path)),
     ),
     Input(
         "annotations",
@@ -420,7 +363,8 @@ INPUTS: tuple[Input, ...] = (
         CSV,
         _check_annotations,
         _place_annotations,
-        _sound_annotations,
+        checks.sound_annotations,
+        lambda kit, path: read_annotations(annotations_of(path)),
     ),
     Input(
         "annotations",
@@ -429,7 +373,8 @@ INPUTS: tuple[Input, ...] = (
         (TEXT, BYTES),
         _check_annotations,
         _place_annotations,
-        _sound_annotations,
+        checks.sound_annotations,
+        lambda kit, path: read_annotations(annotations_of(path)),
     ),
     Input(
         "predictions",
@@ -437,7 +382,8 @@ INPUTS: tuple[Input, ...] = (
         _files("found/tiny0.json", "segments/tiny0.json"),
         JSON,
         _evaluate,
-        sound=_sound_predictions,
+        sound=checks.sound_predictions,
+        read=lambda kit, path: load_timelines(path),
     ),
     Input(
         "predictions",
@@ -445,7 +391,8 @@ INPUTS: tuple[Input, ...] = (
         _files("found/tiny0.csv"),
         CSV,
         _evaluate,
-        sound=_sound_predictions,
+        sound=checks.sound_predictions,
+        read=lambda kit, path: load_timelines(path),
     ),
     Input(
         "predictions",
@@ -453,7 +400,8 @@ INPUTS: tuple[Input, ...] = (
         _files("found/tiny0.npz"),
         (NPZ, NPZ, BYTES),
         _evaluate,
-        sound=_sound_predictions,
+        sound=checks.sound_predictions,
+        read=lambda kit, path: load_timelines(path),
     ),
     Input(
         "predictions",
@@ -461,7 +409,8 @@ INPUTS: tuple[Input, ...] = (
         _files("metrics.json", "scores.json"),
         JSON,
         _metrics,
-        sound=_sound_report,
+        sound=checks.sound_report,
+        read=lambda kit, path: read_metrics(path),
     ),
     Input(
         "features",
@@ -469,7 +418,9 @@ INPUTS: tuple[Input, ...] = (
         _files("snippets/tiny0.safetensors"),
         TENSORS,
         _use_features,
-        _features,
+        _features("snippets"),
+        checks.sound_snippets,
+        lambda kit, path: load_snippets(path),
     ),
     Input(
         "features",
@@ -477,27 +428,96 @@ INPUTS: tuple[Input, ...] = (
         _files("public/tiny0.npy"),
         (mutations.npy, BYTES),
         _use_public,
-        _features,
+        _features(),
+        checks.sound_public,
+        _read_public,
     ),
-    Input("features", "public tables", _files("public/tiny0.csv"), CSV, _use_public, _features),
-    Input("features", "public HDF5", _files("public/tiny0.h5"), (BYTES,), _use_public, _features),
+    Input(
+        "features",
+        "public tables",
+        _files("public/tiny0.csv"),
+        CSV,
+        _use_public,
+        _features(),
+        checks.sound_public,
+        _read_public,
+    ),
+    Input(
+        "features",
+        "public HDF5",
+        _files("public/tiny0.h5"),
+        (BYTES,),
+        _use_public,
+        _features(),
+        checks.sound_public,
+        _read_public,
+    ),
     Input(
         "features",
         "public pickles",
         _files("public/tiny0.pkl"),
         (mutations.pickle_, mutations.pickle_, BYTES),
         _use_public,
-        _features,
+        _features(),
+        checks.sound_public,
+        _read_public,
     ),
-    Input("features", "proposals", _proposals, CSV, _use_proposals),
-    Input("features", "video classes", _video_classes, JSON, _use_video_classes),
+    Input(
+        "features",
+        "public archives",
+        _public_archive,
+        (NPZ, NPZ, BYTES),
+        _use_public,
+        _features(),
+        checks.sound_public,
+        _read_public,
+    ),
+    Input(
+        "features",
+        "public tensors",
+        _public_tensors,
+        (TORCH, TORCH, BYTES),
+        _use_public,
+        _features(),
+        checks.sound_public,
+        _read_public,
+    ),
+    Input(
+        "features",
+        "Fine features",
+        _files("fine/tiny0.safetensors"),
+        TENSORS,
+        _use_fine,
+        _features("fine"),
+        checks.sound_fine,
+        _read_fine,
+    ),
+    Input(
+        "features",
+        "proposals",
+        _proposals,
+        CSV,
+        _use_proposals,
+        sound=checks.sound_proposals,
+        read=lambda kit, path: read_proposals(path.parent),
+    ),
+    Input(
+        "features",
+        "video classes",
+        _video_classes,
+        JSON,
+        _use_video_classes,
+        sound=checks.sound_video_classes,
+        read=lambda kit, path: read_video_scores(path),
+    ),
     Input(
         "checkpoints",
         "models",
         _files("runs/x3d/best.safetensors"),
         TENSORS,
         _checkpoint,
-        sound=_sound_checkpoint("runs/x3d/best.safetensors"),
+        sound=checks.sound_checksum("runs/x3d/best.safetensors"),
+        read=lambda kit, path: read_checkpoint(path),
     ),
     Input(
         "checkpoints",
@@ -505,9 +525,37 @@ INPUTS: tuple[Input, ...] = (
         _files("chain.safetensors"),
         TENSORS,
         _checkpoint,
-        sound=_sound_checkpoint("chain.safetensors"),
+        sound=checks.sound_checksum("chain.safetensors"),
+        read=lambda kit, path: read_checkpoint(path),
     ),
-    Input("checkpoints", "published", _published, (TORCH, TORCH, BYTES), _convert),
+    Input(
+        "checkpoints",
+        "segment checkpoints",
+        _segment_checkpoints,
+        TENSORS,
+        _chain,
+        sound=checks.sound_checksum("runs/bmn/best.safetensors", "runs/tcanet/best.safetensors"),
+        read=lambda kit, path: read_checkpoint(path),
+    ),
+    Input(
+        "checkpoints",
+        "exports",
+        _exports,
+        (ONNX, ONNX, mutations.protobuf, BYTES),
+        _use_export,
+        sound=checks.sound_export,
+        read=lambda kit, path: read_exported(path),
+    ),
+    Input(
+        "checkpoints",
+        "published",
+        _published,
+        (TORCH, TORCH, BYTES),
+        _convert,
+        read=lambda kit, path: load_torch(
+            path, error=CheckpointError, unsafe=f"{path} is unsafe", damaged=f"{path} is damaged"
+        ),
+    ),
     Input(
         "checkpoints",
         "training states",
@@ -515,6 +563,7 @@ INPUTS: tuple[Input, ...] = (
         (TORCH, TORCH, BYTES),
         _train,
         _state,
+        read=lambda kit, path: read_state(path.parent),
     ),
     Input(
         "recipes",
@@ -522,6 +571,7 @@ INPUTS: tuple[Input, ...] = (
         lambda kit: {"r.yaml": recipe_text(kit)},
         (mutations.yaml_, mutations.yaml_, mutations.yaml_, TEXT, BYTES),
         _train_recipe,
+        read=lambda kit, path: read_recipe(path),
     ),
     Input(
         "videos",
@@ -529,7 +579,8 @@ INPUTS: tuple[Input, ...] = (
         _containers("mp4", "mov"),
         (mutations.boxes, mutations.boxes, BYTES),
         _use_video,
-        sound=_sound_video,
+        sound=checks.sound_video,
+        read=_read_tables,
     ),
     Input(
         "videos",
@@ -537,7 +588,8 @@ INPUTS: tuple[Input, ...] = (
         _containers("mkv", "webm"),
         (mutations.elements, mutations.elements, BYTES),
         _use_video,
-        sound=_sound_video,
+        sound=checks.sound_video,
+        read=_read_tables,
     ),
     Input(
         "videos",
@@ -545,7 +597,7 @@ INPUTS: tuple[Input, ...] = (
         _containers(*("ts", "avi", "mpg", "flv", "gif", "ogv", "wmv", "mxf", "nut", "ivf", "swf")),
         (BYTES,),
         _use_video,
-        sound=_sound_video,
+        sound=checks.sound_video,
     ),
     Input(
         "videos",
@@ -554,7 +606,7 @@ INPUTS: tuple[Input, ...] = (
         (mutations.picture, BYTES),
         _use_picture,
         _place_picture,
-        _sound_video,
+        checks.sound_video,
     ),
     Input(
         "videos",
@@ -562,7 +614,7 @@ INPUTS: tuple[Input, ...] = (
         _decoded,
         (mutations.npy, BYTES),
         _use_decoded,
-        sound=_sound_decoded,
+        sound=checks.sound_decoded,
     ),
 )
 GROUPS = tuple(dict.fromkeys(one.group for one in INPUTS))
@@ -572,8 +624,10 @@ def accepted_is_sound(one: Input, kit: Kit, path: Path, out: Path) -> str | None
     """What is unsound in what was accepted, if anything is."""
     try:
         one.sound(kit, path, out)
-    except UnsoundError as error:
-        return str(error)
     except ActlineError:
-        return None
+        return None  # one of several commands took it, and this reader is another's
+    except checks.UnsoundError as error:
+        return str(error)
+    except Exception as error:  # of another reader, which does not read what ours does
+        return f"another reader: {type(error).__name__}: {error}"
     return None

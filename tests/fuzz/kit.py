@@ -4,6 +4,8 @@ import json
 import pickle
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -13,12 +15,18 @@ import torch
 import yaml
 from tiny import write_data, write_recipe
 from tiny_segments import write_bmn, write_tcanet
+from torch import Tensor
 
 from actline.cli.main import main
+from actline.features.fine import FeatureOrigin
 from actline.features.snippets import load_snippets
+from actline.models.checkpoint import load_checkpoint, weights_hash
 
 SNIPPET = 0.4
+PICTURES_A_SECOND = 5.0  # of folders of frames: each is sampled by the tiny network
 ON_CPU = ("--device", "cpu")
+_STREAM = {"widths": [8, 8, 8, 16], "depths": [1, 1, 1, 1], "head_width": 16}
+COARSE_FINE = {"pooling": "grid", "cells": 1, "fine": _STREAM, "coarse": _STREAM}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,25 @@ class Kit:
         return self.folder / "runs" / "bmn" / "best.safetensors"
 
     @property
+    def tcanet(self) -> Path:
+        return self.folder / "runs" / "tcanet" / "best.safetensors"
+
+    @property
+    def seconds(self) -> float:
+        """How long each video is."""
+        return 4.0
+
+    @cached_property
+    def width(self) -> int:
+        """Features a snippet."""
+        return load_snippets(self.snippets / "tiny0.safetensors").features.shape[0]
+
+    def fine_origin(self) -> FeatureOrigin:
+        """What the Fine features say made them."""
+        network, card = load_checkpoint(self.fine)
+        return card.feature_origin(weights_hash(network))
+
+    @property
     def found(self) -> Path:
         return self.folder / "found"
 
@@ -72,10 +99,20 @@ def make_kit(folder: Path) -> Kit:
     _do("train", write_recipe(folder / "x3d.yaml", kit.data, epochs=1), f"out={kit.fine.parent}")
     videos, fine = kit.videos, kit.fine
     _do("extract", videos, "--checkpoint", fine, "--snippets", SNIPPET, "--out", kit.snippets)
-    _do("extract", videos, "--checkpoint", fine, "--out", folder / "fine")
-    width = load_snippets(kit.snippets / "tiny0.safetensors").features.shape[0]
+    _do("extract", videos, "--checkpoint", fine, "--cells", 1, "--out", folder / "fine")
+    stored = {"folder": str(folder / "fine"), "checkpoint": str(fine)}
+    write_recipe(
+        folder / "coarse_fine.yaml",
+        kit.data,
+        epochs=1,
+        network=COARSE_FINE,
+        init=str(fine),
+        features=stored,
+    )
+    if find_spec("onnxruntime") and find_spec("onnxscript"):
+        _do("export", fine, folder / "x3d.onnx", device=False)
     data = {"validation_subset": "testing"}
-    network = {"channels": width}
+    network = {"channels": kit.width}
     bmn = write_bmn(
         folder / "bmn.yaml", kit.data, kit.snippets, network=network, data=data, epochs=1
     )
@@ -89,9 +126,8 @@ def make_kit(folder: Path) -> Kit:
         epochs=1,
         proposals=str(kit.bmn),
     )
-    _do("train", tcanet, f"out={folder / 'runs' / 'tcanet'}")
-    refinement = folder / "runs" / "tcanet" / "best.safetensors"
-    links = ("--backbone", fine, "--proposals", kit.bmn, "--refinement", refinement)
+    _do("train", tcanet, f"out={kit.tcanet.parent}")
+    links = ("--backbone", fine, "--proposals", kit.bmn, "--refinement", kit.tcanet)
     _do("chain", *links, "--out", kit.chain, device=False)
     _do("detect", videos, "--checkpoint", fine, "--out", kit.found)
     _do("detect", videos, "--checkpoint", kit.chain, "--out", folder / "segments")
@@ -124,9 +160,15 @@ def _write_public(kit: Kit) -> None:
     (public / "tiny0.csv").write_text(header + rows)
     with h5py.File(public / "tiny0.h5", "w") as file:
         file["tiny0"] = values.T
-    half = len(values) // 2
-    parts = {"slow_feature": values[None, :half], "fast_feature": values[None, half:]}
+    parts = {name: part.numpy() for name, part in public_parts(kit).items()}
     (public / "tiny0.pkl").write_bytes(pickle.dumps(parts, protocol=2))
+
+
+def public_parts(kit: Kit) -> dict[str, Tensor]:
+    """Features in the two parts of TCANet's authors, each (1, C / 2, T)."""
+    values = load_snippets(kit.snippets / "tiny0.safetensors").features
+    slow, fast = values.split(len(values) // 2)
+    return {"slow_feature": slow[None].clone(), "fast_feature": fast[None].clone()}
 
 
 def _write_videos(folder: Path) -> None:
@@ -208,6 +250,15 @@ def annotation_files(folder: Path) -> dict[str, Path]:
         "Diving_test.txt": thumos / "Diving_test.txt",
         "Charades_v1_classes.txt": folder / "Charades_v1_classes.txt",
     }
+
+
+def annotations_of(path: Path) -> Path:
+    """What to read of a trial's annotations, for one of their files: itself or those it is of."""
+    if path.name == "Diving_test.txt":
+        return path.parent.parent
+    if path.name == "Charades_v1_classes.txt":
+        return path.with_name("Charades_v1_train.csv")
+    return path
 
 
 def recipe_text(kit: Kit) -> bytes:

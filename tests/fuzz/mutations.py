@@ -3,10 +3,12 @@
 Every mutation is a function of the bytes and a random generator alone: a seed gives the same file.
 """
 
+import hashlib
 import io
 import json
 import pickletools
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,6 +16,9 @@ from random import Random
 from typing import Any
 
 import yaml
+from safetensors.torch import load
+
+from actline.stored.safetensors_files import CHECKSUM, checksum
 
 Mutation = Callable[[bytes, Random], bytes]
 
@@ -150,7 +155,7 @@ def json_(raw: bytes, random: Random) -> bytes:
     """Change the value, kind, name, number or place of one to three entries of a JSON file."""
     try:
         content = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # as a mutant of a mutant may nest
         return bytes_(raw, random)
     for _ in range(random.choice((1, 1, 2, 3))):
         content = _changed(content, random)
@@ -169,7 +174,7 @@ def yaml_(raw: bytes, random: Random) -> bytes:
     """As `json_`, and references that multiply, tags and merges, which YAML alone has."""
     try:
         content = yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return bytes_(raw, random)
     for _ in range(random.choice((1, 1, 2, 3))):
         content = _changed(content, random)
@@ -196,7 +201,7 @@ def safetensors(raw: bytes, random: Random) -> bytes:
     (length,) = struct.unpack("<Q", raw[:8])
     try:
         header = json.loads(raw[8 : 8 + length])
-    except ValueError:
+    except (ValueError, RecursionError):
         return bytes_(raw, random)
     # What is mutated twice may be no header any more.
     about = header.get("__metadata__") if isinstance(header, dict) else None
@@ -213,6 +218,131 @@ def safetensors(raw: bytes, random: Random) -> bytes:
     if random.random() < 0.3:
         data = bytes_(data, random)
     return struct.pack("<Q", size) + written + data
+
+
+def with_checksum(mutation: Mutation) -> Mutation:
+    """The mutation, with a checksum that is right again, where what it leaves is still a file."""
+
+    def mutate(raw: bytes, random: Random) -> bytes:
+        changed = mutation(raw, random)
+        try:
+            tensors = load(changed)
+            (length,) = struct.unpack("<Q", changed[:8])
+            header = json.loads(changed[8 : 8 + length])
+            about = header["__metadata__"]
+            about[CHECKSUM] = checksum(tensors, about)
+        except Exception:  # whatever a mutant makes of the library
+            return changed
+        written = json.dumps(header).encode()
+        return struct.pack("<Q", len(written)) + written + changed[8 + length :]
+
+    return mutate
+
+
+def protobuf(raw: bytes, random: Random) -> bytes:
+    """Change a field of a message of protocol buffers, at any depth, or that it is there once."""
+    fields = _fields(raw)
+    if not fields:
+        return bytes_(raw, random)
+    at = random.randrange(len(fields))
+    number, kind, value = fields[at]
+    if kind == _LENGTH and value[:1] == b"{" and random.random() < 0.9:
+        fields[at] = number, kind, json_(value, random)
+    elif kind == _LENGTH and _fields(value) and random.random() < 0.85:
+        fields[at] = number, kind, protobuf(value, random)
+    else:
+        match random.randrange(6):
+            case 0:
+                del fields[at]
+            case 1:
+                fields[at:at] = [fields[at]] * random.choice((1, 50))
+            case 2:
+                other = random.randrange(len(fields))
+                fields[at], fields[other] = fields[other], fields[at]
+            case 3:
+                fields[at] = random.randrange(1, 30), kind, value
+            case _ if kind == _VARINT:
+                sizes = (0, 1, 2, 7, 127, 2**31 - 1, 2**31, 2**63, 2**64 - 1)
+                fields[at] = number, kind, _varint(random.choice(sizes))
+            case 4:
+                odd = random.choice(ODD_TEXTS).encode("utf-8", "surrogatepass")
+                fields[at] = number, _LENGTH, odd
+            case _:
+                fields[at] = number, kind, bytes_(value, random)
+    return b"".join(map(_written, fields))
+
+
+_VARINT, _LENGTH = 0, 2
+_FIXED = {1: 8, 5: 4}
+
+
+def _fields(raw: bytes) -> list[tuple[int, int, bytes]]:
+    """Number, kind and content of a message's fields; none where it is no message."""
+    found, at = [], 0
+    while at < len(raw):
+        tag, at = _number(raw, at)
+        number, kind = tag >> 3, tag & 7
+        if not 0 < number < 2**29:
+            return []
+        if kind == _VARINT:
+            start = at
+            value, at = _number(raw, at)
+            if value < 0:
+                return []
+            found.append((number, kind, raw[start:at]))
+            continue
+        size = _FIXED.get(kind, -1)
+        if kind == _LENGTH:
+            size, at = _number(raw, at)
+        if size < 0 or at + size > len(raw):
+            return []
+        found.append((number, kind, raw[at : at + size]))
+        at += size
+    return found
+
+
+def _number(raw: bytes, at: int) -> tuple[int, int]:
+    """A number of 7 bits a byte and where it ends; -1 where it does not."""
+    number = 0
+    for place in range(10):
+        if at + place >= len(raw):
+            break
+        number |= (raw[at + place] & 0x7F) << 7 * place
+        if raw[at + place] < 0x80:
+            return number, at + place + 1
+    return -1, len(raw)
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def _written(field: tuple[int, int, bytes]) -> bytes:
+    number, kind, value = field
+    size = _varint(len(value)) if kind == _LENGTH else b""
+    return _varint(number << 3 | kind) + size + value
+
+
+def with_export_checksum(mutation: Mutation) -> Mutation:
+    """The mutation of an ONNX file of ours, with a checksum that is right again."""
+
+    def mutate(raw: bytes, random: Random) -> bytes:
+        digest = "0" * 64
+        note = len(_export_note(digest))
+        changed = mutation(raw[:-note], random)
+        return changed + _export_note(hashlib.sha256(changed).hexdigest())
+
+    return mutate
+
+
+def _export_note(digest: str) -> bytes:
+    """The field that ends an ONNX file of ours: `metadata_props`, number 14, key and value."""
+    entry = _written((1, _LENGTH, CHECKSUM.encode())) + _written((2, _LENGTH, digest.encode()))
+    return _written((14, _LENGTH, entry))
 
 
 def npy(raw: bytes, random: Random) -> bytes:
@@ -269,7 +399,8 @@ def zipped(inside: dict[str, Mutation]) -> Mutation:
                 members[at] = (name, inside.get(ending, bytes_)(content, random))
         packed = io.BytesIO()
         kind = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-        with zipfile.ZipFile(packed, "w", kind) as archive:
+        with warnings.catch_warnings(), zipfile.ZipFile(packed, "w", kind) as archive:
+            warnings.simplefilter("ignore")  # of two members of one name
             for name, content in members:
                 archive.writestr(zipfile.ZipInfo(name.replace("\x00", "") or "x"), content)
         return packed.getvalue()
