@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from actline.models.x3d import x3d_s
+from actline.models.x3d import X3D_S
 from actline.pretraining.augmentation import VolumeAugmentation, augment
 from actline.pretraining.volume_freeze import LabelledClip, label_frames
 from benchmarks.apart import apart
@@ -90,7 +90,7 @@ def check(batch: LabelledClip, network: Any) -> None:
 
 def against_step(sizes: tuple[int, ...], device: torch.device) -> Row:
     """The published probabilities beside an X3D-S training step on the same batch."""
-    network = x3d_s(CLASSES + 1, per_frame=True).train().to(device)
+    network = X3D_S.build(CLASSES + 1).train().to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     batch = seeded(sizes, device)
     generator = torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actline.models.bmn import BMN, BMNOutput
+from actline.models.bmn import BMN, BMNConfig, BMNOutput
 from actline.training.bmn_losses import BMNTargets, assign_targets, bmn_loss
 from benchmarks.apart import apart
 from benchmarks.measure import Row, compared
@@ -37,7 +37,7 @@ def rows(reference: Path | None, quick: bool, device: torch.device) -> list[Row]
 def training(folder: Path | None, sizes: Sizes, device: torch.device, *, runs: int) -> Row:
     """Forward, loss and backward."""
     torch.manual_seed(0)
-    ours = BMN(CHANNELS, temporal_scale=sizes.scale).to(device)
+    ours = BMNConfig(CHANNELS, sizes.scale).build().to(device)
     features, targets = seeded(sizes, device)
 
     def step() -> tuple[BMNOutput, Tensor]:

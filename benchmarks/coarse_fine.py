@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from actline.models.coarse_fine import CoarseFine
-from actline.models.config import CoarseFineConfig
+from actline.models.coarse_fine import CoarseFine, CoarseFineConfig
 from actline.models.folding import folded
 from actline.models.fusion import FineFeatures
 from actline.models.published import coarse_fine

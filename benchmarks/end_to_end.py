@@ -14,8 +14,8 @@ from actline.datasets.batches import TrainingBatches, loaded
 from actline.datasets.frame_clips import ClipConfig, DenseClips, collate
 from actline.detection.frames import detect
 from actline.detection.model import Model, prepare
-from actline.models.checkpoint import ModelCard
-from actline.models.config import X3DConfig
+from actline.models.cards import ModelCard
+from actline.models.x3d import X3DConfig
 from actline.timeline import Activity, Timeline
 from actline.training.frame_losses import detection_loss
 from actline.video.decode import ShortSide, probe, read_frames

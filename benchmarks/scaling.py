@@ -12,7 +12,7 @@ import torch
 from actline.detection.frames import detect
 from actline.evaluation.proposals import average_recall
 from actline.evaluation.segments import detection_average_precision
-from actline.models.config import TCANetConfig
+from actline.models.tcanet import TCANetConfig
 from actline.timeline.suppression import SuppressionConfig, suppress
 from benchmarks import end_to_end, evaluation, suppression, tcanet
 from benchmarks.decoding import write_video

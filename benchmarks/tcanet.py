@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from actline.models.boundary_regressor import Refinement
-from actline.models.config import TCANetConfig
 from actline.models.published import tcanet
 from actline.models.published.naming import rename
-from actline.models.tcanet import TCANet
+from actline.models.tcanet import TCANet, TCANetConfig
 from actline.training.tcanet_losses import refinement_loss
 from benchmarks.apart import apart
 from benchmarks.measure import Row, compared

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from actline.detection.exported import RUNTIMES, ExportedNetwork, Runtime, export
-from actline.models.checkpoint import ModelCard
-from actline.models.config import X3DConfig
+from actline.models.cards import ModelCard
+from actline.models.convolutions import DepthwiseConv3d, SpatialConv3d
 from actline.models.folding import folded
 from actline.models.published import x3d_multigrid
-from actline.models.x3d import X3D, DepthwiseConv3d, SpatialConv3d, x3d_m
+from actline.models.x3d import X3D, X3D_M, X3DConfig
 from benchmarks.apart import apart
 from benchmarks.measure import Row, alternate, compared
 from benchmarks.published import absent, load, repository, running
@@ -203,7 +203,7 @@ def published(folder: Path) -> Any:
 
 def ours(theirs: nn.Module | None, device: torch.device) -> X3D:
     """Our network, in training mode; with the authors' weights where there are any."""
-    network = x3d_m(CLASSES, per_frame=True)
+    network = X3D_M.build(CLASSES)
     if theirs is None:
         drawn(network)
     else:

@@ -249,7 +249,8 @@ def _run(command: list[str]) -> int:
 
 def _score(run: Path) -> float:
     """The score, in percent, that the card of a run's best checkpoint tells."""
-    from actline.models.checkpoint import ModelCard, read_card
+    from actline.models.cards import ModelCard
+    from actline.models.checkpoint import read_card
 
     card = read_card(run / "best.safetensors")
     assert isinstance(card, ModelCard)

@@ -62,7 +62,7 @@ def add_parser(subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Check that the links fit, and write them."""
     from actline.detection.chain import assemble
-    from actline.models.checkpoint import LabelConfig
+    from actline.models.cards import LabelConfig
 
     labels = LabelConfig(arguments.per, arguments.top, arguments.detections)
     card = assemble(

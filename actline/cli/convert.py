@@ -79,8 +79,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Convert, write, and say what was written."""
     from dataclasses import replace
 
-    from actline.models.checkpoint import ModelCard, read_published, save_checkpoint
-    from actline.models.config import CoarseFineConfig
+    from actline.models.cards import ModelCard
+    from actline.models.checkpoint import save_checkpoint
+    from actline.models.coarse_fine import CoarseFineConfig
     from actline.models.normalization import aggregate_statistics
     from actline.models.published import (
         coarse_fine,
@@ -88,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
         pytorchvideo_slowfast,
         x3d_multigrid,
     )
+    from actline.models.published.unwrap import read_published
 
     tensors = read_published(arguments.input)
     if arguments.source == "tcanet":
@@ -137,7 +139,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _convert_tcanet(arguments: argparse.Namespace, tensors) -> None:
-    from actline.models.checkpoint import SegmentCard, save_checkpoint
+    from actline.models.cards import SegmentCard
+    from actline.models.checkpoint import save_checkpoint
     from actline.models.published import tcanet
     from actline.timeline.suppression import SuppressionConfig
 

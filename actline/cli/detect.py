@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Detect; 1 when a video failed."""
     from actline.cli.inputs import expand_videos, share_of
     from actline.errors import CheckpointError, OutputError, VideoError
-    from actline.models.checkpoint import ChainCard, read_card
+    from actline.models.cards import ChainCard
+    from actline.models.checkpoint import read_card
     from actline.timeline.formats import parse_formats
 
     formats = parse_formats(arguments.formats)

@@ -62,7 +62,7 @@ def by_segments(arguments: argparse.Namespace) -> tuple["DetectionRecords", "Det
     folder = None
     if arguments.features is not None:
         card = chain.card
-        width = next(link.channels for link in (chain.bmn, chain.tcanet) if link is not None)
+        width = next(link.config.channels for link in (chain.bmn, chain.tcanet) if link is not None)
         folder = FeatureFolder(
             arguments.features,
             origin=card.origin,

@@ -11,18 +11,15 @@ from actline.detection.snippet_features import snippet_origin_of
 from actline.errors import CheckpointError
 from actline.features.public_files import Layout
 from actline.models.bmn import BMN
+from actline.models.cards import ChainCard, LabelConfig, SegmentCard
 from actline.models.checkpoint import (
-    ChainCard,
-    LabelConfig,
-    SegmentCard,
     fitted,
     load_checkpoint,
     load_segment_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
-from actline.models.config import TCANetConfig
-from actline.models.tcanet import TCANet
+from actline.models.tcanet import TCANet, TCANetConfig
 from actline.timeline.suppression import SuppressionConfig
 
 

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 
 from actline.errors import CheckpointError, DeviceError
 from actline.files import written_whole
-from actline.models.checkpoint import ModelCard, card_of, weights_hash
-from actline.models.config import SlowFastConfig, X3DConfig
+from actline.models.cards import ModelCard, card_of
+from actline.models.checkpoint import weights_hash
+from actline.models.slowfast import SlowFastConfig
+from actline.models.x3d import X3DConfig
 from actline.stored.configuration import to_mapping
 from actline.stored.json_text import parse_json
 from actline.stored.safetensors_files import CHECKSUM

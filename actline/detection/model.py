@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from actline.detection.exported import ExportedNetwork
 from actline.errors import CheckpointError, DeviceError
-from actline.models.checkpoint import ModelCard, load_checkpoint
+from actline.models.cards import ModelCard
+from actline.models.checkpoint import load_checkpoint
 from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
 from actline.models.folding import folded
 from actline.video.sampling import AtRate, EveryNth, Sampling

@@ -12,7 +12,7 @@ from actline.detection.snippet_features import extract_snippets
 from actline.detection.stages import propose, refine
 from actline.errors import FeatureError, PredictionError
 from actline.features.snippets import SnippetFeatures
-from actline.models.checkpoint import LabelConfig
+from actline.models.cards import LabelConfig
 from actline.names import id_of
 from actline.timeline import Activity, Timeline
 from actline.timeline.proposals import Proposals

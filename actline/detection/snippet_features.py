@@ -12,7 +12,8 @@ from torch import Tensor
 from actline.detection.model import Model
 from actline.errors import CheckpointError, FeatureError
 from actline.features.snippets import SnippetFeatures, SnippetOrigin
-from actline.models.checkpoint import ModelCard, weights_hash
+from actline.models.cards import ModelCard
+from actline.models.checkpoint import weights_hash
 from actline.models.slowfast import SlowFast
 from actline.models.x3d import X3D
 from actline.video.decode import probe

@@ -25,15 +25,15 @@ def propose(
     Raises:
         FeatureError: the features are of another width than BMN was trained on.
     """
-    if features.features.shape[0] != bmn.channels:
+    if features.features.shape[0] != bmn.config.channels:
         raise FeatureError(
             f"the features have {features.features.shape[0]} values a snippet; this BMN takes "
-            f"{bmn.channels}; give the features that it was trained on"
+            f"{bmn.config.channels}; give the features that it was trained on"
         )
-    if bmn.sliding:
-        seen = sliding_windows(features, bmn.temporal_scale)
+    if bmn.config.sliding:
+        seen = sliding_windows(features, bmn.config.temporal_scale)
     else:
-        seen = [rescaled(features, bmn.temporal_scale)]
+        seen = [rescaled(features, bmn.config.temporal_scale)]
     found = [_of_one(bmn, part, device=device, most=most) for part in seen]
     return joined(found, duration=features.duration).best(most)
 
@@ -65,15 +65,15 @@ def refine(
 ) -> Proposals:
     """TCANet's form of a video's proposals: moved boundaries, and scores times predicted overlap.
 
-    The overlap is that of the regressor that `tcanet.scored_by` says.
+    The overlap is that of the regressor that `tcanet.config.scored_by` says.
 
     Those that are moved out of the video are left out.
 
     Raises:
         FeatureError: the features are of another width or interval than TCANet was trained on.
     """
-    values, takes = features.features.shape[0], tcanet.channels
-    interval = tcanet.snippet_interval
+    values, takes = features.features.shape[0], tcanet.config.channels
+    interval = tcanet.config.snippet_interval
     if values != takes or abs(features.interval - interval) > 1e-6 * interval:
         raise FeatureError(
             f"the features have {values} values every {features.interval:g} s; this TCANet takes "
@@ -85,7 +85,7 @@ def refine(
     stages = tcanet(features.features[None].to(device), given[None].to(device))
     moved = stages[-1].refined[0].double().cpu().numpy()
     # The last stage's overlap is of the proposals it was given, the nearest to the refined ones.
-    judge = stages[(tcanet.scored_by or len(stages)) - 1]
+    judge = stages[(tcanet.config.scored_by or len(stages)) - 1]
     score = proposals.score * judge.iou[0].double().cpu().numpy()
     order = np.argsort(-score, kind="stable")
     start, end = moved[order, 0], np.minimum(moved[order, 1], features.duration)

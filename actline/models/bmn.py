@@ -4,13 +4,17 @@ The paper's confidence map has axes duration and start, the published PyTorch co
 We follow the code, whose checkpoints then load.
 """
 
-import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actline.models.boundary_matching import BoundaryMatching
+from actline.stored.ranges import Channels, Factor, FeatureChannels, Range, Samples
+
+# Of the table of samples: with the published 32 samples of 3 bins, those of 400 snippets.
+_MOST_PLACES = 1 << 24
 GROUPS = 4  # of the convolutions in the base and in the temporal evaluation
 
 
@@ -28,10 +32,11 @@ class BMNOutput(NamedTuple):
     confidence: Tensor
 
 
-class BMN(nn.Module):
-    """Boundary-Matching Network (Section 3.4, Table 1).
+@dataclass(frozen=True)
+class BMNConfig:
+    """A BMN; the defaults are those published for ActivityNet-1.3 with TSN features.
 
-    Args:
+    Attributes:
         channels: of the snippet features.
         temporal_scale: T, how many snippets it sees at once.
         width: channels of the base.
@@ -39,9 +44,44 @@ class BMN(nn.Module):
         map_width: channels of the confidence map's convolutions.
         samples: N, places that a pair is sampled at, from before its start to after its end.
         bins: points averaged per sample.
-        boundary_ratio: context on either side, as a part of the pair's length.
+        boundary_ratio: context on either side, as a fraction of the pair's length.
         sliding: whether it is slid over videos at the features' own rate, T snippets at a time,
             rather than shown whole videos, rescaled. The layers are the same.
+
+    Raises:
+        ValueError: its table of samples would be too large to be made.
+    """
+
+    channels: FeatureChannels = 400
+    temporal_scale: Annotated[int, Range(2, 1000)] = 100
+    width: Channels = 256
+    pair_width: Channels = 512
+    map_width: Channels = 128
+    samples: Samples = 32
+    bins: Annotated[int, Range(1, 1000)] = 3
+    boundary_ratio: Factor = 0.5
+    sliding: bool = False
+
+    def __post_init__(self) -> None:
+        # A place for every pair of snippets and every sample of it.
+        places = self.temporal_scale**2 * self.samples * self.bins
+        if places > _MOST_PLACES:
+            raise ValueError(
+                f"temporal_scale {self.temporal_scale} with {self.samples} samples of "
+                f"{self.bins} bins takes a table of more than {_MOST_PLACES} "
+                f"places; give a smaller temporal_scale"
+            )
+
+    def build(self) -> "BMN":
+        """A new network with random weights."""
+        return BMN(self)
+
+
+class BMN(nn.Module):
+    """Boundary-Matching Network (Section 3.4, Table 1).
+
+    Args:
+        config: its sizes.
 
     Shape:
         features: (B, C, T).
@@ -50,25 +90,12 @@ class BMN(nn.Module):
         ValueError: the features are not T long.
     """
 
-    def __init__(
-        self,
-        channels: int = 400,
-        *,
-        temporal_scale: int = 100,
-        width: int = 256,
-        pair_width: int = 512,
-        map_width: int = 128,
-        samples: int = 32,
-        bins: int = 3,
-        boundary_ratio: float = 0.5,
-        sliding: bool = False,
-    ) -> None:
+    def __init__(self, config: BMNConfig) -> None:
         super().__init__()
-        self.channels = channels
-        self.temporal_scale = temporal_scale
-        self.sliding = sliding
+        self.config = config
+        width, T = config.width, config.temporal_scale
         self.base = nn.Sequential(
-            nn.Conv1d(channels, width, 3, padding=1, groups=GROUPS),
+            nn.Conv1d(config.channels, width, 3, padding=1, groups=GROUPS),
             nn.ReLU(inplace=True),
             nn.Conv1d(width, width, 3, padding=1, groups=GROUPS),
             nn.ReLU(inplace=True),
@@ -78,31 +105,29 @@ class BMN(nn.Module):
         self.prepare = nn.Conv1d(width, width, 3, padding=1)
         self.matching = BoundaryMatching(
             width,
-            pair_width,
-            temporal_scale=temporal_scale,
-            samples=samples,
-            bins=bins,
-            boundary_ratio=boundary_ratio,
+            config.pair_width,
+            temporal_scale=T,
+            samples=config.samples,
+            bins=config.bins,
+            boundary_ratio=config.boundary_ratio,
         )
-        self.narrow = nn.Linear(pair_width, map_width)
+        self.narrow = nn.Linear(config.pair_width, config.map_width)
         self.confidence = nn.Sequential(
-            nn.Conv2d(map_width, map_width, 3, padding=1),
+            nn.Conv2d(config.map_width, config.map_width, 3, padding=1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(map_width, map_width, 3, padding=1),
+            nn.Conv2d(config.map_width, config.map_width, 3, padding=1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(map_width, 2, 1),
+            nn.Conv2d(config.map_width, 2, 1),
         )
-        # Where weights are made without values, to learn their shapes, constants still have some.
-        with torch.device("cpu"):
-            possible = torch.ones(temporal_scale, temporal_scale, dtype=torch.bool).triu()
         self.possible: Tensor
-        self.register_buffer("possible", possible.to(self.prepare.weight.device), persistent=False)
+        possible = torch.ones(T, T, dtype=torch.bool).triu()
+        self.register_buffer("possible", possible, persistent=False)
 
     def forward(self, features: Tensor) -> BMNOutput:
-        if features.shape[-1] != self.temporal_scale:
+        if features.shape[-1] != self.config.temporal_scale:
             raise ValueError(
                 f"features of {features.shape[-1]} snippets, but this BMN takes "
-                f"{self.temporal_scale}; rescale them first"
+                f"{self.config.temporal_scale}; rescale them first"
             )
         base = self.base(features)
         return BMNOutput(
@@ -113,7 +138,7 @@ class BMN(nn.Module):
 
     def evaluate_pairs(self, base: Tensor) -> Tensor:
         """Confidences (B, 2, T, T) from the base's (B, W, T); meaningless where last < first."""
-        T = self.temporal_scale
+        T = self.config.temporal_scale
         prepared = self.prepare(base).relu()
         pairs = self.narrow(self.matching(prepared).relu()).relu()  # (P, B, M)
         # Impossible pairs sample nothing but zeros, so they all hold what the biases give: their
@@ -122,198 +147,6 @@ class BMN(nn.Module):
         filled = rest.expand(T * T, pairs.shape[1], -1)
         cells = filled.index_copy(0, self.matching.cells, pairs.to(rest.dtype))
         return self.confidence(cells.permute(1, 2, 0).unflatten(2, (T, T))).sigmoid()
-
-
-class BoundaryMatching(nn.Module):
-    """The boundary-matching layer and the convolution that sums up its samples (Section 3.3).
-
-    Both are linear, so their order may change. The published code samples first, with a dense
-    matrix (T, N * T * T), and then convolves N samples of every pair. Here the features are
-    weighted for all N samples first, T times instead of T * T times, and every pair then adds up
-    the few weighted features that it samples, through sparse weights made once.
-
-    Shape:
-        features: (B, C, T); returns (P, B, W), for the P = T (T + 1) / 2 possible pairs in the
-            order of `cells` (P,), their places in a flattened (T, T) map.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        width: int,
-        *,
-        temporal_scale: int,
-        samples: int = 32,
-        bins: int = 3,
-        boundary_ratio: float = 0.5,
-    ) -> None:
-        super().__init__()
-        self.samples = samples
-        self.weight = nn.Parameter(torch.empty(width, channels, samples))
-        self.bias = nn.Parameter(torch.empty(width))
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as PyTorch's convolutions
-        bound = (channels * samples) ** -0.5
-        nn.init.uniform_(self.bias, -bound, bound)
-
-        T = temporal_scale
-        # As in `BMN`.
-        with torch.device("cpu"):
-            table = sampling_weights(T, samples=samples, bins=bins, boundary_ratio=boundary_ratio)
-            starts, ends = torch.triu_indices(T, T)
-            sampled = SparseRows(table)
-        self.cells: Tensor
-        self.register_buffer("cells", (starts * T + ends).to(self.weight.device), persistent=False)
-        self.sampled = sampled.to(self.weight.device)
-
-    def forward(self, features: Tensor) -> Tensor:
-        B, _, T = features.shape
-        rows = features.permute(2, 0, 1).flatten(0, 1)  # (T * B, C)
-        weighted = torch.matmul(rows, self.weight.permute(2, 1, 0))  # (N, T * B, W)
-        pairs = self.sampled(weighted.view(self.samples * T, -1))
-        return pairs.view(len(pairs), B, -1) + self.bias
-
-    def sample(self, features: Tensor) -> Tensor:
-        """The layer's samples themselves, (B, C, N, T, T), which `forward` never makes.
-
-        They take N * T times the memory of the features: for looking at, and for tests.
-        """
-        B, C, T = features.shape
-        table = self.sampled.dense().unflatten(1, (self.samples, T))  # (P, N, T)
-        sampled = torch.einsum("bct,pnt->bcnp", features, table)
-        empty = sampled.new_zeros(B, C, self.samples, T * T)
-        return empty.index_copy(3, self.cells, sampled).unflatten(3, (T, T))
-
-
-class Entries(NamedTuple):
-    """The entries of a sparse matrix, each place once and rows in order.
-
-    Shape:
-        row, column, weight: (E,).
-    """
-
-    row: Tensor
-    column: Tensor
-    weight: Tensor
-    shape: tuple[int, int]
-
-    def transposed(self) -> "Entries":
-        order = self.column.argsort(stable=True)
-        shape = (self.shape[1], self.shape[0])
-        return Entries(self.column[order], self.row[order], self.weight[order], shape)
-
-    def offsets(self) -> Tensor:
-        """Where every row's entries begin, and where the last one's end: (rows + 1,)."""
-        lengths = torch.bincount(self.row, minlength=self.shape[0])
-        return F.pad(lengths.cumsum(0), (1, 0))
-
-
-def sampling_weights(
-    temporal_scale: int, *, samples: int = 32, bins: int = 3, boundary_ratio: float = 0.5
-) -> Entries:
-    """How much every snippet counts for every sample of every pair (Section 3.3, equation 2).
-
-    A pair from snippet s to e (inclusive) spans [s, e + 1], widened on both sides by
-    `boundary_ratio` times its length plus one (the "plus one" is the code's, not the paper's).
-    `samples * bins` points are spread over that, each interpolated between two snippets; a
-    sample is the mean of its `bins` points. Points outside the video count as zero, except that
-    those less than a snippet before it count as its first snippet: a rounding in the published
-    code, on which its checkpoints were trained.
-
-    Returns:
-        Entries of a (P, N * T) matrix; snippet t of sample n is column n * T + t.
-    """
-    T, N = temporal_scale, samples
-    starts, ends = torch.triu_indices(T, T).double()
-    context = (ends + 1 - starts + 1) * boundary_ratio
-    first, last = starts - context, ends + 1 + context
-    # Double precision and this order of operations: a point exactly one snippet before the video
-    # counts nothing, and one just after that counts in full.
-    step = (last - first) / max(N * bins - 1, 1)
-    point = first.unsqueeze(1) + step.unsqueeze(1) * torch.arange(N * bins)  # (P, N * bins)
-    point = torch.where(point > -1, point.clamp(min=0), point)
-    below = point.floor()
-    snippet = torch.stack((below, below + 1), dim=-1)
-    weight = torch.stack((1 - (point - below), point - below), dim=-1) / bins
-    counts = (snippet >= 0) & (snippet < T) & (weight > 0)
-
-    pair = torch.arange(len(starts)).view(-1, 1, 1)
-    sample = (torch.arange(N * bins) // bins).view(1, -1, 1)
-    place = (pair * N + sample) * T + snippet.long()
-    places, which = place[counts].unique(return_inverse=True)  # points of a sample share snippets
-    merged = weight.new_zeros(len(places)).index_add(0, which, weight[counts])
-    return Entries(places // (N * T), places % (N * T), merged.float(), (len(starts), N * T))
-
-
-class SparseRows(nn.Module):
-    """A constant sparse matrix times a dense one, as sums of selected rows in both directions.
-
-    Shape:
-        dense: (columns, D); returns (rows, D), in the type of the matrix.
-    """
-
-    offsets: Tensor
-    columns: Tensor
-    weights: Tensor
-    offsets_t: Tensor
-    columns_t: Tensor
-    weights_t: Tensor
-
-    def __init__(self, entries: Entries) -> None:
-        super().__init__()
-        self.shape = entries.shape
-        # Not tensors of a sparse type: those are no buffers, which follow the module.
-        for suffix, one_way in (("", entries), ("_t", entries.transposed())):
-            self.register_buffer(f"offsets{suffix}", one_way.offsets().int(), persistent=False)
-            self.register_buffer(f"columns{suffix}", one_way.column.int(), persistent=False)
-            self.register_buffer(f"weights{suffix}", one_way.weight, persistent=False)
-
-    def forward(self, dense: Tensor) -> Tensor:
-        forth = (self.offsets, self.columns, self.weights)
-        back = (self.offsets_t, self.columns_t, self.weights_t)
-        return times_sparse(dense.to(self.weights.dtype), forth, back)
-
-    def dense(self) -> Tensor:
-        """The matrix itself: (rows, columns)."""
-        lengths = self.offsets.diff().long()
-        rows = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
-        return self.weights.new_zeros(self.shape).index_put((rows, self.columns), self.weights)
-
-
-SparseParts = tuple[Tensor, Tensor, Tensor]
-"""Offsets (rows + 1,), columns (E,) and weights (E,)."""
-
-
-def times_sparse(dense: Tensor, forth: SparseParts, back: SparseParts) -> Tensor:
-    """`forth` times `dense`; `back` is the transposed matrix, which the gradient takes."""
-    result = _SparseTimesDense.apply(dense, *forth, *back)
-    assert isinstance(result, Tensor)
-    return result
-
-
-class _SparseTimesDense(torch.autograd.Function):
-    """`embedding_bag` whose gradient is one more of the transposed matrix.
-
-    PyTorch's own gradient sorts all indices anew in every step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, dense: Tensor, *parts: Tensor) -> Tensor:
-        ctx.save_for_backward(*parts)
-        offsets, columns, weights, *_ = parts
-        return F.embedding_bag(
-            columns,
-            dense,
-            offsets,
-            mode="sum",
-            per_sample_weights=weights,
-            include_last_offset=True,
-        )
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = gradients
-        forth, back = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
-        return times_sparse(gradient.contiguous(), back, forth), *[None] * 6
 
 
 def boundary_head(width: int) -> nn.Sequential:

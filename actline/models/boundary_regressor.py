@@ -68,15 +68,15 @@ class TemporalBoundaryRegressor(nn.Module):
 
     def __init__(
         self,
-        channels: int = 512,
+        channels: int,
         *,
-        frame_width: int = 128,
-        segment_width: int = 512,
-        start_samples: int = 32,
-        action_samples: int = 64,
-        end_samples: int = 32,
-        context: float = 0.5,
-        snippet_interval: float = 8 / 15,
+        frame_width: int,
+        segment_width: int,
+        start_samples: int,
+        action_samples: int,
+        end_samples: int,
+        context: float,
+        snippet_interval: float,
     ) -> None:
         super().__init__()
         self.samples = (start_samples, action_samples, end_samples)

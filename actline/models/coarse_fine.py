@@ -1,7 +1,7 @@
 """Coarse-Fine Networks for temporal activity detection (Kahatapitiya and Ryoo, CVPR 2021)."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,42 @@ from actline.models.fusion import (
     pool_in_space,
 )
 from actline.models.grid_pool import GridPool, grid_unpool
-from actline.models.x3d import X3D
+from actline.models.x3d import X3D, StageFeatures, X3DConfig
+from actline.stored.ranges import Range
 
 TemporalPooling = Literal["grid", "average", "maximum", "stride"]
+
+
+@dataclass(frozen=True)
+class CoarseFineConfig:
+    """A Coarse-Fine network; it gives logits for every frame.
+
+    Attributes:
+        fine, coarse: the two streams' X3Ds.
+        pooling: Grid Pool, or one of the fixed poolings the paper compares with (Table 3).
+        cells: the Fine features' height and width, G.
+        fine_stream: whether there is a Fine stream; without, it takes stored features alone.
+    """
+
+    fine: X3DConfig = field(default_factory=X3DConfig)
+    coarse: X3DConfig = field(default_factory=X3DConfig)
+    pooling: TemporalPooling = "grid"
+    cells: Annotated[int, Range(1, 32)] = 7
+    fine_stream: bool = True
+
+    @property
+    def fine_shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Channels, height and width of the Fine stream's features, by stage."""
+        return {
+            stage: (channels, self.cells, self.cells)
+            for stage, channels in zip(
+                StageFeatures._fields, self.fine.feature_channels, strict=True
+            )
+        }
+
+    def build(self, classes: int) -> "CoarseFine":
+        """A new network with random weights."""
+        return CoarseFine(self, classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,28 +90,20 @@ class CoarseStream(nn.Module):
     """The Coarse stream: X3D over few, well chosen frames, informed by the Fine stream.
 
     Args:
-        trunk: a per-frame X3D.
-        fine_channels: of the Fine features at every depth.
+        config: of both streams.
         classes: how many logits.
-        pooling: Grid Pool, or one of the fixed poolings the paper compares with (Table 3).
 
     Shape:
         clip: (B, 3, T, H, W); returns logits (B, K, T) and positions (B, P).
     """
 
-    def __init__(
-        self,
-        trunk: X3D,
-        *,
-        fine_channels: tuple[int, ...],
-        classes: int,
-        pooling: TemporalPooling = "grid",
-    ) -> None:
+    def __init__(self, config: CoarseFineConfig, classes: int) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.pooling = pooling
-        self.grid_pool = GridPool(trunk.widths[0]) if pooling == "grid" else None
-        self.fusion = MultiStageFusion(fine_channels, trunk.widths, classes)
+        widths = config.coarse.widths
+        self.trunk = X3D(config.coarse, classes)
+        self.pooling = config.pooling
+        self.grid_pool = GridPool(widths[0]) if config.pooling == "grid" else None
+        self.fusion = MultiStageFusion(config.fine.feature_channels, widths, classes)
 
     def forward(self, clip: Tensor, fine: FineFeatures) -> tuple[Tensor, Tensor]:
         T = clip.shape[2]
@@ -133,16 +158,17 @@ class CoarseFine(nn.Module):
     With features it is not run (stored features, as published for small GPUs).
 
     Args:
-        fine: a per-frame X3D; None for a published checkpoint of the Coarse stream alone.
-        coarse: the Coarse stream.
-        cells: the Fine features' height and width, G.
+        config: of both streams.
+        classes: how many logits.
     """
 
-    def __init__(self, fine: X3D | None, coarse: CoarseStream, *, cells: int = 7) -> None:
+    def __init__(self, config: CoarseFineConfig, classes: int) -> None:
         super().__init__()
-        self.fine = fine
-        self.coarse = coarse
-        self.cells = cells
+        self.config = config
+        # Drawn even where it is not kept, so that the Coarse stream begins the same either way.
+        fine = X3D(config.fine, classes)
+        self.fine = fine if config.fine_stream else None
+        self.coarse = CoarseStream(config, classes)
 
     def forward(
         self,
@@ -177,7 +203,7 @@ class CoarseFine(nn.Module):
         if mask is None:
             mask = clip.new_ones(clip.shape[0], clip.shape[2])
         start = mask.new_zeros(len(mask))
-        features = FineFeatures(pool_in_space(stages, self.cells), mask, start)
+        features = FineFeatures(pool_in_space(stages, self.config.cells), mask, start)
         return features, self.fine.head(stages.conv5)
 
 

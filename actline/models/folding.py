@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actline.models import slowfast
+from actline.models import slowfast_blocks as slowfast
+from actline.models.convolutions import runs_on_cpu
 from actline.models.grid_pool import GridPool
 from actline.models.normalization import SplitBatchNorm3d
-from actline.models.x3d import X3D, Bottleneck, SqueezeExcitation, Stem, runs_on_cpu
+from actline.models.x3d import X3D
+from actline.models.x3d_blocks import Bottleneck, SqueezeExcitation, Stem
 
 Activation = Literal["none", "relu", "swish"]
 

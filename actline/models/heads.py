@@ -27,8 +27,8 @@ class ClassHead(nn.Module):
         classes: int,
         *,
         per_frame: bool,
-        width: int = 2048,
-        dropout: float = 0.5,
+        width: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.per_frame = per_frame

@@ -29,12 +29,12 @@ class LocalGlobalTemporalEncoder(nn.Module):
 
     def __init__(
         self,
-        channels: int = 512,
+        channels: int,
         *,
-        heads: int = 8,
-        window: int = 9,
-        feedforward: int = 256,
-        dropout: float = 0.1,
+        heads: int,
+        window: int,
+        feedforward: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.attention = LocalGlobalAttention(channels, heads=heads, window=window, dropout=dropout)

@@ -3,21 +3,64 @@
 SlowFast Networks for Video Recognition, ICCV 2019; section and table numbers below are its own.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from actline.models.heads import FrameOutput
 from actline.models.initialization import kaiming_normal
-from actline.models.normalization import SplitBatchNorm3d
-from actline.models.x3d import pointwise
+from actline.models.slowfast_blocks import Bottleneck, Lateral, Pathway, level_widths
+from actline.stored.ranges import AboveZero, BelowOne, Channels, Depth, Parts, Range
 
 # Frames a convolution sees in the stem and in each stage (Table 1). The Slow pathway looks along
 # time only where its receptive field is large; the Fast one everywhere.
 SLOW_KERNELS = (1, 1, 1, 3, 3)
 FAST_KERNELS = (5, 3, 3, 3, 3)
+
+
+@dataclass(frozen=True)
+class SlowFastConfig:
+    """A SlowFast; the defaults are SlowFast 8 x 8, R50.
+
+    Attributes:
+        width: channels of the Slow pathway's stem; the stages give 4, 8, 16 and 32 times as many.
+        depths: blocks of the four residual stages.
+        alpha: frames of the Fast pathway to one of the Slow pathway.
+        beta: channels of the Fast pathway relative to the Slow pathway's.
+        fusion_kernel: frames that a lateral connection sees; odd.
+        fusion_ratio: channels of a lateral connection relative to the Fast pathway's.
+        temporal_blocks: how many blocks of a stage see along time, where it does; None is all.
+        dropout: before the classifier.
+        splits: parts of the batch that are normalized separately in training.
+        per_frame: logits for every frame rather than one set for the clip.
+    """
+
+    width: Channels = 64
+    depths: tuple[Depth, Depth, Depth, Depth] = (3, 4, 6, 3)
+    alpha: Annotated[int, Range(1, 1000)] = 4
+    beta: AboveZero = 1 / 8
+    fusion_kernel: Annotated[int, Range(1, 1000)] = 7
+    fusion_ratio: Annotated[int, Range(1, 1000)] = 2
+    temporal_blocks: Annotated[int, Range(0, 1000)] | None = None
+    dropout: BelowOne = 0.5
+    splits: Parts = 1
+    per_frame: bool = True
+
+    def build(self, classes: int) -> "SlowFast":
+        """A new network with random weights."""
+        return SlowFast(self, classes)
+
+
+# As published, all with a head per frame: T x tau frames of the Slow pathway, of 224 x 224. 4 x 16
+# and 8 x 8 see 32 frames, one in 2, 16 x 8 sees 64. R101 has the paper's lateral kernel of 5, and
+# in 16 x 8 sees along time in as many blocks as R50.
+SLOWFAST_R50_8X8 = SlowFastConfig()
+SLOWFAST_R50_4X16 = replace(SLOWFAST_R50_8X8, alpha=8, fusion_kernel=5)
+SLOWFAST_R101_8X8 = replace(SLOWFAST_R50_8X8, depths=(3, 4, 23, 3), fusion_kernel=5)
+SLOWFAST_R101_4X16 = replace(SLOWFAST_R101_8X8, alpha=8)
+SLOWFAST_R101_16X8 = replace(SLOWFAST_R101_8X8, temporal_blocks=6)
 
 
 class PathwayFeatures(NamedTuple):
@@ -34,17 +77,8 @@ class SlowFast(nn.Module):
     """SlowFast with a head per clip or per frame of the Fast pathway (Table 1, Figure 1).
 
     Args:
+        config: its sizes.
         classes: how many logits.
-        per_frame: logits for every frame rather than one set for the clip.
-        width: channels of the Slow pathway's stem; the stages give 4, 8, 16 and 32 times as many.
-        depths: blocks of the four residual stages.
-        alpha: frames of the Fast pathway to one of the Slow pathway.
-        beta: channels of the Fast pathway relative to the Slow pathway's.
-        fusion_kernel: frames that a lateral connection sees.
-        fusion_ratio: channels of a lateral connection relative to the Fast pathway's.
-        temporal_blocks: how many blocks of a stage see along time, where it does; None is all.
-        dropout: before the classifier.
-        splits: parts of the batch that are normalized apart while training.
 
     Shape:
         clip: (B, 3, T, H, W), normalized, at the Fast pathway's rate, of any T from 1; returns
@@ -54,55 +88,49 @@ class SlowFast(nn.Module):
         ValueError: alpha below 1, no channel in the Fast pathway, or an even `fusion_kernel`.
     """
 
-    def __init__(
-        self,
-        classes: int,
-        *,
-        per_frame: bool,
-        width: int = 64,
-        depths: tuple[int, int, int, int] = (3, 4, 6, 3),
-        alpha: int = 4,
-        beta: float = 1 / 8,
-        fusion_kernel: int = 7,
-        fusion_ratio: int = 2,
-        temporal_blocks: int | None = None,
-        dropout: float = 0.5,
-        splits: int = 1,
-    ) -> None:
+    def __init__(self, config: SlowFastConfig, classes: int) -> None:
         super().__init__()
-        fast_width = round(beta * width)
-        if alpha < 1:
-            raise ValueError(f"alpha must be at least 1, not {alpha}")
+        self.config = config
+        width, fast_width = config.width, round(config.beta * config.width)
+        if config.alpha < 1:
+            raise ValueError(f"alpha must be at least 1, not {config.alpha}")
         if fast_width < 1:
-            raise ValueError(f"beta {beta:g} of {width} channels leaves the Fast pathway none")
-        if fusion_kernel % 2 == 0:
-            raise ValueError(f"fusion_kernel must be odd, not {fusion_kernel}")
-        self.alpha = alpha
+            raise ValueError(
+                f"beta {config.beta:g} of {width} channels leaves the Fast pathway none"
+            )
+        if config.fusion_kernel % 2 == 0:
+            raise ValueError(f"fusion_kernel must be odd, not {config.fusion_kernel}")
         # What the stem and the first three stages of the Fast pathway hand to the Slow one.
         sent = level_widths(fast_width)[:4]
         self.slow = Pathway(
             width,
-            depths,
+            config.depths,
             kernels=SLOW_KERNELS,
-            received=[fusion_ratio * channels for channels in sent],
-            temporal_blocks=temporal_blocks,
-            splits=splits,
+            received=[config.fusion_ratio * channels for channels in sent],
+            temporal_blocks=config.temporal_blocks,
+            splits=config.splits,
         )
         self.fast = Pathway(
             fast_width,
-            depths,
+            config.depths,
             kernels=FAST_KERNELS,
             received=(0, 0, 0, 0),
-            temporal_blocks=temporal_blocks,
-            splits=splits,
+            temporal_blocks=config.temporal_blocks,
+            splits=config.splits,
         )
         self.laterals = nn.ModuleList(
-            Lateral(channels, alpha=alpha, kernel=fusion_kernel, ratio=fusion_ratio, splits=splits)
+            Lateral(
+                channels,
+                alpha=config.alpha,
+                kernel=config.fusion_kernel,
+                ratio=config.fusion_ratio,
+                splits=config.splits,
+            )
             for channels in sent
         )
         self.feature_channels = level_widths(width)[-1] + level_widths(fast_width)[-1]
         self.head = PathwayHead(
-            self.feature_channels, classes, per_frame=per_frame, dropout=dropout
+            self.feature_channels, classes, per_frame=config.per_frame, dropout=config.dropout
         )
         initialize(self)
 
@@ -159,7 +187,7 @@ class SlowFast(nn.Module):
 
     def slow_length(self, frames: int) -> int:
         """How many frames the Slow pathway gets where the Fast one gets `frames`."""
-        return (frames + self.alpha - 1) // self.alpha
+        return (frames + self.config.alpha - 1) // self.config.alpha
 
     def pathways(self, slow: Tensor, fast: Tensor) -> PathwayFeatures:
         """The last features of both pathways; `forward_pathways` tells shapes and errors."""
@@ -167,7 +195,7 @@ class SlowFast(nn.Module):
         if slow.shape[2] != wanted:
             raise ValueError(
                 f"the Slow pathway needs {wanted} frames beside {fast.shape[2]} of the Fast one "
-                f"(alpha {self.alpha}), not {slow.shape[2]}"
+                f"(alpha {self.config.alpha}), not {slow.shape[2]}"
             )
         from_stem, from_stage1, from_stage2, from_stage3 = self.laterals
         slow, fast = self.slow.stem(slow), self.fast.stem(fast)
@@ -176,188 +204,6 @@ class SlowFast(nn.Module):
         slow, fast = self.slow.stage3(from_stage2(slow, fast)), self.fast.stage3(fast)
         slow, fast = self.slow.stage4(from_stage3(slow, fast)), self.fast.stage4(fast)
         return PathwayFeatures(slow, fast)
-
-
-def slowfast_r50_4x16(
-    classes: int, *, per_frame: bool, dropout: float = 0.5, splits: int = 1
-) -> SlowFast:
-    """SlowFast 4 x 16, R50: 32 frames of 224 x 224, one in 2; 4 of them, one in 16, slowly."""
-    return SlowFast(
-        classes, per_frame=per_frame, dropout=dropout, splits=splits, alpha=8, fusion_kernel=5
-    )
-
-
-def slowfast_r50_8x8(
-    classes: int, *, per_frame: bool, dropout: float = 0.5, splits: int = 1
-) -> SlowFast:
-    """SlowFast 8 x 8, R50: 32 frames of 224 x 224, one in 2; 8 of them, one in 8, slowly."""
-    return SlowFast(classes, per_frame=per_frame, dropout=dropout, splits=splits)
-
-
-def slowfast_r101_4x16(
-    classes: int, *, per_frame: bool, dropout: float = 0.5, splits: int = 1
-) -> SlowFast:
-    """SlowFast 4 x 16, R101: R50's widths, nearly four times the blocks in the third stage."""
-    return SlowFast(
-        classes,
-        per_frame=per_frame,
-        dropout=dropout,
-        splits=splits,
-        depths=(3, 4, 23, 3),
-        alpha=8,
-        fusion_kernel=5,
-    )
-
-
-def slowfast_r101_8x8(
-    classes: int, *, per_frame: bool, dropout: float = 0.5, splits: int = 1
-) -> SlowFast:
-    """SlowFast 8 x 8, R101: the frames of R50's 8 x 8, but the paper's lateral kernel of 5."""
-    return SlowFast(
-        classes,
-        per_frame=per_frame,
-        dropout=dropout,
-        splits=splits,
-        depths=(3, 4, 23, 3),
-        fusion_kernel=5,
-    )
-
-
-def slowfast_r101_16x8(
-    classes: int, *, per_frame: bool, dropout: float = 0.5, splits: int = 1
-) -> SlowFast:
-    """SlowFast 16 x 8, R101: 64 frames, one in 2; time is seen in as many blocks as in R50."""
-    return SlowFast(
-        classes,
-        per_frame=per_frame,
-        dropout=dropout,
-        splits=splits,
-        depths=(3, 4, 23, 3),
-        fusion_kernel=5,
-        temporal_blocks=6,
-    )
-
-
-class Pathway(nn.Module):
-    """Stem and four residual stages of one pathway, which the lateral connections join.
-
-    Args:
-        kernels: frames that the stem's and each stage's temporal convolutions see.
-        received: channels that join this pathway's own before each stage.
-        temporal_blocks: how many blocks of a stage have its kernel, the others 1; None is all.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        depths: tuple[int, int, int, int],
-        *,
-        kernels: tuple[int, int, int, int, int],
-        received: Sequence[int],
-        temporal_blocks: int | None,
-        splits: int,
-    ) -> None:
-        super().__init__()
-        levels = level_widths(width)
-        self.stem = Stem(width, kernel=kernels[0], splits=splits)
-        self.stage1, self.stage2, self.stage3, self.stage4 = (
-            residual_stage(
-                own + joined,
-                channels_out,
-                kernels=block_kernels(depth, kernel, temporal_blocks),
-                stride=1 if index == 0 else 2,  # the stem has pooled for the first stage
-                splits=splits,
-            )
-            for index, (own, joined, channels_out, depth, kernel) in enumerate(
-                zip(levels[:4], received, levels[1:], depths, kernels[1:], strict=True)
-            )
-        )
-
-
-class Stem(nn.Module):
-    """conv1 and pool1: 7 x 7 in space and `kernel` in time, both of spatial stride 2.
-
-    Shape:
-        clip: (B, 3, T, H, W); returns (B, width, T, H / 4, W / 4).
-    """
-
-    def __init__(self, width: int, *, kernel: int, splits: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv3d(
-            3,
-            width,
-            (kernel, 7, 7),
-            stride=(1, 2, 2),
-            padding=(kernel // 2, 3, 3),
-            bias=False,
-        )
-        self.norm = SplitBatchNorm3d(width, splits=splits)
-        self.pool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
-
-    def forward(self, clip: Tensor) -> Tensor:
-        return self.pool(self.norm(self.conv(clip)).relu_())
-
-
-class Lateral(nn.Module):
-    """Join the Fast pathway's features to the Slow one's by a time-strided convolution (3.3).
-
-    Shape:
-        slow: (B, C, ceil(T / alpha), H, W); fast: (B, C', T, H, W); returns
-            (B, C + ratio C', ceil(T / alpha), H, W).
-    """
-
-    def __init__(
-        self, fast_channels: int, *, alpha: int, kernel: int, ratio: int, splits: int
-    ) -> None:
-        super().__init__()
-        channels = ratio * fast_channels
-        self.conv = nn.Conv3d(
-            fast_channels,
-            channels,
-            (kernel, 1, 1),
-            stride=(alpha, 1, 1),
-            padding=(kernel // 2, 0, 0),
-            bias=False,
-        )
-        self.norm = SplitBatchNorm3d(channels, splits=splits)
-
-    def forward(self, slow: Tensor, fast: Tensor) -> Tensor:
-        return torch.cat([slow, self.norm(self.conv(fast)).relu_()], dim=1)
-
-
-class Bottleneck(nn.Module):
-    """Narrow (along time where the kernel says so), convolve 3 x 3 in space, widen, add.
-
-    Shape:
-        x: (B, C, T, H, W); returns (B, C', T, H / stride, W / stride).
-    """
-
-    def __init__(
-        self, channels_in: int, channels_out: int, *, kernel: int, stride: int, splits: int
-    ) -> None:
-        super().__init__()
-        inner = channels_out // 4
-        self.narrow = nn.Conv3d(
-            channels_in, inner, (kernel, 1, 1), padding=(kernel // 2, 0, 0), bias=False
-        )
-        self.narrow_norm = SplitBatchNorm3d(inner, splits=splits)
-        self.spatial = nn.Conv3d(
-            inner, inner, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False
-        )
-        self.spatial_norm = SplitBatchNorm3d(inner, splits=splits)
-        self.widen = pointwise(inner, channels_out)
-        self.widen_norm = SplitBatchNorm3d(channels_out, splits=splits)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or channels_in != channels_out:
-            self.shortcut = nn.Sequential(
-                pointwise(channels_in, channels_out, stride=stride),
-                SplitBatchNorm3d(channels_out, splits=splits),
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.narrow_norm(self.narrow(x)).relu_()
-        inner = self.spatial_norm(self.spatial(inner)).relu_()
-        return (self.widen_norm(self.widen(inner)) + self.shortcut(x)).relu_()
 
 
 class PathwayHead(nn.Module):
@@ -410,31 +256,6 @@ def spread(features: Tensor, frames: int) -> Tensor:
     upper = torch.minimum(lower + 1, end)
     part = (place - lower).to(features.dtype)
     return features.index_select(2, lower) * (1 - part) + features.index_select(2, upper) * part
-
-
-def residual_stage(
-    channels_in: int, channels_out: int, *, kernels: Sequence[int], stride: int, splits: int
-) -> nn.Sequential:
-    """A bottleneck for each temporal kernel, the first of spatial stride `stride`."""
-    first, *others = kernels
-    return nn.Sequential(
-        Bottleneck(channels_in, channels_out, kernel=first, stride=stride, splits=splits),
-        *(
-            Bottleneck(channels_out, channels_out, kernel=kernel, stride=1, splits=splits)
-            for kernel in others
-        ),
-    )
-
-
-def block_kernels(depth: int, kernel: int, temporal_blocks: int | None) -> list[int]:
-    """Temporal kernels of a stage's blocks: `kernel` in the first ones, then 1."""
-    seeing = depth if temporal_blocks is None else min(depth, temporal_blocks)
-    return [kernel] * seeing + [1] * (depth - seeing)
-
-
-def level_widths(width: int) -> tuple[int, int, int, int, int]:
-    """Channels after the stem and after each stage of a pathway (Table 1)."""
-    return (width, 4 * width, 8 * width, 16 * width, 32 * width)
 
 
 def initialize(network: SlowFast) -> None:

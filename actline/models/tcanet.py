@@ -1,6 +1,7 @@
 """TCANet: refining temporal proposals by local and global context (Qing et al., CVPR 2021)."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,17 @@ from torch import Tensor, nn
 
 from actline.models.boundary_regressor import Refinement, TemporalBoundaryRegressor
 from actline.models.lgte import LocalGlobalTemporalEncoder
+from actline.stored.ranges import (
+    BelowOne,
+    Channels,
+    Count,
+    Factor,
+    FeatureChannels,
+    Positive,
+    Range,
+    Samples,
+    Whole,
+)
 
 GROUPS = 4  # of the convolutions before the encoder
 
@@ -23,10 +35,11 @@ class EncodedVideo(NamedTuple):
     lengths: Tensor
 
 
-class TCANet(nn.Module):
-    """Temporal Context Aggregation Network: an encoder and progressive boundary regressors.
+@dataclass(frozen=True)
+class TCANetConfig:
+    """A TCANet; the defaults are those published for HACS Segments with SlowFast features.
 
-    Args:
+    Attributes:
         channels: of the snippet features; the paper's are SlowFast's 2048 slow and 256 fast.
         width: channels of the encoded features.
         encoder_layers: how many LGTE layers.
@@ -41,9 +54,39 @@ class TCANet(nn.Module):
             in convolutions and attention: give that length to get its numbers.
         scored_by: whose overlap scores a refined proposal, counted from 1; None takes the last
             regressor's. The published code takes the second's (its column `preds_iou3`).
+    """
+
+    channels: FeatureChannels = 2304
+    width: Channels = 512
+    encoder_layers: Annotated[int, Range(0, 100)] = 2
+    heads: Channels = 8
+    window: Count = 9
+    feedforward: Channels = 256
+    dropout: BelowOne = 0.1
+    start_samples: Samples = 32
+    action_samples: Samples = 64
+    end_samples: Samples = 32
+    context: Factor = 0.5
+    frame_width: Channels = 128
+    segment_width: Channels = 512
+    stages: Whole = 3  # training knows how many there are thresholds for
+    snippet_interval: Positive = 8 / 15
+    padded_length: Samples | None = None
+    scored_by: Annotated[int, Range(1, 100)] | None = None
+
+    def build(self) -> "TCANet":
+        """A new network with random weights."""
+        return TCANet(self)
+
+
+class TCANet(nn.Module):
+    """Temporal Context Aggregation Network: an encoder and progressive boundary regressors.
+
+    Args:
+        config: its sizes.
 
     Raises:
-        ValueError: there is no such regressor.
+        ValueError: there is no regressor `scored_by`.
 
     Shape:
         features: (B, C, T); proposals: (B, P, 2), (start, end) in seconds; mask: (B, T), true
@@ -51,54 +94,36 @@ class TCANet(nn.Module):
         returns: one `Refinement` a stage, the last of which has the final proposals.
     """
 
-    def __init__(
-        self,
-        channels: int = 2304,
-        *,
-        width: int = 512,
-        encoder_layers: int = 2,
-        heads: int = 8,
-        window: int = 9,
-        feedforward: int = 256,
-        dropout: float = 0.1,
-        start_samples: int = 32,
-        action_samples: int = 64,
-        end_samples: int = 32,
-        context: float = 0.5,
-        frame_width: int = 128,
-        segment_width: int = 512,
-        stages: int = 3,
-        snippet_interval: float = 8 / 15,
-        padded_length: int | None = None,
-        scored_by: int | None = None,
-    ) -> None:
+    def __init__(self, config: TCANetConfig) -> None:
         super().__init__()
-        if scored_by is not None and not 1 <= scored_by <= stages:
-            raise ValueError(f"scored_by is {scored_by}, and there are {stages} stages")
-        self.channels = channels
-        self.snippet_interval = snippet_interval
-        self.padded_length = padded_length
-        self.scored_by = scored_by
+        stages, judge = config.stages, config.scored_by
+        if judge is not None and not 1 <= judge <= stages:
+            raise ValueError(f"scored_by is {judge}, and there are {stages} stages")
+        self.config = config
         self.reduce = nn.ModuleList(
-            nn.Conv1d(channels_in, width, 3, padding=1, groups=GROUPS)
-            for channels_in in (channels, width)
+            nn.Conv1d(channels_in, config.width, 3, padding=1, groups=GROUPS)
+            for channels_in in (config.channels, config.width)
         )
         self.encoder = nn.ModuleList(
             LocalGlobalTemporalEncoder(
-                width, heads=heads, window=window, feedforward=feedforward, dropout=dropout
+                config.width,
+                heads=config.heads,
+                window=config.window,
+                feedforward=config.feedforward,
+                dropout=config.dropout,
             )
-            for _ in range(encoder_layers)
+            for _ in range(config.encoder_layers)
         )
         self.regressors = nn.ModuleList(
             TemporalBoundaryRegressor(
-                width,
-                frame_width=frame_width,
-                segment_width=segment_width,
-                start_samples=start_samples,
-                action_samples=action_samples,
-                end_samples=end_samples,
-                context=context,
-                snippet_interval=snippet_interval,
+                config.width,
+                frame_width=config.frame_width,
+                segment_width=config.segment_width,
+                start_samples=config.start_samples,
+                action_samples=config.action_samples,
+                end_samples=config.end_samples,
+                context=config.context,
+                snippet_interval=config.snippet_interval,
             )
             for _ in range(stages)
         )
@@ -116,8 +141,9 @@ class TCANet(nn.Module):
         """
         if mask is not None:
             features = features * mask.unsqueeze(1)
-        if self.padded_length is not None:
-            features = F.pad(features, (0, max(self.padded_length - features.shape[2], 0)))
+        length = self.config.padded_length
+        if length is not None:
+            features = F.pad(features, (0, max(length - features.shape[2], 0)))
             mask = None
         for convolution in self.reduce:
             # What pads a video must be zero before every convolution, as beyond its end.

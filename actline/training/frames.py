@@ -12,9 +12,9 @@ from actline.annotations.annotations import Annotations
 from actline.datasets.batches import loaded
 from actline.datasets.frame_clips import MAX_FINE_POSITIONS, DenseBatch, DenseClips, collate
 from actline.errors import CheckpointError
-from actline.models.checkpoint import ModelCard, load_checkpoint, weights_hash
-from actline.models.coarse_fine import CoarseFine, CoarseFineOutput, Surroundings
-from actline.models.config import CoarseFineConfig
+from actline.models.cards import ModelCard
+from actline.models.checkpoint import load_checkpoint, weights_hash
+from actline.models.coarse_fine import CoarseFine, CoarseFineConfig, CoarseFineOutput, Surroundings
 from actline.models.fusion import FineFeatures
 from actline.models.x3d import StageFeatures
 from actline.training.frame_losses import at_label_times, detection_loss

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from actline.datasets.batches import batches_per_epoch, derived_seed
 from actline.errors import CheckpointError, RecipeError, TrainingError
 from actline.files import Claims, sweep_once
-from actline.models.checkpoint import Card, ModelCard, save_checkpoint
+from actline.models.cards import Card, ModelCard
+from actline.models.checkpoint import save_checkpoint
 from actline.models.normalization import NormalizationError, aggregate_statistics, set_splits
 from actline.progress import progress
 from actline.stored.configuration import to_mapping

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from actline.annotations.annotations import Annotations
 from actline.datasets.batches import derived_seed, loaded
 from actline.datasets.trimmed_clips import TrimmedBatch, TrimmedClips, collate_trimmed, labelled
-from actline.models.coarse_fine import CoarseFineOutput
-from actline.models.config import CoarseFineConfig
+from actline.models.coarse_fine import CoarseFineConfig, CoarseFineOutput
 from actline.models.normalization import set_splits
 from actline.pretraining.augmentation import augment
 from actline.pretraining.losses import soft_label_loss

@@ -12,14 +12,12 @@ from typing import Any
 from actline.datasets.frame_clips import ClipConfig
 from actline.errors import RecipeError
 from actline.features.snippets import SnippetOrigin
-from actline.models.checkpoint import ChainCard, LabelConfig, ModelCard, SegmentCard
-from actline.models.config import (
-    BMNConfig,
-    CoarseFineConfig,
-    SlowFastConfig,
-    TCANetConfig,
-    X3DConfig,
-)
+from actline.models.bmn import BMNConfig
+from actline.models.cards import ChainCard, LabelConfig, ModelCard, SegmentCard
+from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.slowfast import SlowFastConfig
+from actline.models.tcanet import TCANetConfig
+from actline.models.x3d import X3DConfig
 from actline.pretraining.multigrid import MultigridConfig
 from actline.timeline.suppression import SuppressionConfig
 from actline.training.recipe import (

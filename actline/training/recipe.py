@@ -8,14 +8,12 @@ from typing import Literal
 from actline.datasets.frame_clips import ClipConfig
 from actline.errors import RecipeError
 from actline.features.public_files import Layout
-from actline.models.config import (
-    BMNConfig,
-    CoarseFineConfig,
-    SlowFastConfig,
-    TCANetConfig,
-    X3DConfig,
-    outline,
-)
+from actline.models.bmn import BMNConfig
+from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.outline import outline
+from actline.models.slowfast import SlowFastConfig
+from actline.models.tcanet import TCANetConfig
+from actline.models.x3d import X3DConfig
 from actline.pretraining.augmentation import VolumeAugmentation
 from actline.pretraining.multigrid import MultigridConfig
 from actline.stored.configuration import from_mapping, with_overrides

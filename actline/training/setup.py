@@ -19,7 +19,8 @@ from actline.datasets.batches import TrainingBatches
 from actline.errors import DeviceError, RecipeError
 from actline.features.public_files import PublicForm
 from actline.features.snippets import SnippetOrigin
-from actline.models.checkpoint import ModelCard, SegmentCard, start_from
+from actline.models.cards import ModelCard, SegmentCard
+from actline.models.transfer import start_from
 from actline.plain import plain
 from actline.stored.configuration import to_mapping
 from actline.training.recipe import (

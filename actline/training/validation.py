@@ -20,7 +20,7 @@ from actline.detection.model import find_device, prepare
 from actline.errors import AnnotationError, RecipeError
 from actline.evaluation.average_precision import average_precision
 from actline.evaluation.thresholds import choose_thresholds
-from actline.models.checkpoint import ModelCard, SegmentCard
+from actline.models.cards import ModelCard, SegmentCard
 from actline.progress import progress
 from actline.timeline import FrameScores
 from actline.training.frames import DenseJob

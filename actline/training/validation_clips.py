@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from actline.datasets.trimmed_clips import TrimmedClips
 from actline.detection.model import for_inference
 from actline.evaluation.average_precision import average_precision
-from actline.models.checkpoint import ModelCard
+from actline.models.cards import ModelCard
 from actline.models.coarse_fine import CoarseFineOutput
 from actline.progress import progress
 from actline.training.loop import Validation

@@ -9,7 +9,7 @@ from actline.detection.model import for_inference
 from actline.detection.stages import MOST_PROPOSALS, propose, refine
 from actline.evaluation.proposals import average_recall
 from actline.models.bmn import BMN
-from actline.models.checkpoint import SegmentCard
+from actline.models.cards import SegmentCard
 from actline.models.tcanet import TCANet
 from actline.progress import progress
 from actline.timeline import Activity

@@ -23,8 +23,9 @@ from actline.cli.main import main
 from actline.datasets.footage import Footage
 from actline.evaluation.predictions import coverage, read_predictions
 from actline.features.fine import found_features
-from actline.models.checkpoint import ModelCard, save_checkpoint
-from actline.models.config import X3DConfig
+from actline.models.cards import ModelCard
+from actline.models.checkpoint import save_checkpoint
+from actline.models.x3d import X3DConfig
 from actline.names import matching_id
 from actline.video.find import Video
 from actline.video.sampling import AtRate

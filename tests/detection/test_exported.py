@@ -8,9 +8,12 @@ from actline.cli.main import main
 from actline.detection.exported import RUNTIMES, ExportedNetwork, export
 from actline.detection.model import load_model
 from actline.errors import CheckpointError
-from actline.models.checkpoint import ModelCard, save_checkpoint
-from actline.models.config import CoarseFineConfig, SlowFastConfig, X3DConfig
+from actline.models.cards import ModelCard
+from actline.models.checkpoint import save_checkpoint
+from actline.models.coarse_fine import CoarseFineConfig
 from actline.models.normalization import SplitBatchNorm3d
+from actline.models.slowfast import SlowFastConfig
+from actline.models.x3d import X3DConfig
 
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")

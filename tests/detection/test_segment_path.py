@@ -24,8 +24,9 @@ from actline.detection.snippet_features import extract_snippets
 from actline.detection.stages import refine
 from actline.errors import CheckpointError, FeatureError, PredictionError
 from actline.features.snippets import SnippetFeatures, load_snippets, snippet_origin, snippet_path
-from actline.models.checkpoint import ChainCard, read_card
-from actline.models.config import TCANetConfig
+from actline.models.cards import ChainCard
+from actline.models.checkpoint import read_card
+from actline.models.tcanet import TCANetConfig
 from actline.stored.safetensors_files import save_tensors
 from actline.timeline.proposals import Proposals
 

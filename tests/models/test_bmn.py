@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from actline.models.bmn import (
-    BMN,
+from actline.models.bmn import BMN, BMNConfig
+from actline.models.boundary_matching import (
     BoundaryMatching,
     Entries,
     SparseRows,
@@ -34,7 +34,7 @@ RULES: Rules = [
 
 @pytest.fixture(scope="module")
 def network(goldens) -> BMN:
-    network = BMN(400, temporal_scale=40)
+    network = BMNConfig(temporal_scale=40).build()
     load(network, rename(goldens.state("bmn"), RULES, source="BMN"), source="BMN")
     return network.eval()
 
@@ -143,7 +143,9 @@ def test_gradients_of_the_sparse_product_are_right_twice():
 
 def test_gradients_of_the_layer_equal_those_of_the_dense_matrix():
     T, samples = 6, 4
-    layer = BoundaryMatching(3, 5, temporal_scale=T, samples=samples).double()
+    layer = BoundaryMatching(
+        3, 5, temporal_scale=T, samples=samples, bins=3, boundary_ratio=0.5
+    ).double()
     dense = dense_weights(T, samples, 3, 0.5)
     features = torch.randn(2, 3, T, dtype=torch.float64, requires_grad=True)
     sampled = torch.einsum("bct,tnse->bcnse", features, dense)
@@ -171,7 +173,7 @@ def test_features_of_another_length_are_refused(network):
 
 
 def test_it_runs_in_mixed_precision_and_learns_there():
-    network = BMN(8, temporal_scale=6, width=8, pair_width=8, map_width=8, samples=4)
+    network = BMNConfig(8, 6, width=8, pair_width=8, map_width=8, samples=4).build()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = network(torch.randn(2, 8, 6))
         loss = output.start.float().mean() + output.confidence.float().mean()

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from actline.models.coarse_fine import Surroundings
-from actline.models.config import CoarseFineConfig, X3DConfig
+from actline.models.coarse_fine import CoarseFineConfig, Surroundings
 from actline.models.fusion import FineFeatures, MixDepths, align
-from actline.models.x3d import StageFeatures
+from actline.models.x3d import StageFeatures, X3DConfig
 
 SMALL = X3DConfig(widths=(8, 8, 16, 16), depths=(1, 1, 2, 1), head_width=32)
 CONFIG = CoarseFineConfig(fine=SMALL, coarse=SMALL, cells=2)

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actline.models.coarse_fine import CoarseStream
-from actline.models.config import CoarseFineConfig, X3DConfig
+from actline.models.coarse_fine import CoarseFineConfig, CoarseStream
 from actline.models.fixed_pooling import average_frames, maximum_frames, strided_frames
+from actline.models.x3d import X3DConfig
 
 SMALL = X3DConfig(widths=(8, 8, 16, 16), depths=(1, 1, 2, 1), head_width=32)
 POOLINGS = ("grid", "average", "maximum", "stride")

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from actline.models import folding
 from actline.models.checkpoint import weights_hash
-from actline.models.config import CoarseFineConfig, SlowFastConfig, X3DConfig
+from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.convolutions import DepthwiseConv3d, SpatialConv3d
 from actline.models.folding import FusedConvolution, folded
 from actline.models.fusion import FineFeatures, MixDepths, spread
 from actline.models.normalization import SplitBatchNorm3d
 from actline.models.published import coarse_fine, pytorchvideo, x3d_multigrid
-from actline.models.x3d import DepthwiseConv3d, SpatialConv3d, StageFeatures
+from actline.models.slowfast import SlowFastConfig
+from actline.models.x3d import StageFeatures, X3DConfig
 
 SMALL = X3DConfig(widths=(8, 8, 16, 24), depths=(2, 1, 3, 2), head_width=32)
 FINE_CHANNELS = {"layer1": 24, "layer2": 48, "layer3": 96, "layer4": 192, "conv5": 432}

@@ -12,17 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actline.models import slowfast
-from actline.models.bmn import BMN, BoundaryMatching
-from actline.models.coarse_fine import CoarseStream
-from actline.models.config import CoarseFineConfig, SlowFastConfig, X3DConfig
+from actline.models import slowfast_blocks
+from actline.models.bmn import BMNConfig
+from actline.models.boundary_matching import BoundaryMatching
+from actline.models.coarse_fine import CoarseFineConfig, CoarseStream
+from actline.models.convolutions import DepthwiseConv3d
 from actline.models.fusion import MultiStageFusion
 from actline.models.grid_pool import GridPool
 from actline.models.lgte import LocalGlobalAttention
 from actline.models.normalization import SplitBatchNorm3d
-from actline.models.slowfast import SlowFast
-from actline.models.tcanet import TCANet
-from actline.models.x3d import X3D, DepthwiseConv3d, x3d_m
+from actline.models.slowfast import SlowFast, SlowFastConfig
+from actline.models.tcanet import TCANetConfig
+from actline.models.x3d import X3D, X3D_M, X3DConfig
 
 
 class Drawn(NamedTuple):
@@ -102,7 +103,7 @@ def seed() -> None:
 
 
 def test_x3d_begins_as_published():
-    network = x3d_m(157, per_frame=True)
+    network = X3D_M.build(157)
     assert_begins(network, of_x3d(network))
 
 
@@ -153,7 +154,7 @@ def test_slowfast_begins_as_published():
     last = {
         block.widen_norm: {"weight": ZERO, "bias": ZERO}
         for block in network.modules()
-        if isinstance(block, slowfast.Bottleneck)
+        if isinstance(block, slowfast_blocks.Bottleneck)
     }
     head = {network.head.classify: {"weight": Drawn("normal", 0.01), "bias": ZERO}}
     assert_begins(network, {**kaiming_everywhere(network), **last, **head})
@@ -161,14 +162,14 @@ def test_slowfast_begins_as_published():
 
 def test_bmn_begins_as_published():
     """All of PyTorch's own; the matching stands for `Conv3d(256, 512, (32, 1, 1))`."""
-    network = BMN(temporal_scale=16)
+    network = BMNConfig(temporal_scale=16).build()
     assert isinstance(network.matching, BoundaryMatching)
     assert_begins(network, {network.matching: torchs_own(network.matching)})
 
 
 def test_tcanet_begins_as_published():
     """`mha.py`: Xavier for queries, keys and values at once, and biases of zero."""
-    network = TCANet(stages=2)
+    network = TCANetConfig(stages=2).build()
     exceptions: dict[nn.Module, Rules] = {}
     for module in network.modules():
         if isinstance(module, LocalGlobalAttention):

@@ -23,10 +23,10 @@ from actline.models.boundary_regressor import (
     segment_offsets,
     spread,
 )
-from actline.models.config import TCANetConfig
 from actline.models.lgte import LocalGlobalTemporalEncoder
 from actline.models.published import tcanet
 from actline.models.published.tcanet import SCORED_BY
+from actline.models.tcanet import TCANetConfig
 from actline.timeline.proposals import Proposals
 
 SMALL = TCANetConfig(
@@ -70,7 +70,7 @@ def test_scores_of_a_converted_network_are_those_of_the_released_post_processing
     moved = stored["proposals3"].clip(max=features.duration)
     for scored_by, overlap in ((2, stored["iou2"]), (1, stored["iou1"]), (None, stored["iou3"])):
         if scored_by != SCORED_BY:
-            network.scored_by = scored_by
+            network.config = replace(network.config, scored_by=scored_by)
         found = refine(network.eval(), features, given, device=torch.device("cpu"))
         wanted = score * overlap
         kept = moved[:, 1] > moved[:, 0]
@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_model_is_refused(goldens):
 @given(length=st.integers(1, 14), padding=st.integers(1, 9), window=st.integers(1, 9))
 def test_padding_does_not_change_a_valid_feature(length: int, padding: int, window: int):
     torch.manual_seed(length)
-    layer = LocalGlobalTemporalEncoder(8, heads=4, window=window, feedforward=8).eval()
+    layer = LocalGlobalTemporalEncoder(8, heads=4, window=window, feedforward=8, dropout=0.1).eval()
     features = torch.randn(2, 8, length)
     padded = torch.cat([features, 100 * torch.randn(2, 8, padding)], dim=2)
     mask = (torch.arange(length + padding) < length).expand(2, -1)
@@ -166,9 +166,9 @@ def test_half_of_the_heads_see_a_window_and_half_everything():
 
 def test_heads_that_cannot_be_halved_are_refused():
     with pytest.raises(ValueError, match="even"):
-        LocalGlobalTemporalEncoder(9, heads=3)
+        LocalGlobalTemporalEncoder(9, heads=3, window=9, feedforward=8, dropout=0.1)
     with pytest.raises(ValueError, match="multiples of 4"):
-        TemporalBoundaryRegressor(8, start_samples=6)
+        TCANetConfig(start_samples=6).build()
 
 
 def test_sampling_equals_grid_sample_without_aligned_corners():
@@ -191,9 +191,11 @@ def test_places_are_the_middles_of_equal_parts():
     torch.testing.assert_close(
         spread(torch.tensor([0.0]), torch.tensor([8.0]), 4), torch.tensor([[1.0, 3.0, 5.0, 7.0]])
     )
-    regressor = TemporalBoundaryRegressor(
-        8, start_samples=4, action_samples=8, end_samples=4, snippet_interval=0.5
+    config = TCANetConfig(
+        width=8, start_samples=4, action_samples=8, end_samples=4, snippet_interval=0.5
     )
+    regressor = config.build().regressors[0]
+    assert isinstance(regressor, TemporalBoundaryRegressor)
     # From 2 s to 6 s is from 4 to 12 snippets, its contexts 0 to 4 and 12 to 16; the video of 14
     # snippets cuts the last.
     places = regressor.places(torch.tensor([[[2.0, 6.0]]]), torch.tensor([14]))

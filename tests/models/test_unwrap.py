@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from actline.cli.main import main
 from actline.errors import CheckpointError
-from actline.models.checkpoint import load_checkpoint, read_published, weights_hash
+from actline.models.checkpoint import load_checkpoint, weights_hash
 from actline.models.published import (
     coarse_fine,
     pytorchvideo,
@@ -19,7 +19,7 @@ from actline.models.published import (
     tcanet,
     x3d_multigrid,
 )
-from actline.models.published.unwrap import tensors_in, unwrapped
+from actline.models.published.unwrap import read_published, tensors_in, unwrapped
 
 SOURCES = {
     "x3d_m_fine": lambda tensors: x3d_multigrid.from_published(tensors, per_frame=True)[0],

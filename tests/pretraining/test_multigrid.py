@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actline.datasets.batches import TrainingBatches
-from actline.models.config import SlowFastConfig, X3DConfig
 from actline.models.normalization import SplitBatchNorm3d
+from actline.models.slowfast import SlowFastConfig
+from actline.models.x3d import X3DConfig
 from actline.pretraining.multigrid import (
     SMALLEST_SIZE,
     ClipShape,

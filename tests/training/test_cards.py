@@ -17,18 +17,17 @@ from actline.detection.chain import load_chain
 from actline.detection.model import load_model
 from actline.errors import CheckpointError
 from actline.features.snippets import SnippetOrigin
+from actline.models.bmn import BMNConfig
+from actline.models.cards import ChainCard, LabelConfig, ModelCard, SegmentCard
 from actline.models.checkpoint import (
-    ChainCard,
-    LabelConfig,
-    ModelCard,
-    SegmentCard,
     load_checkpoint,
     load_segment_checkpoint,
     read_card,
     save_checkpoint,
-    start_from,
 )
-from actline.models.config import BMNConfig, TCANetConfig, X3DConfig
+from actline.models.tcanet import TCANetConfig
+from actline.models.transfer import start_from
+from actline.models.x3d import X3DConfig
 from actline.timeline.suppression import SuppressionConfig
 from actline.training.state import read_state, write_state
 

@@ -21,8 +21,9 @@ from actline.datasets.batches import derived_seed
 from actline.datasets.frame_clips import ClipConfig
 from actline.datasets.trimmed_clips import ClipRequest, TrimmedClips, class_of, labelled, present
 from actline.errors import AnnotationError, RecipeError, VideoError
-from actline.models.checkpoint import load_checkpoint, read_card, start_from
-from actline.models.config import X3DConfig
+from actline.models.checkpoint import load_checkpoint, read_card
+from actline.models.transfer import start_from
+from actline.models.x3d import X3DConfig
 from actline.pretraining.augmentation import augment
 from actline.pretraining.volume_freeze import label_frames
 from actline.training.pretraining import PretrainingJob

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from actline.errors import RecipeError
-from actline.models.config import CoarseFineConfig, X3DConfig
+from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.x3d import X3DConfig
 from actline.pretraining.augmentation import VolumeAugmentation
 from actline.pretraining.multigrid import MultigridConfig, Schedule
 from actline.stored.configuration import from_mapping, to_mapping

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from actline.models.bmn import BMN, BMNOutput
+from actline.models.bmn import BMNConfig, BMNOutput
 from actline.models.boundary_regressor import Refinement
 from actline.models.published import tcanet
 from actline.training.bmn_losses import (
@@ -113,7 +113,7 @@ def test_drawing_takes_nothing_of_nothing():
 @pytest.mark.parametrize("published_overflow", [False, True])
 def test_bmn_losses_without_any_activity_are_finite_and_teach(published_overflow: bool):
     torch.manual_seed(0)
-    network = BMN(8, temporal_scale=6, width=8, pair_width=8, map_width=8, samples=4)
+    network = BMNConfig(8, 6, width=8, pair_width=8, map_width=8, samples=4).build()
     none = assign_targets(torch.zeros(0, 2), temporal_scale=6)
     targets = BMNTargets(*(part.expand(2, *part.shape) for part in none))
     losses = bmn_loss(network(torch.randn(2, 8, 6)), targets, published_overflow=published_overflow)
@@ -135,7 +135,7 @@ def test_bmn_losses_of_certain_predictions_are_finite():
 
 def test_bmn_learns_where_one_activity_is():
     torch.manual_seed(0)
-    network = BMN(4, temporal_scale=8, width=16, pair_width=16, map_width=16, samples=8)
+    network = BMNConfig(4, 8, width=16, pair_width=16, map_width=16, samples=8).build()
     features = torch.zeros(1, 4, 8)
     features[0, 1, 3:6] = 3.0
     one = assign_targets(torch.tensor([[3.0, 6.0]]), temporal_scale=8, duration=8.0)

@@ -110,7 +110,7 @@ def test_training_slides_and_detection_with_its_checkpoint_does_too(tmp_path):
     )
     checkpoint = train_and_validate(read_recipe(recipe), device="cpu").last
     bmn, _ = load_segment_checkpoint(checkpoint)
-    assert isinstance(bmn, BMN) and bmn.sliding
+    assert isinstance(bmn, BMN) and bmn.config.sliding
     folder = FeatureFolder(features)
     overlaps = []
     for video in read_annotations(annotations).videos:

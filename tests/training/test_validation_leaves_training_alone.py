@@ -16,9 +16,12 @@ from actline.annotations.read import read_annotations
 from actline.datasets.trimmed_clips import labelled
 from actline.detection.exported import export
 from actline.detection.model import for_inference, prepare
-from actline.models.checkpoint import ModelCard
-from actline.models.config import CoarseFineConfig, NetworkConfig, SlowFastConfig, X3DConfig
+from actline.models.cards import ModelCard
+from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.networks import NetworkConfig
 from actline.models.normalization import SplitBatchNorm3d
+from actline.models.slowfast import SlowFastConfig
+from actline.models.x3d import X3DConfig
 from actline.training.pretraining import clips_of
 from actline.training.recipe import PretrainingRecipe, read_recipe
 from actline.training.validation import train_and_validate, validate_dense

@@ -6,8 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from actline.errors import CheckpointError
-from actline.models.coarse_fine import CoarseFine
-from actline.models.config import CoarseFineConfig
+from actline.models.coarse_fine import CoarseFine, CoarseFineConfig
 from actline.models.published import x3d_multigrid
 from actline.models.published.naming import Rules, loaded, rename, shape_of
 from actline.models.x3d import inner_width

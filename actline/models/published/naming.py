@@ -7,14 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from actline.errors import CheckpointError
-from actline.models.config import (
-    CoarseFineConfig,
-    Outline,
-    SlowFastConfig,
-    TCANetConfig,
-    X3DConfig,
-    outline,
-)
+from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.outline import Outline, outline, outlines_of
+from actline.models.slowfast import SlowFastConfig
+from actline.models.tcanet import TCANetConfig
+from actline.models.x3d import X3DConfig
 
 Rules = Sequence[tuple[str, str]]
 """Pairs of a regular expression for a whole published name and its replacement."""
@@ -48,8 +45,7 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
     Raises:
         CheckpointError: a tensor is missing, left over, of another size, or not finite.
     """
-    own = {name: Outline(tuple(t.shape), t.dtype) for name, t in network.state_dict().items()}
-    network.load_state_dict(_fitted(own, tensors, source))
+    network.load_state_dict(_fitted(outlines_of(network.state_dict()), tensors, source))
 
 
 def loaded(

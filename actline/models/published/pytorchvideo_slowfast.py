@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from actline.models.config import SlowFastConfig
 from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
 from actline.models.published.unwrap import unwrapped
-from actline.models.slowfast import SlowFast
+from actline.models.slowfast import SlowFast, SlowFastConfig
 
 SOURCE = "PyTorchVideo's SlowFast"
 LANDMARK = "blocks.0.multipathway_blocks.0.conv.weight"

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.errors import CheckpointError
-from actline.models.config import TCANetConfig
 from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
 from actline.models.published.unwrap import unwrapped
-from actline.models.tcanet import GROUPS, TCANet
+from actline.models.tcanet import GROUPS, TCANet, TCANetConfig
 
 SOURCE = "the authors' TCANet"
 LANDMARK = "x_1d_b_f.0.weight"

@@ -1,11 +1,15 @@
 """Finding a network's tensors in a foreign checkpoint, however its training wrapped them."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from actline.errors import CheckpointError
+from actline.models.checkpoint import damaged
+from actline.stored.safetensors_files import open_tensors
+from actline.stored.torch_files import load_torch
 
 # Where files keep a network's tensors. Averaged weights come first: they are what was evaluated
 # where there are any.
@@ -28,6 +32,31 @@ CONTAINERS = (
 OTHERS = ("optim", "sched", "scaler", "criterion", "loss", "amp", "rng", "args", "config")
 # Parts that wrappers put into names: DataParallel and AveragedModel, torch.compile, FSDP.
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
+
+def read_published(path: str | Path) -> Mapping[str, Tensor]:
+    """Read the tensors of a PyTorch checkpoint file without running anything in it.
+
+    The tensors may lie at the top, or under "state_dict", "model", "ema" and the like
+    (`tensors_in`); foreign safetensors are read as well.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or one that holds more than tensors.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"no checkpoint at {path}; check the path")
+    if path.suffix == ".safetensors":
+        with open_tensors(path, error=CheckpointError, otherwise=damaged(path)) as stored:
+            return stored.whole(known=stored.metadata)
+    content = load_torch(
+        path,
+        error=CheckpointError,
+        unsafe=f"{path} holds Python objects besides tensors, which may run code, and is not "
+        "loaded; save its state_dict alone",
+        damaged=damaged(path),
+    )
+    return tensors_in(content, where=str(path))
 
 
 def tensors_in(content: object, *, where: str) -> dict[str, Tensor]:

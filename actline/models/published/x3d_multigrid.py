@@ -8,10 +8,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from actline.models.config import X3DConfig
 from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
 from actline.models.published.unwrap import unwrapped
-from actline.models.x3d import X3D
+from actline.models.x3d import X3D, X3DConfig
 
 SOURCE = "the authors' X3D"
 LANDMARK = "conv1_s.weight"

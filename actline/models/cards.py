@@ -1,0 +1,215 @@
+"""Cards: what travels with a network's weights, so that a checkpoint is all that using it needs."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from actline import __version__
+from actline.errors import CheckpointError, RecipeError
+from actline.features.fine import FeatureOrigin
+from actline.features.public_files import PublicForm
+from actline.features.snippets import SnippetOrigin
+from actline.models.bmn import BMNConfig
+from actline.models.networks import NetworkConfig, SegmentNetworkConfig
+from actline.models.tcanet import TCANetConfig
+from actline.stored.configuration import from_mapping
+from actline.timeline.suppression import SuppressionConfig
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What travels with the weights.
+
+    Attributes:
+        network: the architecture.
+        classes: names, in the order of the logits.
+        rate: sampled frames per second, or None.
+        stride: source frames from one sampled frame to the next, or None.
+        size: pixels a side of the network's input.
+        mean, std: of RGB in [0, 1].
+        window: frames seen at once on long videos.
+        overlap: frames that consecutive windows share.
+        thresholds: per class, above which a frame counts as inside an activity, chosen on
+            validation data; None where that was not done.
+        source: where the weights come from.
+        version: of the package that wrote the file.
+        score: what the weights reached, and under which protocol.
+        recipe: the resolved recipe of the training run; None for converted checkpoints.
+    """
+
+    network: NetworkConfig
+    classes: tuple[str, ...]
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    rate: float | None = None
+    stride: int | None = None
+    window: int = 128
+    overlap: int = 32
+    thresholds: tuple[float, ...] | None = None
+    source: str = "actline train"
+    version: str = __version__
+    score: str | None = None
+    recipe: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.stride is None):
+            raise ValueError("a card has either rate or stride")
+        if self.overlap > self.window // 2:
+            raise ValueError(
+                f"overlap must lie between 0 and half the window, {self.window // 2}, not "
+                f"{self.overlap}"
+            )
+        if not self.classes:
+            raise ValueError("a card names at least one class")
+        if self.thresholds is not None and len(self.thresholds) != len(self.classes):
+            raise ValueError(
+                f"{len(self.thresholds)} thresholds are not for {len(self.classes)} classes"
+            )
+        _check_names(self.classes)
+
+    def feature_origin(self, checkpoint_hash: str) -> FeatureOrigin:
+        """What features made with this checkpoint depend on."""
+        return FeatureOrigin(checkpoint_hash, self.rate, self.stride, self.size)
+
+
+@dataclass(frozen=True)
+class SegmentCard:
+    """What travels with the weights of a network that works on snippet features.
+
+    Attributes:
+        network: the architecture.
+        classes: names, of the data set it was trained on; the network itself knows none.
+        origin: what made the features; None takes public ones, whose making is not known.
+        form: of public features.
+        suppression: of its proposals.
+        source, version, score, recipe: as in `ModelCard`.
+    """
+
+    network: SegmentNetworkConfig
+    classes: tuple[str, ...]
+    origin: SnippetOrigin | None
+    suppression: SuppressionConfig
+    form: PublicForm = field(default_factory=PublicForm)
+    source: str = "actline train"
+    version: str = __version__
+    score: str | None = None
+    recipe: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_names(self.classes)
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How proposals get their classes.
+
+    Attributes:
+        per: "video" gives each of a video's proposals the video's likeliest classes, as published
+            for ActivityNet and HACS; "segment" each its own, for videos of several classes.
+        top: how many classes.
+        detections: how many of the best a video keeps.
+    """
+
+    per: Literal["video", "segment"] = "video"
+    top: int = 3
+    detections: int = 200
+
+
+@dataclass(frozen=True)
+class ChainCard:
+    """What travels with a chain: from frames to features, proposals, and detections.
+
+    Attributes:
+        backbone: what makes features; None for a chain on public features.
+        origin: what its features depend on; None with public ones.
+        interval: seconds from one snippet to the next.
+        proposals: BMN; None where proposals come from a file.
+        refinement: TCANet; None leaves proposals as they are.
+        labels: how detections get their classes.
+        form: of public features.
+    """
+
+    backbone: ModelCard | None
+    origin: SnippetOrigin | None
+    interval: float
+    proposals: SegmentCard | None
+    refinement: SegmentCard | None
+    labels: LabelConfig
+    form: PublicForm = field(default_factory=PublicForm)
+    version: str = __version__
+
+    def __post_init__(self) -> None:
+        links = [one for one in (self.proposals, self.refinement) if one is not None]
+        if not links:
+            raise ValueError("a chain has proposals, refinement or both")
+        if self.backbone is not None and self.origin is None:
+            raise ValueError("a chain with a backbone says what its features depend on")
+        for name, link, kind in (
+            ("proposals", self.proposals, BMNConfig),
+            ("refinement", self.refinement, TCANetConfig),
+        ):
+            if link is not None and not isinstance(link.network, kind):
+                raise ValueError(f"a chain's {name} is not a {kind.__name__}")
+        if len({link.network.channels for link in links}) > 1:
+            raise ValueError("a chain's links take features of one width")
+        _check_names(self.classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names that detections can have from the backbone, in the order of its logits."""
+        return () if self.backbone is None else self.backbone.classes
+
+
+def _check_names(classes: Sequence[str]) -> None:
+    """Refuse classes that cannot be told apart or shown."""
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise ValueError(f'class "{twice}" appears twice')
+    for name in classes:
+        if not name.strip() or any(unicodedata.category(one) in _UNFIT for one in name):
+            raise ValueError(f'"{name}" is not the name of a class')
+
+
+# Control characters, halves of characters, and ends of line.
+_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+Card = ModelCard | SegmentCard | ChainCard
+KINDS: dict[str, type[Card]] = {
+    "model": ModelCard,
+    "segments": SegmentCard,
+    "chain": ChainCard,
+}
+HOLDS = {"model": "a network on frames", "segments": "BMN or TCANet", "chain": "a whole chain"}
+
+
+def kind_of(card: Card) -> str:
+    """What a file with this card says that it holds: a key of `KINDS`."""
+    return next(kind for kind, cards in KINDS.items() if isinstance(card, cards))
+
+
+def card_of(content: object, kind: str, *, where: str) -> Card:
+    """The card that a file holds as JSON's values.
+
+    Raises:
+        CheckpointError: it is of another version of actline, or holds what no card can.
+    """
+    from actline.training.ranges import check_ranges  # which knows all that is defined here
+
+    if kind not in KINDS:
+        raise CheckpointError(
+            f'{where} was written by another version of actline ("{kind}"); use that version'
+        )
+    try:
+        card = from_mapping(KINDS[kind], content, where=where)
+    except RecipeError as error:
+        raise CheckpointError(
+            f"{where} was written by another version of actline ({error}), or is damaged; use that "
+            "version, or copy it again"
+        ) from error
+    try:
+        check_ranges(card, where=where)
+    except RecipeError as error:
+        raise CheckpointError(f"{error}; copy or train it again") from error
+    return card

@@ -1,0 +1,26 @@
+"""The networks that there are: what a recipe or a card may name. A new one is added here."""
+
+from torch import nn
+
+from actline.models.bmn import BMNConfig
+from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.slowfast import SlowFastConfig
+from actline.models.tcanet import TCANetConfig
+from actline.models.x3d import X3DConfig
+
+NetworkConfig = X3DConfig | CoarseFineConfig | SlowFastConfig
+"""Of networks on frames (`models.backbone`). A file tells them apart by their keys."""
+
+SegmentNetworkConfig = BMNConfig | TCANetConfig
+"""Of networks on snippet features, which make and refine proposals."""
+
+
+def build(config: NetworkConfig | SegmentNetworkConfig, classes: int) -> nn.Module:
+    """The network that `config` describes, with random weights.
+
+    Args:
+        classes: how many logits, of a network on frames.
+    """
+    if isinstance(config, SegmentNetworkConfig):
+        return config.build()
+    return config.build(classes)

@@ -1,0 +1,61 @@
+"""What a network's tensors are, learned without making them."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from actline.models.networks import NetworkConfig, SegmentNetworkConfig, build
+
+
+class Outline(NamedTuple):
+    """What a tensor is, without its values."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@cache
+def outline(
+    config: NetworkConfig | SegmentNetworkConfig, classes: int = 1
+) -> Mapping[str, Outline]:
+    """A network's tensors by name, without making them: a huge network costs nothing.
+
+    Raises:
+        ValueError: there is no such network, as with heads that do not divide its channels.
+    """
+    try:
+        with torch.device("meta"), _WithoutValues():
+            network = build(config, classes)
+    except RuntimeError as wrong:  # PyTorch's, of sizes that no tensor has
+        raise ValueError(f"no network has these sizes ({str(wrong).splitlines()[0]})") from wrong
+    return outlines_of(network.state_dict())
+
+
+def outlines_of(tensors: Mapping[str, Tensor]) -> dict[str, Outline]:
+    """What these tensors are, by name."""
+    return {name: Outline(tuple(one.shape), one.dtype) for name, one in tensors.items()}
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Draw no random weights: of tensors without values it would import a compiler to do so."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWS = (
+    Tensor.normal_,
+    Tensor.uniform_,
+    nn.init.normal_,
+    nn.init.uniform_,
+    nn.init.kaiming_normal_,
+    nn.init.kaiming_uniform_,
+)
