@@ -4,11 +4,11 @@ import math
 import re
 import reprlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from unicodedata import category
 
 from actline.errors import AnnotationError
-from actline.names import without_ending
+from actline.names import matching_id, without_ending
 from actline.plain import plain
 
 # Control characters, halves of characters, and ends of lines: no place in a name.
@@ -25,7 +25,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 60, 60, 60
 
 
-def number(value: object, where: str) -> float:
+def parse_number(value: object, where: str) -> float:
     """A finite number, which may be written as text.
 
     Raises:
@@ -36,13 +36,13 @@ def number(value: object, where: str) -> float:
             raise ValueError
         result = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError) as error:
-        raise AnnotationError(f"{where}: {shown(value)} is not a number; give seconds") from error
+        raise AnnotationError(f"{where}: {brief(value)} is not a number; give seconds") from error
     if not math.isfinite(result):
-        raise AnnotationError(f"{where}: {shown(value)} is not a finite number; give seconds")
+        raise AnnotationError(f"{where}: {brief(value)} is not a finite number; give seconds")
     return result
 
 
-def name_of(value: object, what: str, where: str) -> str:
+def parse_name(value: object, what: str, where: str) -> str:
     """A name: text of one line, or a number, without spaces around it.
 
     Raises:
@@ -53,12 +53,12 @@ def name_of(value: object, what: str, where: str) -> str:
         name = trimmed(str(value))
         if len(name) > _LONGEST_NAME:
             raise AnnotationError(
-                f"{where}: a {what} of {len(name)} characters, {shown(name)}; shorten it to "
+                f"{where}: a {what} of {len(name)} characters, {brief(name)}; shorten it to "
                 f"{_LONGEST_NAME}"
             )
         if name and (name.isprintable() or not any(map(_is_unfit, name))):
             return name
-    raise AnnotationError(f"{where}: {shown(value)} is not a {what}; give a text of one line")
+    raise AnnotationError(f"{where}: {brief(value)} is not a {what}; give a text of one line")
 
 
 def trimmed(text: str) -> str:
@@ -74,21 +74,21 @@ def _is_unfit(character: str) -> bool:
 
 
 def shown_name(text: str) -> str:
-    """A name that is only to be shown: as it stands, or escaped where `name_of` would refuse it."""
+    """A name only to be shown: as it stands, or escaped where `parse_name` would refuse it."""
     return plain(text) if "\ufeff" in text or any(map(_is_unfit, text)) else text
 
 
-def id_of(value: object, where: str, *, what: str = "video's id") -> str:
+def parse_id(value: object, where: str, *, what: str = "video's id") -> str:
     """A video's id: a name that, as a path, does not lead out of a folder.
 
     Raises:
         AnnotationError: it is not one.
     """
-    name = name_of(value, what, where)
+    name = parse_name(value, what, where)
     parts = _SEPARATOR.split(name)
     if ".." in parts or not parts[0] or _DRIVE.match(name):
         raise AnnotationError(
-            f"{where}: {shown(name)} leads out of the folder of videos; give an id such as camA/v1"
+            f"{where}: {brief(name)} leads out of the folder of videos; give an id such as camA/v1"
         )
     return name
 
@@ -119,11 +119,16 @@ def video_ids_of(names: Iterable[str]) -> dict[str, str]:
     }
 
 
+def annotated_id(video: str, ids: Container[str]) -> str | None:
+    """The one of `ids` that means this video, as `matching_id` has it; None for none."""
+    return matching_id(video, ids) or matching_id(video_id_of(video), ids)
+
+
 def _in_folders_of_their_own(paths: Collection[str]) -> bool:
     return len(set(paths)) > 1 and all("/" in path for path in paths)
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """A value short enough for one line, however large it is."""
     if isinstance(value, str):
         text = repr(value[:60] + "…" if len(value) > 60 else value)

@@ -155,13 +155,7 @@ def check_videos(
     except VideoError as error:
         findings.add("the folder of videos is missing", str(error), serious=True)
         return findings.sorted(), durations
-    paths: dict[str, Path] = {}
-    missing: dict[str, VideoError] = {}
-    for video in annotations.videos:
-        try:
-            paths[video.id] = find_video(folder, video.id, listing=listing)
-        except VideoError as error:
-            missing[video.id] = error
+    paths, missing = _paths_of(annotations, folder, listing)
 
     def look(video: AnnotatedVideo) -> _Seen | VideoError:
         path = paths.get(video.id)
@@ -180,22 +174,45 @@ def check_videos(
     ):
         advance()
         if isinstance(found, VideoError):
-            known = video.id in paths
-            what = "videos that cannot be read" if known else "videos that are missing"
-            told = video.id if str(found).startswith("no video") and not known else str(found)
-            findings.add(what, told, serious=True)
+            _note_unread(video.id, found, findings, known=video.id in paths)
             seen.append(expected)
         else:
-            if found.seconds is not None:
-                _compare(video, found.seconds, findings)
-            for note in found.notes:
-                findings.add("videos with unusual times", f"{video.id}: {note}", serious=False)
-            if found.damage is not None and found.damage.lost:
-                told = _told(video.id, found.damage)
-                findings.add("videos with damage inside", told, serious=False)
+            _note_seen(video, found, findings)
             seen.append(expected if found.seconds is None else found.seconds)
     _compare_listing(listing, paths, findings)
     return findings.sorted(), tuple(seen)
+
+
+def _paths_of(
+    annotations: Annotations, folder: Path, listing: Listing
+) -> tuple[dict[str, Path], dict[str, VideoError]]:
+    """Where the annotated videos are, and what is wrong with those that are nowhere, by id."""
+    paths: dict[str, Path] = {}
+    missing: dict[str, VideoError] = {}
+    for video in annotations.videos:
+        try:
+            paths[video.id] = find_video(folder, video.id, listing=listing)
+        except VideoError as error:
+            missing[video.id] = error
+    return paths, missing
+
+
+def _note_unread(video_id: str, error: VideoError, findings: _Findings, *, known: bool) -> None:
+    """Note that a video, whose file is `known` or not, is missing or cannot be read."""
+    what = "videos that cannot be read" if known else "videos that are missing"
+    told = video_id if str(error).startswith("no video") and not known else str(error)
+    findings.add(what, told, serious=True)
+
+
+def _note_seen(video: AnnotatedVideo, seen: "_Seen", findings: _Findings) -> None:
+    """Note what is odd about a video that could be read."""
+    if seen.seconds is not None:
+        _compare(video, seen.seconds, findings)
+    for note in seen.notes:
+        findings.add("videos with unusual times", f"{video.id}: {note}", serious=False)
+    if seen.damage is not None and seen.damage.lost:
+        told = _told(video.id, seen.damage)
+        findings.add("videos with damage inside", told, serious=False)
 
 
 def _compare_listing(listing: Listing, paths: Mapping[str, Path], findings: _Findings) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from actline.errors import AnnotationError
-from actline.parsing import name_of, trimmed
+from actline.parsing import parse_name, trimmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def parse_classes(text: str, path: Path) -> ClassNames:
         pairs = sorted(zip(ids, (match[2] for match in numbered), strict=True))
     else:
         pairs = list(enumerate(lines))
-    names = tuple(name_of(name, "class", str(path)) for _, name in pairs)
+    names = tuple(parse_name(name, "class", str(path)) for _, name in pairs)
     numbers = {number: index for index, (number, _) in enumerate(pairs)}
     for kind, given in (("class", names), ("number", tuple(number for number, _ in pairs))):
         seen: set[str | int] = set()

@@ -8,6 +8,7 @@ from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, 
 from actline.annotations.classes import ClassNames
 from actline.errors import AnnotationError
 from actline.timeline import Activity
+from actline.timeline.intervals import clip
 
 _MOST_SUGGESTIONS = 50
 
@@ -161,7 +162,8 @@ def _within(
         what = "starts before the video" + (" and ends after it" if end > length else "")
     else:
         what = "ends after the video"
-    cut = Activity(activity.label, max(0.0, start), min(end, length))
+    inside = (float(time) for time in clip(start, end, last=length))
+    cut = Activity(activity.label, *inside)
     return cut, _problem(video_id, activity, f"{what}{known}: cut to it", *faults)
 
 

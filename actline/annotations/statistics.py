@@ -1,14 +1,14 @@
 """What a data set holds: how much of what, and how much of it at a time."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
-from actline.timeline import Activity
+from actline.timeline.intervals import merge
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,25 +73,16 @@ def _at_once(annotations: Annotations, seconds: Sequence[float]) -> NDArray[np.f
     time_with = np.zeros(len(annotations.classes) + 1)
     for video, duration in zip(annotations.videos, seconds, strict=True):
         borders: list[tuple[float, int]] = []
-        for start, end in _joined(video.activities):
-            if start < duration:
-                borders += [(start, 1), (min(end, duration), -1)]
+        by_class: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for a in video.activities:
+            by_class[a.label].append((a.start, a.end))
+        for segments in by_class.values():
+            for start, end in merge(segments):
+                if start < duration:
+                    borders += [(start, 1), (min(end, duration), -1)]
         now, on = 0.0, 0
         for time, change in [*sorted(borders), (duration, 0)]:
             time_with[on] += time - now
             now, on = time, on + change
     most = int(np.max(np.nonzero(time_with)[0], initial=0))
     return time_with[: most + 1] / max(time_with.sum(), 1e-9)
-
-
-def _joined(activities: Iterable[Activity]) -> list[tuple[float, float]]:
-    """Segments in which a class is on; those of one class that overlap count once."""
-    segments: list[tuple[float, float]] = []
-    label = None
-    for a in sorted(activities, key=lambda a: (a.label, a.start)):
-        if a.label == label and a.start <= segments[-1][1]:
-            segments[-1] = segments[-1][0], max(segments[-1][1], a.end)
-        else:
-            segments.append((a.start, a.end))
-        label = a.label
-    return segments

@@ -50,8 +50,8 @@ def by_segments(arguments: argparse.Namespace) -> tuple["DetectionRecords", "Det
     from actline.errors import FeatureError
     from actline.features.folder import FeatureFolder
     from actline.features.public import Advice
+    from actline.parsing import annotated_id
     from actline.timeline.proposals import proposals_of, read_proposals
-    from actline.timeline.results import annotated_id
     from actline.timeline.video_scores import read_video_scores
     from actline.video.decode import probe
 

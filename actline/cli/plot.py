@@ -79,10 +79,10 @@ def _names(arguments: argparse.Namespace) -> tuple[str, ...] | None:
 
 def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
     from actline.errors import AnnotationError
+    from actline.parsing import annotated_id
     from actline.reporting.plots import plot_timeline
     from actline.timeline.formats import load_with_scores
     from actline.timeline.reading import shown
-    from actline.timeline.results import annotated_id
 
     timeline = shown(load_with_scores(prediction, video=arguments.video))
     truth = None

@@ -124,9 +124,9 @@ def _shown(
 ) -> "Shown":
     """A video of the report; what of it cannot be shown is told."""
     from actline.errors import VideoError
+    from actline.parsing import annotated_id
     from actline.reporting.html import Shown
     from actline.timeline.reading import shown
-    from actline.timeline.results import annotated_id
     from actline.video.find import find_video
 
     try:

@@ -39,7 +39,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Cell]
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Write a table whole or not at all; text that would run as a formula has a `'` before it."""
     from actline.files import write_text
-    from actline.spreadsheet import spreadsheet_safe
+    from actline.stored.csv_text import spreadsheet_safe
 
     text = io.StringIO(newline="")
     # All text in quotes: before Python 3.13 the module leaves a lone carriage return bare.

@@ -15,6 +15,7 @@ from actline.errors import AnnotationError
 from actline.features.folder import FeatureFolder
 from actline.features.snippets import SnippetFeatures, rescaled, sliding_windows
 from actline.progress import progress
+from actline.timeline.intervals import clip, temporal_iou
 from actline.timeline.proposals import Proposals
 
 
@@ -104,7 +105,7 @@ def segments_within(
     segments: NDArray[np.float64], start: float, duration: float
 ) -> NDArray[np.float64]:
     """Segments of which a window shows most, as parts of it: (M, 2) seconds to (N, 2)."""
-    clipped = np.clip(segments, start, start + duration)
+    clipped = np.stack(clip(*segments.T, first=start, last=start + duration), axis=1)
     lengths, shown = (ends[:, 1] - ends[:, 0] for ends in (segments, clipped))
     return (clipped[(shown > 0) & (shown >= MOSTLY * lengths)] - start) / duration
 
@@ -218,12 +219,8 @@ def best_matches(
     proposals: NDArray[np.float64], segments: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """For each proposal the segment with the largest temporal IoU: (N, 2) and (M, 2) to (N, 2)."""
-    start = np.maximum(proposals[:, None, 0], segments[None, :, 0])
-    end = np.minimum(proposals[:, None, 1], segments[None, :, 1])
-    shared = np.maximum(end - start, 0)
-    lengths = proposals[:, 1] - proposals[:, 0], segments[:, 1] - segments[:, 0]
-    union = lengths[0][:, None] + lengths[1][None, :] - shared
-    return segments[(shared / np.maximum(union, 1e-12)).argmax(axis=1)]
+    overlaps = temporal_iou(proposals[:, None, 0], proposals[:, None, 1], *segments.T)
+    return segments[overlaps.argmax(axis=1)]
 
 
 def trainable(annotations: Annotations, *, min_seconds: float) -> Annotations:

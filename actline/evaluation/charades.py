@@ -23,7 +23,7 @@ from actline.annotations.annotations import AnnotatedVideo, Annotations, frame_l
 from actline.errors import AnnotationError, PredictionError
 from actline.evaluation.frames import FrameScore, interpolate, summarize
 from actline.files import write_text
-from actline.parsing import id_of, shown, video_id_of
+from actline.parsing import brief, parse_id, video_id_of
 from actline.stored.text import read_text
 from actline.timeline import FrameScores
 
@@ -181,7 +181,7 @@ def _submission(text: str, path: Path, classes: int) -> Submission:
         where = f"{path}, line {line}"
         if len(row) != 3:
             raise PredictionError(f"{where}: expected a video, a frame and {classes} scores")
-        video = id_of(video_id_of(row[0]), where)
+        video = parse_id(video_id_of(row[0]), where)
         # The authors' rows are in the order of the frames and hold a time instead of a number.
         frame = seen.get(video, 0) if as_csv else _frame_number(row[1], where)
         scores = np.array(row[2].split(), dtype=object)
@@ -209,7 +209,7 @@ def _submission(text: str, path: Path, classes: int) -> Submission:
 
 def _frame_number(text: str, where: str) -> int:
     if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= FRAMES:
-        raise PredictionError(f"{where}: {shown(text)} is not a frame from 1 to {FRAMES}")
+        raise PredictionError(f"{where}: {brief(text)} is not a frame from 1 to {FRAMES}")
     return int(text) - 1
 
 

@@ -10,7 +10,7 @@ from actline.annotations.annotations import Annotations
 from actline.errors import AnnotationError, PredictionError
 from actline.timeline import Activity
 from actline.timeline.columns import SegmentColumns
-from actline.timeline.suppression import temporal_iou
+from actline.timeline.intervals import intersection_and_union, temporal_iou
 
 # Pairs that are measured at a time.
 _CELLS = 1 << 20
@@ -30,10 +30,7 @@ def published_iou(
     Shape:
         all four broadcast against each other; returns their common shape.
     """
-    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
-    other_start, other_end = np.asarray(other_start, np.float64), np.asarray(other_end, np.float64)
-    shared = np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start), 0.0)
-    union = ((other_end - other_start) + (end - start)) - shared
+    shared, union = intersection_and_union(start, end, other_start, other_end)
     with np.errstate(invalid="ignore"):
         return shared / union
 

@@ -12,10 +12,10 @@ from actline.annotations.annotations import Annotations
 from actline.annotations.formats import thumos
 from actline.errors import PredictionError
 from actline.files import result_files
+from actline.parsing import annotated_id
 from actline.timeline import Activity, FrameScores
 from actline.timeline.columns import SegmentColumns
 from actline.timeline.reading import load_scores
-from actline.timeline.results import annotated_id
 
 # Predictions may pass a video's end by rounding or a last window, not by half of its length.
 _TOO_LATE = 1.5

@@ -24,7 +24,7 @@ from actline.evaluation.overlap import (
     toolkit_iou,
     toolkit_ranking,
 )
-from actline.timeline.suppression import temporal_iou
+from actline.timeline.intervals import temporal_iou
 
 # Rows that are worked on at a time, which bounds the memory.
 _ROWS = 400_000

@@ -18,7 +18,7 @@ from actline.annotations.check import Finding
 from actline.errors import OutputError, VideoError
 from actline.files import write_text
 from actline.generated.encode import encoder
-from actline.parsing import id_of
+from actline.parsing import parse_id
 from actline.stored.json_text import read_json
 from actline.stored.text import read_bytes
 from actline.video.container import opened
@@ -122,7 +122,7 @@ def read_hashes(folder: Path) -> Hashes | None:
     if not isinstance(videos, dict):
         raise OutputError(f"{path} holds no hashes of videos; remove it and generate the set again")
     # They are looked for by these names.
-    named = {id_of(name, str(path)): str(pixels) for name, pixels in videos.items()}
+    named = {parse_id(name, str(path)): str(pixels) for name, pixels in videos.items()}
     return Hashes(str(content.get("encoder")), str(content.get("labels")), named)
 
 

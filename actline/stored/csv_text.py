@@ -1,4 +1,4 @@
-"""The rows of a CSV, with the line they are on."""
+"""The rows of a CSV, with the line they are on, and text in it that spreadsheets must not run."""
 
 import csv
 import io
@@ -21,6 +21,9 @@ _SEGMENT_COLUMNS = {
     "duration": ("duration", "video-duration"),
     "region": ("temporal-region-label",),
 }
+
+# Full-width forms too: some spreadsheets read them as the plain ones.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +130,21 @@ def parse_rows(
 def _delimiter(line: str) -> str:
     delimiter = max(",;\t", key=line.count)
     return delimiter if delimiter in line or " " not in line.strip() else " "
+
+
+def spreadsheet_safe(text: str) -> str:
+    """`text` with a `'` before it where a spreadsheet would take it for a formula.
+
+    A text that already looks so marked gets one more, so that `from_spreadsheet_safe`, which
+    takes one away, gives back every text exactly.
+    """
+    return f"'{text}" if _looks_like_a_formula(text) else text
+
+
+def from_spreadsheet_safe(text: str) -> str:
+    """What `spreadsheet_safe` was given."""
+    return text[1:] if text[:1] == "'" and _looks_like_a_formula(text) else text
+
+
+def _looks_like_a_formula(text: str) -> bool:
+    return text.lstrip("'").startswith(_FORMULA_STARTS)

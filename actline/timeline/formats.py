@@ -18,7 +18,7 @@ from actline.errors import OutputError
 from actline.files import write_text, written_whole
 from actline.names import output_path
 from actline.plain import plain
-from actline.spreadsheet import spreadsheet_safe
+from actline.stored.csv_text import spreadsheet_safe
 from actline.timeline import Activity, Timeline
 from actline.timeline.reading import (
     load_folder,

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from actline.errors import AnnotationError, PredictionError
 from actline.files import walk
-from actline.parsing import number
+from actline.parsing import annotated_id, parse_number
 from actline.stored.text import read_text
-from actline.timeline.results import annotated_id, read_segments
+from actline.timeline.intervals import clip
+from actline.timeline.results import read_segments
 
 # Of a table, as TCANet's authors name them.
 COLUMNS, MATCHED = ("xmin", "xmax", "score"), ("gt_xmin", "gt_xmax")
@@ -93,7 +94,7 @@ def proposals_of(video: str, found: Mapping[str, Proposals], *, duration: float)
     if known is None:
         return Proposals(np.empty(0), np.empty(0), np.empty(0))
     given = found[known]
-    start, end = given.start.clip(0, duration), given.end.clip(0, duration)
+    start, end = clip(given.start, given.end, last=duration)
     cut = replace(given, start=start, end=end)
     return _each_once(cut.taken(np.flatnonzero(end > start)))
 
@@ -145,4 +146,4 @@ def _rows(path: Path, matched: bool) -> Iterator[Sequence[Any]]:
     names = (*COLUMNS, *MATCHED) if matched and set(MATCHED) <= given else COLUMNS
     yield names
     for row in reader:
-        yield [number(row[name], f"{path}, line {reader.line_num}, {name}") for name in names]
+        yield [parse_number(row[name], f"{path}, line {reader.line_num}, {name}") for name in names]

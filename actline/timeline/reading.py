@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actline.errors import AnnotationError, OutputError, PredictionError
 from actline.files import result_files
 from actline.names import output_path
-from actline.parsing import id_of, shown_name, video_id_of
+from actline.parsing import parse_id, shown_name, video_id_of
 from actline.stored.npz import read_npz
 from actline.timeline import Activity, FrameScores, Timeline
 from actline.timeline.results import Results, read_results
@@ -252,7 +252,7 @@ def _video(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
         array = arrays["video"]
         given = array.item() if array.dtype.kind == "U" and array.ndim == 0 else array.tolist()
     try:
-        return id_of(given, str(path)) if isinstance(given, str) else id_of(None, str(path))
+        return parse_id(given, str(path)) if isinstance(given, str) else parse_id(None, str(path))
     except AnnotationError as error:
         raise PredictionError(str(error)) from error
 

@@ -5,7 +5,6 @@ scored, as an end before its start, is kept as it stands.
 """
 
 import csv
-from collections.abc import Container
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -13,10 +12,8 @@ from typing import Any
 
 from actline.errors import AnnotationError, PredictionError
 from actline.files import result_files
-from actline.names import matching_id
-from actline.parsing import id_of, name_of, number, shown, shown_name, video_id_of
-from actline.spreadsheet import from_spreadsheet_safe
-from actline.stored.csv_text import header_of, parse_rows, segment_columns
+from actline.parsing import brief, parse_id, parse_name, parse_number, shown_name, video_id_of
+from actline.stored.csv_text import from_spreadsheet_safe, header_of, parse_rows, segment_columns
 from actline.stored.json_text import stream_json
 from actline.stored.limits import lifted, limits
 from actline.stored.text import first_text, text_lines
@@ -106,11 +103,6 @@ def read_results(
     return whole
 
 
-def annotated_id(video: str, ids: Container[str]) -> str | None:
-    """The one of `ids` that means this video, as `matching_id` has it; None for none."""
-    return matching_id(video, ids) or matching_id(video_id_of(video), ids)
-
-
 def _read(path: Path, *, labelled: bool, scored: bool, required: bool) -> Results:
     """One file; nothing if it is of no known form and not `required` to be."""
     text = first_text(path, error=PredictionError, what="predictions")
@@ -152,7 +144,7 @@ def _from_json(path: Path, *, labelled: bool, scored: bool, required: bool) -> R
                 durations = value.get("durations")
             continue
         if not entry.goes_on:
-            videos[name] = video = id_of(video_id_of(name), str(path))
+            videos[name] = video = parse_id(video_id_of(name), str(path))
             if video in collector:
                 raise PredictionError(
                     f"{path}: video {video} appears twice, perhaps with and without an ending; "
@@ -160,7 +152,7 @@ def _from_json(path: Path, *, labelled: bool, scored: bool, required: bool) -> R
                 )
             collector.open(video)
         if not isinstance(value, list):
-            raise PredictionError(f"{path}, video {name}: {shown(value)} is not a list")
+            raise PredictionError(f"{path}, video {name}: {brief(value)} is not a list")
         _collect(value, videos[name], collector, path, labelled=labelled, scored=scored)
     if not there and required:
         raise PredictionError(_no_results(path))
@@ -212,7 +204,7 @@ def _collect_sound(
 
 
 def _duration(value: object, where: str) -> float:
-    seconds = number(value, where)
+    seconds = parse_number(value, where)
     if seconds < 0:
         raise PredictionError(f"{where}: {seconds:g} is negative; give seconds")
     return seconds
@@ -238,19 +230,22 @@ def _from_table(path: Path, columns: dict[str, str], *, labelled: bool, scored: 
             cells = {column: row[name] for column, name in columns.items()}
             named = cells["video"]
             if named not in ids:
-                name = from_spreadsheet_safe(name_of(named, "video's id", row.where))
-                ids[named] = id_of(video_id_of(name), row.where)
+                name = from_spreadsheet_safe(parse_name(named, "video's id", row.where))
+                ids[named] = parse_id(video_id_of(name), row.where)
             label = ""
             if "label" in columns and labelled:
                 label = from_spreadsheet_safe(cells["label"])
                 label = _label(label, row.where, scored=scored)
-            start, end = number(cells["start"], row.where), number(cells["end"], row.where)
+            start, end = (
+                parse_number(cells["start"], row.where),
+                parse_number(cells["end"], row.where),
+            )
             score = _score(cells["confidence"], row.where) if "confidence" in columns else 1.0
             collector.add(ids[named], Activity(label, start, end, score))
     except csv.Error as error:
         raise PredictionError(f"{path} is not a table ({error})") from error
     if not ids:
-        collector.open(id_of(path.stem, str(path)))
+        collector.open(parse_id(path.stem, str(path)))
     return Results(collector.segments())
 
 
@@ -264,27 +259,27 @@ def _from_lines(path: Path) -> Results:
         where = f"{path}, line {line}"
         if len(words) != _WORDS:
             raise PredictionError(
-                f"{where}: {shown(' '.join(words))} is not a video, start, end, class and "
+                f"{where}: {brief(' '.join(words))} is not a video, start, end, class and "
                 "confidence"
             )
-        label = name_of(words[3], "class", where)
-        start, end = number(words[1], where), number(words[2], where)
+        label = parse_name(words[3], "class", where)
+        start, end = parse_number(words[1], where), parse_number(words[2], where)
         segment = Activity(label, start, end, _score(words[4], where))
-        collector.add(id_of(video_id_of(words[0]), where), segment)
+        collector.add(parse_id(video_id_of(words[0]), where), segment)
     return Results(collector.segments())
 
 
 def _score(given: object, where: str) -> float:
     try:
-        return number(given, where)
+        return parse_number(given, where)
     except AnnotationError as error:
-        raise PredictionError(f"{where}: score {shown(given)} is not a finite number") from error
+        raise PredictionError(f"{where}: score {brief(given)} is not a finite number") from error
 
 
 def _label(given: object, where: str, *, scored: bool) -> str:
     """A name; one that is only to be shown may be empty, and is escaped where it has to be."""
     if scored or not isinstance(given, str):
-        return name_of(given, "label", where)
+        return parse_name(given, "label", where)
     return shown_name(given)
 
 
@@ -294,10 +289,10 @@ def _segment(
     where = f"{path}, video {video}, segment {place}"
     needed = (*(("label",) if labelled else ()), *(("score",) if scored else ()), "segment")
     if not isinstance(entry, dict) or not all(name in entry for name in needed):
-        raise PredictionError(f"{where}: {shown(entry)} lacks one of {', '.join(needed)}; add it")
+        raise PredictionError(f"{where}: {brief(entry)} lacks one of {', '.join(needed)}; add it")
     segment = entry["segment"]
     if not isinstance(segment, list) or len(segment) != 2:
-        raise PredictionError(f"{where}: {shown(segment)} is not [start, end] in seconds")
+        raise PredictionError(f"{where}: {brief(segment)} is not [start, end] in seconds")
     label = _label(entry["label"], where, scored=scored) if labelled else ""
-    start, end = number(segment[0], where), number(segment[1], where)
+    start, end = parse_number(segment[0], where), parse_number(segment[1], where)
     return Activity(label, start, end, _score(entry.get("score", 1.0), where))

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from actline.timeline.intervals import Floats, temporal_iou
+
 Indices = NDArray[np.intp]
 
 # How many segments are candidates at a time, and of many segments one in how many: more means
@@ -104,24 +105,6 @@ class KeptSegments:
     end: Floats
     score: Floats
     index: Indices
-
-
-def temporal_iou(
-    start: ArrayLike, end: ArrayLike, other_start: ArrayLike, other_end: ArrayLike
-) -> Floats:
-    """Intersection over union of segments, 0 where both are of no length.
-
-    Shape:
-        all four broadcast against each other; returns their common shape.
-    """
-    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
-    other_start, other_end = np.asarray(other_start, np.float64), np.asarray(other_end, np.float64)
-    shared = np.minimum(end, other_end)
-    shared = shared - np.maximum(start, other_start)
-    shared = np.maximum(shared, 0.0)
-    union = ((other_end - other_start) + (end - start)) - shared
-    # Where the union is 0 so is the intersection, and any other divisor gives 0.
-    return shared / np.where(union > 0, union, 1.0)
 
 
 def suppress(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from actline.errors import AnnotationError, PredictionError
-from actline.parsing import id_of, name_of, number, shown
+from actline.parsing import brief, parse_id, parse_name, parse_number
 from actline.stored.json_text import read_json
 
 # Most scores are rounded, and their sum may pass 1 by as much.
@@ -50,12 +50,12 @@ def _results(
     classes = _classes(content, path) if "class" in content else None
     scores: dict[str, tuple[tuple[str, float], ...]] = {}
     for name, given in results.items():
-        video_id = id_of(name, str(path))
+        video_id = parse_id(name, str(path))
         where = f"{path}, video {video_id}"
         if video_id in scores:
             raise PredictionError(f"{path}: video {video_id} appears twice; remove one")
         if not isinstance(given, list) or not given:
-            raise PredictionError(f"{where}: {shown(given)} is no list of scores; give one")
+            raise PredictionError(f"{where}: {brief(given)} is no list of scores; give one")
         if isinstance(given[0], Mapping):
             pairs = _labelled(given, where)
         else:
@@ -68,7 +68,7 @@ def _classes(content: Mapping[str, Any], path: Path) -> list[str]:
     given = content["class"]
     if not isinstance(given, list):
         raise PredictionError(f'{path}: "class" is no list of names; give one')
-    names = [name_of(name, "class", path.name) for name in given]
+    names = [parse_name(name, "class", path.name) for name in given]
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -81,8 +81,8 @@ def _labelled(given: list[Any], where: str) -> list[tuple[str, float]]:
     pairs = []
     for entry in given:
         if not isinstance(entry, Mapping) or not {"label", "score"} <= entry.keys():
-            raise PredictionError(f"{where}: {shown(entry)} has no label or no score; add it")
-        label = name_of(entry["label"], "label", where)
+            raise PredictionError(f"{where}: {brief(entry)} has no label or no score; add it")
+        label = parse_name(entry["label"], "label", where)
         pairs.append((label, _number(entry["score"], where)))
     if len({label for label, _ in pairs}) < len(pairs):
         raise PredictionError(f"{where}: a label appears twice; remove one")
@@ -119,6 +119,6 @@ def _dense(
 
 def _number(given: object, where: str) -> float:
     try:
-        return number(given, where)
+        return parse_number(given, where)
     except AnnotationError as error:
-        raise PredictionError(f"{where}: score {shown(given)} is not a finite number") from error
+        raise PredictionError(f"{where}: score {brief(given)} is not a finite number") from error

@@ -14,9 +14,9 @@ from actline.errors import CheckpointError, RecipeError
 from actline.features.snippets import SnippetOrigin
 from actline.models.bmn import BMN
 from actline.models.checkpoint import load_segment_checkpoint
+from actline.parsing import annotated_id
 from actline.progress import progress
 from actline.timeline.proposals import MATCHED, Proposals, proposals_of, read_proposals
-from actline.timeline.results import annotated_id
 from actline.training.proposals import check_width, recipe_features
 from actline.training.recipe import RefinementRecipe
 from actline.training.setup import batches_for, built, segment_card, start

@@ -9,12 +9,13 @@ import pytest
 
 from actline.annotations.read import read_annotations, read_classes
 from actline.errors import ActlineError, PredictionError
+from actline.parsing import annotated_id
 from actline.plain import fit_to_show
 from actline.stored import json_text
 from actline.timeline import Activity
 from actline.timeline.formats import load_folder, load_timelines
 from actline.timeline.reading import shown
-from actline.timeline.results import annotated_id, read_results, read_segments
+from actline.timeline.results import read_results, read_segments
 from actline.timeline.video_scores import read_video_scores
 
 ROWS = [

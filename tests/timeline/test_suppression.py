@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from actline.stored.configuration import from_mapping, to_mapping
 from actline.timeline import suppression
-from actline.timeline.suppression import SuppressionConfig, suppress, temporal_iou
+from actline.timeline.intervals import temporal_iou
+from actline.timeline.suppression import SuppressionConfig, suppress
 
 
 def plain_overlap(a, b) -> float:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from actline.errors import OutputError, PredictionError
 from actline.parsing import shown_name
 from actline.plain import plain
-from actline.spreadsheet import from_spreadsheet_safe, spreadsheet_safe
+from actline.stored.csv_text import from_spreadsheet_safe, spreadsheet_safe
 from actline.timeline import Activity, FrameScores, Timeline
 from actline.timeline.formats import (
     FORMATS,

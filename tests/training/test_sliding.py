@@ -27,8 +27,8 @@ from actline.features.folder import FeatureFolder
 from actline.features.snippets import SnippetFeatures, sliding_windows
 from actline.models.bmn import BMN, BMNOutput
 from actline.models.checkpoint import load_segment_checkpoint
+from actline.timeline.intervals import temporal_iou
 from actline.timeline.proposals import Proposals
-from actline.timeline.suppression import temporal_iou
 from actline.training.recipe import read_recipe
 from actline.training.validation import train_and_validate
 

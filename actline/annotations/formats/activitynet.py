@@ -14,7 +14,7 @@ from actline.annotations.formats import thumos
 from actline.annotations.reading import Reading, subset_name
 from actline.errors import AnnotationError
 from actline.files import write_text
-from actline.parsing import id_of, name_of, number, shown, video_ids_of
+from actline.parsing import brief, parse_id, parse_name, parse_number, video_ids_of
 from actline.stored.csv_text import parse_rows
 from actline.stored.text import read_text
 from actline.timeline import Activity
@@ -47,15 +47,15 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         where = f"{path}, video {given_id}"
         video_id = ids[given_id]
         try:
-            video_id = id_of(video_id, str(path))
+            video_id = parse_id(video_id, str(path))
             # Test videos are published without annotations, some without the empty list too.
             annotations = entry.get("annotations", []) if isinstance(entry, dict) else None
             if not isinstance(annotations, list):
                 raise AnnotationError(f"{where} has no list of annotations; add one, perhaps empty")
             given = entry.get("duration", entry.get("duration_second"))
-            duration = None if given is None else number(given, f"{where}, duration")
+            duration = None if given is None else parse_number(given, f"{where}, duration")
             subset = entry.get("subset")
-            subset = None if subset is None else name_of(subset, "subset", where)
+            subset = None if subset is None else parse_name(subset, "subset", where)
             if subset is None:
                 subset = thumos.subset_of(video_id)
         except AnnotationError as error:
@@ -83,10 +83,10 @@ def _activity(
     segment = annotation.get("segment") if isinstance(annotation, dict) else None
     if not isinstance(annotation, dict) or not isinstance(segment, list) or len(segment) != 2:
         raise AnnotationError(
-            f"{where}: {shown(annotation)} has no label or no segment [start, end]"
+            f"{where}: {brief(annotation)} has no label or no segment [start, end]"
         )
-    label = name_of(annotation.get("label"), "label", where)
-    start, end = number(segment[0], where), number(segment[1], where)
+    label = parse_name(annotation.get("label"), "label", where)
+    start, end = parse_number(segment[0], where), parse_number(segment[1], where)
     if label != apart:
         label = reading.label(label, video_id, where)
     return Activity(label, start, end)

@@ -10,7 +10,7 @@ from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
 from actline.files import write_text
-from actline.parsing import id_of, name_of, number, shown, video_id_of, video_ids_of
+from actline.parsing import brief, parse_id, parse_name, parse_number, video_id_of, video_ids_of
 from actline.stored.csv_text import Row, parse_rows
 from actline.timeline import Activity
 
@@ -34,14 +34,14 @@ def from_csvs(
             try:
                 if row.cells < len(row.header):
                     raise AnnotationError(f"{row.where}: the row is cut off; copy the file again")
-                video_id = id_of(
-                    video_id_of(name_of(row["id"], "video's id", row.where)), row.where
+                video_id = parse_id(
+                    video_id_of(parse_name(row["id"], "video's id", row.where)), row.where
                 )
                 if video_id in seen:
                     raise AnnotationError(
                         f"{row.where}: video {video_id} is also at {seen[video_id]}; take one away"
                     )
-                duration = number(row["length"], row.where)
+                duration = parse_number(row["length"], row.where)
             except AnnotationError as error:
                 reading.mistake(row["id"], error)
                 continue
@@ -66,10 +66,10 @@ def _csv_activities(row: Row, video_id: str, reading: Reading) -> list[Activity]
             parts = action.split()
             if len(parts) != 3 or parts[0][:1] != "c":
                 raise AnnotationError(
-                    f'{where}: {shown(action)} is not an action such as "c092 11.90 21.20"'
+                    f'{where}: {brief(action)} is not an action such as "c092 11.90 21.20"'
                 )
             label = _label(parts[0][1:], video_id, where, reading)
-            start, end = number(parts[1], where), number(parts[2], where)
+            start, end = parse_number(parts[1], where), parse_number(parts[2], where)
         except AnnotationError as error:
             reading.mistake(video_id, error)
             continue
@@ -94,13 +94,13 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
         where = f"{path}, video {given_id}"
         video_id = ids[given_id]
         try:
-            video_id = id_of(video_id, str(path))
+            video_id = parse_id(video_id, str(path))
             if not isinstance(entry, dict) or not isinstance(entry.get("actions"), list):
                 raise AnnotationError(f"{where} has no list of actions; add one, perhaps empty")
             given = entry.get("duration")
-            duration = None if given is None else number(given, f"{where}, duration")
+            duration = None if given is None else parse_number(given, f"{where}, duration")
             subset = entry.get("subset")
-            subset = None if subset is None else name_of(subset, "subset", where)
+            subset = None if subset is None else parse_name(subset, "subset", where)
         except AnnotationError as error:
             reading.mistake(video_id, error)
             continue
@@ -109,9 +109,9 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
             place = f"{path}, action {index} of {video_id}"
             try:
                 if not isinstance(action, list) or len(action) != 3:
-                    raise AnnotationError(f"{place}: {shown(action)} is not [class, start, end]")
+                    raise AnnotationError(f"{place}: {brief(action)} is not [class, start, end]")
                 label = _label(action[0], video_id, place, reading)
-                start, end = number(action[1], place), number(action[2], place)
+                start, end = parse_number(action[1], place), parse_number(action[2], place)
             except AnnotationError as error:
                 reading.mistake(video_id, error)
                 continue
@@ -135,7 +135,7 @@ def _label(given: object, video_id: str, where: str, reading: Reading) -> str:
         if isinstance(given, bool) or not value.is_integer() or not 0 <= value < 10**5:
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
-        raise AnnotationError(f"{where}: {shown(given)} is not the number of a class") from error
+        raise AnnotationError(f"{where}: {brief(given)} is not the number of a class") from error
     class_number = int(value)
     name = f"c{class_number:03d}"
     if reading.classes is not None and class_number in reading.classes.numbers:

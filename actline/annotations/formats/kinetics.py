@@ -14,7 +14,7 @@ from typing import Any
 from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, Problem
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
-from actline.parsing import id_of, name_of, number, shown
+from actline.parsing import brief, parse_id, parse_name, parse_number
 from actline.stored.csv_text import header_of, parse_rows
 from actline.stored.json_text import parse_json
 from actline.stored.text import read_text
@@ -130,7 +130,7 @@ def from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
                         f"{row.where}: {row.cells} cells for {len(row.header)} columns; "
                         "put quotation marks around a label with a comma in it"
                     )
-                youtube = id_of(row["youtube_id"], row.where, what="YouTube id")
+                youtube = parse_id(row["youtube_id"], row.where, what="YouTube id")
                 start, end = _cut(row["time_start"], row["time_end"], row.where)
                 subset = _subset(row["split"], row.where)
                 label = _label(row["label"] or None, subset, row.where)
@@ -154,11 +154,11 @@ def from_json(contents: Mapping[Path, Mapping[str, Any]], reading: Reading) -> A
         for given, entry in _entries(content).items():
             where = f"{path}, clip {given}"
             try:
-                youtube = id_of(given, str(path), what="YouTube id")
+                youtube = parse_id(given, str(path), what="YouTube id")
                 annotation = entry.get("annotations", {}) if isinstance(entry, dict) else None
                 if not isinstance(entry, dict) or not isinstance(annotation, dict):
                     raise AnnotationError(
-                        f'{where}: {shown(entry)} has no "annotations" of a label and a segment'
+                        f'{where}: {brief(entry)} has no "annotations" of a label and a segment'
                     )
                 subset = _subset(entry.get("subset"), where)
                 label = _label(annotation.get("label"), subset, where)
@@ -242,10 +242,10 @@ def _json_clip(
         return _clip_id(youtube, start, end), end - start
     if segment is None and "duration" in entry:
         # Test clips may not tell where they were cut out.
-        duration = number(entry["duration"], f"{where}, duration")
+        duration = parse_number(entry["duration"], f"{where}, duration")
         if duration > 0:
             return youtube, duration
-    raise AnnotationError(f"{where}: {shown(segment)} is not a segment [start, end]; give seconds")
+    raise AnnotationError(f"{where}: {brief(segment)} is not a segment [start, end]; give seconds")
 
 
 def _clip_id(youtube: str, start: float, end: float) -> str:
@@ -254,7 +254,10 @@ def _clip_id(youtube: str, start: float, end: float) -> str:
 
 def _cut(given_start: object, given_end: object, where: str) -> tuple[float, float]:
     """Between which seconds of the whole video the clip was cut out."""
-    start, end = number(given_start, f"{where}, start"), number(given_end, f"{where}, end")
+    start, end = (
+        parse_number(given_start, f"{where}, start"),
+        parse_number(given_end, f"{where}, end"),
+    )
     for name, value in (("start", start), ("end", end)):
         if not 0 <= value < 10**6:
             raise AnnotationError(
@@ -269,10 +272,10 @@ def _cut(given_start: object, given_end: object, where: str) -> tuple[float, flo
 
 
 def _subset(given: object, where: str) -> str:
-    name = name_of(given, "split", where).lower()
+    name = parse_name(given, "split", where).lower()
     if name not in _SUBSETS:
         raise AnnotationError(
-            f"{where}: {shown(given)} is not a split; name train, validate (val) or test"
+            f"{where}: {brief(given)} is not a split; name train, validate (val) or test"
         )
     return _SUBSETS[name]
 
@@ -283,4 +286,4 @@ def _label(given: object, subset: str, where: str) -> str | None:
         return None
     if given is None:
         raise AnnotationError(f"{where}: the clip has no label; only those of the test split may")
-    return name_of(given, "label", where)
+    return parse_name(given, "label", where)

@@ -11,7 +11,7 @@ from actline.annotations.classes import ClassNames
 from actline.annotations.formats import charades, thumos
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
-from actline.parsing import shown
+from actline.parsing import brief
 from actline.timeline import Activity
 
 CLASSES_FILE = "class_list.txt"
@@ -160,7 +160,7 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
             try:
                 if match is None:
                     raise AnnotationError(
-                        f"{where}: {shown(line)} is not a video such as video_test_0000004, a "
+                        f"{where}: {brief(line)} is not a video such as video_test_0000004, a "
                         "start and an end"
                     )
                 start, end = thumos.segment_in(line, where)

@@ -12,9 +12,15 @@ from actline.annotations.formats import thumos
 from actline.annotations.reading import Reading, subset_name
 from actline.errors import AnnotationError
 from actline.files import written_whole
-from actline.parsing import id_of, name_of, number, video_ids_of
-from actline.spreadsheet import from_spreadsheet_safe, spreadsheet_safe
-from actline.stored.csv_text import Row, header_of, parse_rows, segment_columns
+from actline.parsing import parse_id, parse_name, parse_number, video_ids_of
+from actline.stored.csv_text import (
+    Row,
+    from_spreadsheet_safe,
+    header_of,
+    parse_rows,
+    segment_columns,
+    spreadsheet_safe,
+)
 from actline.timeline import Activity
 
 COLUMNS = ("video", "label", "start", "end")
@@ -69,8 +75,8 @@ def from_table(text: str, path: Path, reading: Reading) -> Annotations:
                 )
             if not video_id:
                 raise AnnotationError(f"{row.where}: no video is named; fill the first column")
-            named = from_spreadsheet_safe(name_of(video_id, "video's name", row.where))
-            video_id = id_of(ids[named], row.where)
+            named = from_spreadsheet_safe(parse_name(video_id, "video's name", row.where))
+            video_id = parse_id(ids[named], row.where)
             video = videos.setdefault(video_id, _Video())
             _describe(video, cell, video_id)
             activity = _activity(cell, video_id, reading, by_hand=by_hand)
@@ -119,7 +125,7 @@ class _Cells:
 def _describe(video: _Video, row: _Cells, video_id: str) -> None:
     """Take subset and duration from a row; all rows of a video must agree."""
     if row["subset"]:
-        subset = subset_name(from_spreadsheet_safe(name_of(row["subset"], "subset", row.where)))
+        subset = subset_name(from_spreadsheet_safe(parse_name(row["subset"], "subset", row.where)))
         if video.subset and subset != video.subset:
             raise AnnotationError(
                 f"{row.where}: {video_id} is in subset {subset} here and {video.subset} above"
@@ -143,14 +149,16 @@ def _activity(row: _Cells, video_id: str, reading: Reading, *, by_hand: bool) ->
         if row["start"] or row["end"]:
             raise AnnotationError(f"{row.where}: times without a label; fill the label")
         return None
-    label = from_spreadsheet_safe(name_of(row["label"], "label", row.where))
+    label = from_spreadsheet_safe(parse_name(row["label"], "label", row.where))
     index = not by_hand and label == "-1"
     if thumos.subset_of(video_id) and (index or label == thumos.AMBIGUOUS):
         label = thumos.AMBIGUOUS
     else:
         label = reading.label(label, video_id, row.where)
     if not by_hand:
-        return Activity(label, number(row["start"], row.where), number(row["end"], row.where))
+        return Activity(
+            label, parse_number(row["start"], row.where), parse_number(row["end"], row.where)
+        )
     start, end = _seconds(row, "start"), _seconds(row, "end")
     if end <= start:
         mend = "exchange them" if end < start else "an activity lasts longer than nothing"
@@ -174,7 +182,7 @@ def _seconds(row: _Cells, column: str) -> float:
     if clock := _CLOCK.fullmatch(plain):
         return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
     try:
-        value = number(plain, row.where)
+        value = parse_number(plain, row.where)
     except AnnotationError as error:
         raise AnnotationError(
             f'{row.where}: {column} "{text[:40]}" is not a time; give seconds, as in 62.5, '

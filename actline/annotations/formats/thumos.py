@@ -8,7 +8,7 @@ from pathlib import Path
 from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, Problem
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
-from actline.parsing import id_of, number, shown, video_id_of
+from actline.parsing import brief, parse_id, parse_number, video_id_of
 from actline.stored.text import read_text
 from actline.timeline import Activity
 
@@ -154,7 +154,7 @@ def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
             given, *times = line.split(maxsplit=1)
             video_id = video_id_of(given)
             try:
-                video_id = id_of(video_id, where)
+                video_id = parse_id(video_id, where)
                 start, end = segment_in(line, where)
             except AnnotationError as error:
                 reading.mistake(video_id if times else "", error)
@@ -179,8 +179,8 @@ def segment_in(line: str, where: str) -> tuple[float, float]:
     """Start and end of a line `video start end`."""
     parts = line.split()
     if len(parts) != 3:
-        raise AnnotationError(f"{where}: {shown(line)} is not a video, a start and an end")
-    return number(parts[1], where), number(parts[2], where)
+        raise AnnotationError(f"{where}: {brief(line)} is not a video, a start and an end")
+    return parse_number(parts[1], where), parse_number(parts[2], where)
 
 
 def durations_in(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
@@ -191,7 +191,7 @@ def durations_in(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
         for (_, file), (where, given) in zip(words[::2], words[1::2], strict=False):
             video_id = Path(file).stem
             try:
-                duration = number(given, where)
+                duration = parse_number(given, where)
                 if seconds.setdefault(video_id, duration) != duration:
                     raise AnnotationError(
                         f"{where}: {video_id} lasts {duration:g} s here and "
