@@ -55,6 +55,9 @@ def read_annotations(
     )
     if not keep_wrong:
         annotations = thumos.without_wrong_videos(annotations)
+    if not annotations.videos and annotations.problems:
+        first = annotations.problems[0].what
+        raise AnnotationError(f"{path} names no videos that can be used; to begin with, {first}")
     if not annotations.videos:
         raise AnnotationError(f"{path} names no videos; give a file with annotations")
     return annotations

@@ -165,6 +165,17 @@ def test_videos_of_one_subset_are_told_and_what_train_does_about_them(data):
         )
 
 
+@pytest.mark.parametrize("video", ["../out", "/etc/passwd", "a/../../b", "a\\u001b[2J"])
+def test_where_no_video_is_left_the_reason_is_told(tmp_path, capsys, video):
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"database": {{"{video}": {{"annotations": []}}}}}}')
+    assert main(["data", "check", str(path)]) == 1
+    told = capsys.readouterr().err
+    assert "names no videos that can be used" in told
+    assert "leads out of the folder" in told or "is not a video's id" in told
+    assert told.count("\n") == 1
+
+
 def test_many_cases_are_counted_and_listed_only_on_request(data, capsys):
     change(data, **{f"gone{number}": {"duration": 4.0} for number in range(9)})
     assert main(["data", "check", str(data)]) == 1
