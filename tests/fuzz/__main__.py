@@ -28,12 +28,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from random import Random
 
-from tests.fuzz.guided import guide, store
+from tests.fuzz.guided import Course, guide, store
 from tests.fuzz.inputs import GROUPS, INPUTS, Input
 from tests.fuzz.kit import Kit, make_kit
 
@@ -52,7 +54,7 @@ class Reader:
 
     def read(self, one: Input, path: Path, out: Path) -> tuple[str, str]:
         """How a mutant ended, and what was said."""
-        child = self.child or self._start()
+        child = self.start()
         assert child.stdin is not None
         child.stdin.write(
             json.dumps({"input": one.name, "path": str(path), "out": str(out)}) + "\n"
@@ -76,7 +78,10 @@ class Reader:
             self.child.wait()
             self.child = None
 
-    def _start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[str]:
+        """The process, started where it is not there."""
+        if self.child is not None:
+            return self.child
         command = [sys.executable, "-m", "tests.fuzz.child", str(self.kit.folder)]
         self.child = subprocess.Popen(
             [*command, str(self.megabytes)],
@@ -122,41 +127,51 @@ def trial(reader: Reader, one: Input, name: str, raw: bytes, folder: Path) -> tu
     return reader.read(one, path, folder / "out")
 
 
-def fuzz(
-    kit: Kit,
-    one: Input,
-    *,
-    seed: int,
-    first: int = 0,
-    mutants: int | None,
-    minutes: float | None,
-    seconds: float,
-    megabytes: int,
-    keep: Path | None,
-) -> Counter[str]:
-    """Counts of outcomes of one kind, after so many mutants or so many minutes."""
+def fuzz(reader: Reader, one: Input, course: Course) -> Counter[str]:
+    """Counts of outcomes of one kind."""
     counts: Counter[str] = Counter()
-    seeds = one.seeds(kit)
-    reader = Reader(kit, seconds=seconds, megabytes=megabytes)
-    end = math.inf if minutes is None else time.monotonic() + 60 * minutes
-    last = math.inf if mutants is None else first + mutants
-    number = first
-    try:
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
-            folder = Path(scratch) / "trial"
-            while number < last and time.monotonic() < end:
-                name, raw = mutant(one, seeds, seed, number)
-                outcome, told = trial(reader, one, name, raw, folder)
-                counts[outcome] += 1
-                if outcome in FAILURES and keep is not None:
-                    kept = keep / one.name.replace(" ", "-")
-                    store(kept, f"{seed}-{number}-{name}", raw, outcome, told)
-                number += 1
-    finally:
-        reader.stop()
+    seeds = one.seeds(reader.kit)
+    reader.start()  # which takes longer than many a mutant
+    end = math.inf if course.minutes is None else time.monotonic() + 60 * course.minutes
+    last = math.inf if course.mutants is None else course.first + course.mutants
+    number = course.first
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+        folder = Path(scratch) / "trial"
+        while number < last and time.monotonic() < end:
+            name, raw = mutant(one, seeds, course.seed, number)
+            outcome, told = trial(reader, one, name, raw, folder)
+            counts[outcome] += 1
+            if outcome in FAILURES and course.keep is not None:
+                kept = course.keep / one.name.replace(" ", "-")
+                store(kept, f"{course.seed}-{number}-{name}", raw, outcome, told)
+            number += 1
     bad = sum(counts[what] for what in FAILURES)
-    print(f"{one.name}: {number - first} mutants, {bad} failures", file=sys.stderr, flush=True)
+    done = number - course.first
+    print(f"{one.name}: {done} mutants, {bad} failures", file=sys.stderr, flush=True)
     return counts
+
+
+def fuzz_all(
+    readers: Sequence[Reader], inputs: Sequence[Input], course: Course
+) -> list[Counter[str]]:
+    """Counts of each kind; as many kinds at a time as there are readers, which are stopped then."""
+    free: SimpleQueue[Reader] = SimpleQueue()
+    for reader in readers:
+        free.put(reader)
+
+    def count(one: Input) -> Counter[str]:
+        reader = free.get()
+        try:
+            return fuzz(reader, one, course)
+        finally:
+            free.put(reader)
+
+    try:
+        with ThreadPoolExecutor(len(readers)) as pool:
+            return list(pool.map(count, inputs))
+    finally:
+        for reader in readers:
+            reader.stop()
 
 
 def table(counts: dict[str, Counter[str]]) -> str:
@@ -212,32 +227,14 @@ def main() -> int:
         kit = make_kit(arguments.kit or Path(temporary) / "kit")
 
         inputs = [one for one in inputs if one.seeds(kit)]  # of packages that are installed
-
-        def count(one: Input) -> Counter[str]:
-            if arguments.guided:
-                return guide(
-                    kit,
-                    one,
-                    seed=arguments.seed,
-                    minutes=minutes or 1.0,
-                    seconds=arguments.seconds,
-                    megabytes=arguments.megabytes,
-                    keep=arguments.keep,
-                )
-            return fuzz(
-                kit,
-                one,
-                seed=arguments.seed,
-                first=arguments.first,
-                mutants=mutants,
-                minutes=minutes,
-                seconds=arguments.seconds,
-                megabytes=arguments.megabytes,
-                keep=arguments.keep,
-            )
-
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            found = list(pool.map(count, inputs))
+        bounds = {"seconds": arguments.seconds, "megabytes": arguments.megabytes}
+        course = Course(arguments.seed, arguments.first, mutants, minutes, arguments.keep)
+        if arguments.guided:
+            with ThreadPoolExecutor(arguments.jobs) as pool:
+                found = list(pool.map(lambda one: guide(kit, one, course, **bounds), inputs))
+        else:
+            readers = [Reader(kit, **bounds) for _ in range(arguments.jobs)]
+            found = fuzz_all(readers, inputs, course)
     counts = {one.name: outcomes for one, outcomes in zip(inputs, found, strict=True)}
     print(table(counts))
     return int(any(found[one] for found in counts.values() for one in FAILURES))

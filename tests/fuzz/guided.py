@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -25,33 +26,43 @@ if TYPE_CHECKING:
     from tests.fuzz.kit import Kit
 
 # What the process counts, in the order of its numbers in a file.
-COUNTED = ("error", "accepted", "silent", "traceback", "memory")
+COUNTED: tuple[str, ...] = ("error", "accepted", "silent", "traceback", "memory")
 # How a process of libFuzzer ends, by the beginning of the name of the file that it leaves.
 ENDS = {"timeout": "hang", "crash": "crash", "oom": "memory", "leak": "memory"}
 _LARGEST = 1 << 20
 
 
+@dataclass(frozen=True)
+class Course:
+    """How far to go with each kind.
+
+    Attributes:
+        first: number of the first mutant.
+        mutants, minutes: after which to end; None for any.
+        keep: folder for the inputs that failed.
+    """
+
+    seed: int
+    first: int = 0
+    mutants: int | None = None
+    minutes: float | None = None
+    keep: Path | None = None
+
+
 def guide(
-    kit: "Kit",
-    one: "Input",
-    *,
-    seed: int,
-    minutes: float,
-    seconds: float,
-    megabytes: int,
-    keep: Path | None,
+    kit: "Kit", one: "Input", course: Course, *, seconds: float, megabytes: int
 ) -> Counter[str]:
-    """Counts of outcomes of one kind, its files in turn, after so many minutes in all."""
+    """Counts of outcomes of one kind, its files in turn, in so many minutes, or one."""
     counts: Counter[str] = Counter()
-    seeds = one.seeds(kit)
+    seeds, seed = one.seeds(kit), course.seed
     with tempfile.TemporaryDirectory(prefix="guided-") as temporary:
-        kept = (keep or Path(temporary) / "kept") / one.name.replace(" ", "-")
+        kept = (course.keep or Path(temporary) / "kept") / one.name.replace(" ", "-")
         for name, raw in sorted(seeds.items()):
             folder = Path(temporary) / name
             corpus = folder / "corpus"
             corpus.mkdir(parents=True)
             (corpus / "seed").write_bytes(raw)
-            end = time.monotonic() + 60 * minutes / len(seeds)
+            end = time.monotonic() + 60 * (course.minutes or 1) / len(seeds)
             while (left := int(end - time.monotonic())) > 0:
                 options = (
                     *(f"-seed={1 + seed}", f"-max_total_time={left}", f"-timeout={int(seconds)}"),

@@ -1,13 +1,13 @@
 """Mutants of every kind of input, a thousand in all, end in one clear line, or are read rightly."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.fuzz.__main__ import FAILURES, Reader, found_before, fuzz, main, mutant, trial
+from tests.fuzz.__main__ import FAILURES, Reader, found_before, fuzz_all, main, mutant, trial
+from tests.fuzz.guided import Course
 from tests.fuzz.inputs import INPUTS, Input
 from tests.fuzz.kit import Kit, make_kit
 
@@ -65,21 +65,9 @@ def test_without_atheris_the_guided_mode_says_so(
 @pytest.mark.timeout(1200)
 def test_mutants_end_in_one_clear_line_or_are_read_rightly(kit: Kit, tmp_path: Path) -> None:
     inputs = [one for one, _ in kinds(kit)]
-
-    def count(one: Input):
-        return fuzz(
-            kit,
-            one,
-            seed=2,
-            mutants=MUTANTS,
-            minutes=None,
-            seconds=120,  # another machine may be slow or busy; what hangs does so for longer
-            megabytes=700,
-            keep=tmp_path / "kept",
-        )
-
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(count, inputs))
+    # Another machine may be slow or busy; what hangs does so for longer.
+    readers = [Reader(kit, seconds=120, megabytes=700) for _ in range(2)]
+    found = fuzz_all(readers, inputs, Course(2, mutants=MUTANTS, keep=tmp_path / "kept"))
     told = [path.read_text()[:2000] for path in sorted(tmp_path.rglob("*.told"))]
     assert not told, "\n\n".join(told[:5])
     assert sum(sum(one.values()) for one in found) == MUTANTS * len(inputs)
