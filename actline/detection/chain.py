@@ -10,6 +10,7 @@ from actline.detection.model import Model, find_device, folded_model
 from actline.detection.snippet_features import snippet_origin_of
 from actline.errors import CheckpointError
 from actline.features.public_files import Layout
+from actline.models.backbone import Backbone
 from actline.models.bmn import BMN
 from actline.models.cards import ChainCard, LabelConfig, SegmentCard
 from actline.models.checkpoint import (
@@ -157,7 +158,9 @@ def load_chain(path: str | Path, *, device: str = "auto") -> Chain:
     fitted(nn.ModuleDict(links), tensors, path).to(chosen)
     backbone = None
     if card.backbone is not None:
-        backbone = folded_model(links["backbone"], card.backbone, chosen)
+        network = links["backbone"]
+        assert isinstance(network, Backbone)
+        backbone = folded_model(network, card.backbone, chosen)
     bmn, tcanet = links.get("proposals"), links.get("refinement")
     assert bmn is None or isinstance(bmn, BMN)
     assert tcanet is None or isinstance(tcanet, TCANet)

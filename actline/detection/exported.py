@@ -17,14 +17,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from actline.errors import CheckpointError, DeviceError
 from actline.files import written_whole
+from actline.models.backbone import Backbone
 from actline.models.cards import ModelCard, card_of
 from actline.models.checkpoint import weights_hash
-from actline.models.slowfast import SlowFastConfig
-from actline.models.x3d import X3DConfig
 from actline.stored.configuration import to_mapping
 from actline.stored.json_text import parse_json
 from actline.stored.safetensors_files import CHECKSUM
@@ -38,7 +37,7 @@ RUNTIMES: tuple[Runtime, ...] = ("openvino", "onnxruntime")
 INSTALL = 'pip install "actline[runtime]"'
 
 
-def export(network: nn.Module, card: ModelCard, path: Path) -> None:
+def export(network: Backbone, card: ModelCard, path: Path) -> None:
     """Write a network and its card to one ONNX file, verified, whole or not at all.
 
     Its input is `clip` (1, 3, T, S, S), normalized, for any T; its output `logits` (1, K, T). Every
@@ -49,7 +48,8 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
             what was written does not give what it gives.
         DeviceError: the packages for it are not installed.
     """
-    if not isinstance(card.network, X3DConfig | SlowFastConfig) or not card.network.per_frame:
+    frames = network.export_frames
+    if frames is None or not card.network.per_frame:
         raise CheckpointError(
             "only an X3D or SlowFast with logits for every frame can be exported; use the others "
             "as they are"
@@ -62,8 +62,6 @@ def export(network: nn.Module, card: ModelCard, path: Path) -> None:
     network = copy.deepcopy(network).cpu().eval()
     # What the exporter looks for and does not need is no matter of the user's.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    # A length that is no round number, which the exporter would take for fixed.
-    frames = 4 * getattr(card.network, "alpha", 1)
     clip = torch.zeros(1, 3, frames, card.size, card.size)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of PyTorch's own deprecations
@@ -100,7 +98,7 @@ def lengths(window: int) -> tuple[int, ...]:
     return tuple(sorted({1, 2, 5, window // 2 + 1, window, window + 1}))
 
 
-def _verify(exported: "ExportedNetwork", network: nn.Module, runtime: Runtime) -> None:
+def _verify(exported: "ExportedNetwork", network: Backbone, runtime: Runtime) -> None:
     """Compare with PyTorch.
 
     Raises:
@@ -121,7 +119,7 @@ def _verify(exported: "ExportedNetwork", network: nn.Module, runtime: Runtime) -
             )
 
 
-class ExportedNetwork(nn.Module):
+class ExportedNetwork(Backbone):
     """An ONNX file, run by OpenVINO or ONNX Runtime in place of PyTorch.
 
     Args:

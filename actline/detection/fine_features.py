@@ -9,8 +9,9 @@ import torch
 from actline.detection.model import Model
 from actline.errors import CheckpointError
 from actline.features.fine import FeatureOrigin, feature_path, save_features
+from actline.models.backbone import Backbone
 from actline.models.fusion import pool_in_space
-from actline.models.x3d import X3D, StageFeatures
+from actline.models.x3d import StageFeatures
 from actline.names import id_of
 from actline.video.windows import WindowedVideo
 
@@ -47,7 +48,7 @@ def extract(
     network = check_model(model)
     pieces: list[StageFeatures] = []
     for window in WindowedVideo(video, model.view, frame_rate=frame_rate):
-        pooled = pool_in_space(network.features(model.batch_of(window.clip)), cells)
+        pooled = pool_in_space(StageFeatures(*network.features(model.batch_of(window.clip))), cells)
         pieces.append(
             StageFeatures(*(stage[0, :, window.own].to("cpu", precision) for stage in pooled))
         )
@@ -60,12 +61,12 @@ def extract(
     return path
 
 
-def check_model(model: Model) -> X3D:
+def check_model(model: Model) -> Backbone:
     """The network, if Fine features can come from it.
 
     Raises:
         CheckpointError: it is not an X3D.
     """
-    if not isinstance(model.network, X3D):
+    if model.network.depths != StageFeatures._fields:
         raise CheckpointError("Fine features come from an X3D; this checkpoint is of another model")
     return model.network

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from actline.detection.exported import ExportedNetwork
 from actline.errors import CheckpointError, DeviceError
+from actline.models.backbone import Backbone, prediction
 from actline.models.cards import ModelCard
 from actline.models.checkpoint import load_checkpoint
-from actline.models.coarse_fine import CoarseFine, CoarseFineOutput
-from actline.models.folding import folded
+from actline.models.folding import Network, folded
 from actline.video.sampling import AtRate, EveryNth, Sampling
 from actline.video.transforms import TestTransform
 from actline.video.windows import View
@@ -23,7 +23,7 @@ from actline.video.windows import View
 class Model:
     """A trained network, on its device and folded for inference, and its card."""
 
-    network: nn.Module
+    network: Backbone
     card: ModelCard
     device: torch.device
 
@@ -60,13 +60,11 @@ class Model:
         Raises:
             CheckpointError: the logits are not finite.
         """
-        output = self.network(self.batch_of(clip))
-        positions = None
-        if isinstance(output, CoarseFineOutput):
-            output, positions = output.logits, output.positions[0].cpu()
-        if not bool(torch.isfinite(output).all()):
+        found = prediction(self.network(self.batch_of(clip)))
+        if not bool(torch.isfinite(found.logits).all()):
             raise CheckpointError("the network gives values that are not finite; train it again")
-        return output[0].T.float().cpu(), positions
+        positions = None if found.positions is None else found.positions[0].cpu()
+        return found.logits[0].T.float().cpu(), positions
 
 
 def load_model(
@@ -99,7 +97,7 @@ def load_model(
 
 
 def prepare(
-    network: nn.Module, card: ModelCard, *, device: str = "auto", where: str = "the network"
+    network: Backbone, card: ModelCard, *, device: str = "auto", where: str = "the network"
 ) -> Model:
     """A copy of a network on its device, folded for inference, ready for `detect`.
 
@@ -109,12 +107,9 @@ def prepare(
         CheckpointError: it cannot detect: it gives one result a clip, or lacks its Fine stream.
         DeviceError: the device is not on this machine.
     """
-    if isinstance(network, CoarseFine) and network.fine is None:
-        raise CheckpointError(
-            f"{where} holds the Coarse stream alone; "
-            "convert it again with --fine and the Fine stream's checkpoint"
-        )
-    if not getattr(card.network, "per_frame", True):
+    if network.lacks is not None:
+        raise CheckpointError(f"{where} {network.lacks}")
+    if not card.network.per_frame:
         raise CheckpointError(
             f"{where} gives one result a clip, not one a frame; "
             "train it for detection with init= in a recipe"
@@ -132,13 +127,13 @@ def load_frame_model(path: str | Path, *, device: str = "auto") -> Model:
     return folded_model(network, card, find_device(device))
 
 
-def folded_model(network: nn.Module, card: ModelCard, device: torch.device) -> Model:
+def folded_model(network: Backbone, card: ModelCard, device: torch.device) -> Model:
     """A model of a copy of a network, folded on its device."""
     network = for_inference(network, device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return Model(folded(network), card, device)
 
 
-def for_inference(network: nn.Module, device: torch.device) -> nn.Module:
+def for_inference(network: Network, device: torch.device) -> Network:
     """A copy of a network, in evaluation mode on a device.
 
     A copy, since the network may be in training: its mode, device and memory layout, and what a

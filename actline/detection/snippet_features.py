@@ -14,8 +14,6 @@ from actline.errors import CheckpointError, FeatureError
 from actline.features.snippets import SnippetFeatures, SnippetOrigin
 from actline.models.cards import ModelCard
 from actline.models.checkpoint import weights_hash
-from actline.models.slowfast import SlowFast
-from actline.models.x3d import X3D
 from actline.video.decode import probe
 from actline.video.sampling import check_samples
 from actline.video.windows import WindowedVideo
@@ -30,7 +28,7 @@ def snippet_origin_of(model: Model, interval: float) -> SnippetOrigin:
         CheckpointError: the model is neither an X3D nor a SlowFast.
     """
     name = type(model.network).__name__
-    if not isinstance(model.network, X3D | SlowFast):
+    if model.network.frame_channels is None:
         raise CheckpointError(
             f"snippet features come from an X3D or a SlowFast; this checkpoint holds {name}"
         )
@@ -70,14 +68,13 @@ def extract_snippets(
         FeatureError: a snippet would have no frame.
     """
     network = model.network
-    assert isinstance(network, X3D | SlowFast), "checked by snippet_origin_of"
     duration = probe(video, frame_rate=frame_rate).duration
     windows = WindowedVideo(video, model.view, frame_rate=frame_rate, on_frames=on_frames)
     snippet = snippet_numbers(video, windows.times, interval)
     count = torch.bincount(snippet)
     total: Tensor | None = None
     for window in windows:
-        output = network.per_frame(model.batch_of(window.clip))
+        output = network.frame_output(model.batch_of(window.clip))
         scores = probabilities(output.logits[0], model.card)
         found = torch.cat([output.features[0], scores]).float().cpu()
         if total is None:
@@ -108,5 +105,4 @@ def snippet_numbers(video: Path, times: NDArray[np.float64], interval: float) ->
 
 def probabilities(logits: Tensor, card: ModelCard) -> Tensor:
     """Of classes (K, T): exclusive after training on whole clips, independent otherwise."""
-    per_frame = getattr(card.network, "per_frame", True)
-    return logits.sigmoid() if per_frame else logits.softmax(dim=0)
+    return logits.sigmoid() if card.network.per_frame else logits.softmax(dim=0)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from actline.errors import CheckpointError, RecipeError
+from actline.models.backbone import Backbone
 from actline.models.bmn import BMN
 from actline.models.cards import HOLDS, Card, ModelCard, SegmentCard, card_of, kind_of
 from actline.models.outline import Outline, outline, outlines_of
@@ -46,7 +47,7 @@ def save_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
     save_tensors(path, tensors, {"actline": to_mapping(card), "kind": kind_of(card)})
 
 
-def load_checkpoint(path: str | Path) -> tuple[nn.Module, ModelCard]:
+def load_checkpoint(path: str | Path) -> tuple[Backbone, ModelCard]:
     """Read a checkpoint of a network on frames, in evaluation mode on the CPU, and its card.
 
     Raises:

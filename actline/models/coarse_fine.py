@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from actline.models.backbone import Backbone, Prediction
 from actline.models.fixed_pooling import (
     at_every_frame,
     average_frames,
@@ -27,7 +28,7 @@ TemporalPooling = Literal["grid", "average", "maximum", "stride"]
 
 @dataclass(frozen=True)
 class CoarseFineConfig:
-    """A Coarse-Fine network; it gives logits for every frame.
+    """A Coarse-Fine network; the defaults are those published for Charades.
 
     Attributes:
         fine, coarse: the two streams' X3Ds.
@@ -43,6 +44,16 @@ class CoarseFineConfig:
     fine_stream: bool = True
 
     @property
+    def per_frame(self) -> bool:
+        """True: it gives logits for every frame."""
+        return True
+
+    @property
+    def splits(self) -> int:
+        """1: training normalizes whole batches."""
+        return 1
+
+    @property
     def fine_shapes(self) -> dict[str, tuple[int, int, int]]:
         """Channels, height and width of the Fine stream's features, by stage."""
         return {
@@ -55,21 +66,6 @@ class CoarseFineConfig:
     def build(self, classes: int) -> "CoarseFine":
         """A new network with random weights."""
         return CoarseFine(self, classes)
-
-
-@dataclass(frozen=True, eq=False)
-class CoarseFineOutput:
-    """What one forward pass gives.
-
-    Shape:
-        logits: (B, K, T), fused.
-        positions: (B, P) in [0, 1], where the Coarse stream sampled the clip.
-        fine_logits: (B, K, T), the Fine stream's own; None on stored features.
-    """
-
-    logits: Tensor
-    positions: Tensor
-    fine_logits: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +147,7 @@ class CoarseStream(nn.Module):
         return nn.functional.interpolate(regular, frames, mode="linear", align_corners=True)
 
 
-class CoarseFine(nn.Module):
+class CoarseFine(Backbone):
     """Both streams: the Fine stream sees every frame, the Coarse stream the chosen ones.
 
     Without features the Fine stream runs on the clip itself, and both learn together (joint).
@@ -161,6 +157,9 @@ class CoarseFine(nn.Module):
         config: of both streams.
         classes: how many logits.
     """
+
+    # With stored features, or without a loss of its own, the Fine stream's head gets no gradient.
+    unused_parameters = True
 
     def __init__(self, config: CoarseFineConfig, classes: int) -> None:
         super().__init__()
@@ -176,7 +175,7 @@ class CoarseFine(nn.Module):
         features: FineFeatures | None = None,
         mask: Tensor | None = None,
         surroundings: Surroundings | None = None,
-    ) -> CoarseFineOutput:
+    ) -> Prediction:
         """Logits for every frame of the clip.
 
         Args:
@@ -193,7 +192,17 @@ class CoarseFine(nn.Module):
         elif features is None:
             features, fine_logits = self.encode_fine(clip, mask)
         logits, positions = self.coarse(clip, features)
-        return CoarseFineOutput(logits, positions, fine_logits)
+        return Prediction(logits, positions, fine_logits)
+
+    @property
+    def lacks(self) -> str | None:
+        """As in `Backbone`: the Fine stream, which a published file may not hold."""
+        if self.fine is not None:
+            return None
+        return (
+            "holds the Coarse stream alone; "
+            "convert it again with --fine and the Fine stream's checkpoint"
+        )
 
     def encode_fine(self, clip: Tensor, mask: Tensor | None = None) -> tuple[FineFeatures, Tensor]:
         """Run the Fine stream: its pooled features, and its own logits (B, K, T)."""

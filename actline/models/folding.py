@@ -1,40 +1,29 @@
 """Networks prepared for inference: fewer and larger steps, the same results but for rounding."""
 
 import copy
-from typing import Literal
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actline.models import slowfast_blocks as slowfast
 from actline.models.convolutions import runs_on_cpu
-from actline.models.grid_pool import GridPool
 from actline.models.normalization import SplitBatchNorm3d
-from actline.models.x3d import X3D
-from actline.models.x3d_blocks import Bottleneck, SqueezeExcitation, Stem
 
+Network = TypeVar("Network", bound=nn.Module)
 Activation = Literal["none", "relu", "swish"]
 
-# Convolutions and the normalizations right behind them, where folding one into the other is all.
-PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
-    GridPool: (("conv1", "norm1"), ("conv2", "norm2")),
-    slowfast.Stem: (("conv", "norm"),),
-    slowfast.Lateral: (("conv", "norm"),),
-    slowfast.Bottleneck: (
-        ("narrow", "narrow_norm"),
-        ("spatial", "spatial_norm"),
-        ("widen", "widen_norm"),
-    ),
-}
 
-# The widened features of so many bytes are made at a time. It keeps them near the processor, and
-# below the 32 MiB from which glibc takes memory from the system anew, page by page, at every
-# call: on X3D-M's first block that takes longer than its convolutions.
-WIDENED_BYTES = 28 * 2**20
+@runtime_checkable
+class Foldable(Protocol):
+    """A network, or a part of one, that knows how to be folded."""
+
+    def fold(self) -> None:
+        """Replace parts, in place, so that inference gives the same results sooner."""
+        ...
 
 
-def folded(network: nn.Module) -> nn.Module:
+def folded(network: Network) -> Network:
     """A copy of a network in evaluation mode that gives the same results sooner.
 
     - Every batch normalization of the X3Ds, of Grid Pool and of SlowFast becomes part of the
@@ -43,6 +32,7 @@ def folded(network: nn.Module) -> nn.Module:
       where oneDNN has them (on CPUs), and happen in place elsewhere.
     - On CPUs, X3D's widest features never exist for all frames at once.
 
+    What is folded, each part says itself (`Foldable`); a network without such parts is copied.
     Classes, methods and the shapes of results stay those of the network. `state_dict` stays
     the network's too, under its names and with its values: what is saved or hashed does not show
     the folding. The copy is for inference alone; it neither learns nor loads weights.
@@ -54,81 +44,24 @@ def folded(network: nn.Module) -> nn.Module:
         raise ValueError("only a network in evaluation mode can be folded: call .eval() first")
     fast = copy.deepcopy(network).requires_grad_(False)
     for module in list(fast.modules()):
-        if isinstance(module, X3D):
-            _fuse(module)
-    for module in list(fast.modules()):
-        for conv, norm in PAIRS.get(type(module), ()):
-            setattr(module, conv, _with_bias(getattr(module, conv), getattr(module, norm)))
-            setattr(module, norm, nn.Identity())
-        if isinstance(module, slowfast.Bottleneck) and isinstance(module.shortcut, nn.Sequential):
-            module.shortcut = _with_bias(*module.shortcut)
+        if isinstance(module, Foldable):
+            module.fold()
     fast.state_dict = network.state_dict
     return fast.eval()
 
 
-def _fuse(network: X3D) -> None:
-    network.add_module("stem", FusedStem(network.stem))
-    for stage in (network.stage1, network.stage2, network.stage3, network.stage4):
-        for index, block in enumerate(stage):
-            assert isinstance(block, Bottleneck)
-            stage[index] = FusedBottleneck(block)
-    conv, norm, _ = network.conv5
-    network.add_module("conv5", FusedConvolution(conv, norm, "relu"))
+def fold_pairs(module: nn.Module, *pairs: tuple[str, str]) -> None:
+    """Make each normalization part of the convolution right before it.
+
+    Args:
+        pairs: attributes of the module: a convolution, and the normalization behind it.
+    """
+    for conv, norm in pairs:
+        setattr(module, conv, with_bias(getattr(module, conv), getattr(module, norm)))
+        setattr(module, norm, nn.Identity())
 
 
-class FusedStem(nn.Module):
-    """X3D's stem in two convolutions."""
-
-    def __init__(self, stem: Stem) -> None:
-        super().__init__()
-        self.spatial = stem.spatial
-        self.temporal = FusedConvolution(stem.temporal, stem.norm, "relu")
-
-    def forward(self, clip: Tensor) -> Tensor:
-        return self.temporal(self.spatial(clip))
-
-
-class FusedBottleneck(nn.Module):
-    """X3D's bottleneck in three convolutions, or four with that of its shortcut."""
-
-    def __init__(self, block: Bottleneck) -> None:
-        super().__init__()
-        gate = block.gate
-        self.gate = gate if isinstance(gate, SqueezeExcitation) else None
-        self.widen = FusedConvolution(block.widen, block.widen_norm, "relu")
-        self.depthwise = FusedConvolution(
-            block.depthwise, block.depthwise_norm, "swish" if self.gate is None else "none"
-        )
-        self.narrow = FusedConvolution(block.narrow, block.narrow_norm, "relu")
-        shortcut = block.shortcut
-        self.shortcut = None
-        if isinstance(shortcut, nn.Sequential):
-            norm = shortcut[1] if len(shortcut) == 2 else None
-            self.shortcut = FusedConvolution(shortcut[0], norm, "none")
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.widened(x)
-        if self.gate is not None:
-            inner = F.silu(inner.mul_(self.gate.scale_by(average(inner))), inplace=True)
-        return self.narrow(inner, add=x if self.shortcut is None else self.shortcut(x))
-
-    def widened(self, x: Tensor) -> Tensor:
-        """Widen and convolve; on a CPU so few frames at a time that `WIDENED_BYTES` hold them."""
-        B, _, T, H, W = x.shape
-        frame = B * len(self.widen.weight) * H * W * x.element_size()
-        at_once = max(WIDENED_BYTES // frame - 2, 4)  # with a neighbour on either side
-        if at_once + 2 >= T or not runs_on_cpu(x):
-            return self.depthwise(self.widen(x))
-        parts = []
-        for begin in range(0, T, at_once):
-            end = min(begin + at_once, T)
-            first = max(begin - 1, 0)
-            part = self.depthwise(self.widen(x[:, :, first : end + 1]))
-            parts.append(part[:, :, begin - first : end - first])
-        return torch.cat(parts, dim=2)
-
-
-class FusedConvolution(nn.Module):
+class FoldedConvolution(nn.Module):
     """A convolution, the normalization behind it, something to add, an activation, as one.
 
     Shape:
@@ -141,7 +74,7 @@ class FusedConvolution(nn.Module):
     def __init__(self, conv: nn.Module, norm: nn.Module | None, activation: Activation) -> None:
         super().__init__()
         assert isinstance(conv, nn.Conv3d)
-        weight, bias = fold(conv, norm)
+        weight, bias = folded_weight(conv, norm)
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last_3d))
         self.register_buffer("bias", bias)
         self.stride = list(conv.stride)
@@ -172,16 +105,6 @@ class FusedConvolution(nn.Module):
         return F.silu(result, inplace=True) if self.activation == "swish" else result
 
 
-def average(x: Tensor) -> Tensor:
-    """Every channel's mean, (B, C, 1, 1, 1), as a matrix product.
-
-    For features with channels last that is up to six times as quick on a CPU as `mean`.
-    """
-    B, C = x.shape[:2]
-    flat = x.permute(0, 2, 3, 4, 1).flatten(1, 3)  # (B, T H W, C)
-    return (flat.new_full((1, 1, flat.shape[1]), 1 / flat.shape[1]) @ flat).view(B, C, 1, 1, 1)
-
-
 def has_onednn() -> bool:
     """Whether torch has oneDNN, and its convolutions with activations, on this machine."""
     return torch.backends.mkldnn.is_available() and hasattr(
@@ -190,7 +113,7 @@ def has_onednn() -> bool:
 
 
 @torch.no_grad()
-def fold(conv: nn.Conv3d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
+def folded_weight(conv: nn.Conv3d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution that does what both do in evaluation mode."""
     weight = conv.weight.detach()
     bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach()
@@ -203,9 +126,10 @@ def fold(conv: nn.Conv3d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
     return (weight.double() * scale.view(-1, 1, 1, 1, 1)).to(weight), shift.to(bias)
 
 
-def _with_bias(conv: nn.Module, norm: nn.Module) -> nn.Conv3d:
+def with_bias(conv: nn.Module, norm: nn.Module) -> nn.Conv3d:
+    """A convolution that does what both do in evaluation mode."""
     assert isinstance(conv, nn.Conv3d)
-    weight, bias = fold(conv, norm)
+    weight, bias = folded_weight(conv, norm)
     both = copy.deepcopy(conv)
     both.weight = nn.Parameter(weight, requires_grad=False)
     both.bias = nn.Parameter(bias, requires_grad=False)

@@ -6,6 +6,7 @@ Coarse-Fine Networks, Section 3.1.
 import torch
 from torch import Tensor, nn
 
+from actline.models.folding import fold_pairs
 from actline.models.initialization import kaiming_normal
 from actline.models.normalization import SplitBatchNorm3d
 
@@ -39,6 +40,10 @@ class GridPool(nn.Module):
     def forward(self, clip: Tensor) -> tuple[Tensor, Tensor]:
         positions = cumulative_positions(self.confidences(clip))
         return sample_frames(clip, positions), positions
+
+    def fold(self) -> None:
+        """As in `Foldable`."""
+        fold_pairs(self, ("conv1", "norm1"), ("conv2", "norm2"))
 
     def confidences(self, clip: Tensor) -> Tensor:
         """Confidence in [0, 1] for each of the ceil(T / 4) output intervals: (B, P - 1)."""

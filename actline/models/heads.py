@@ -1,15 +1,6 @@
 """Heads: from the last features to class logits, one a clip or one a frame."""
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
-
-
-class FrameOutput(NamedTuple):
-    """What a network on frames says of every frame: features (B, C, T), logits (B, K, T)."""
-
-    features: Tensor
-    logits: Tensor
 
 
 class ClassHead(nn.Module):

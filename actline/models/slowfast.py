@@ -3,13 +3,15 @@
 SlowFast Networks for Video Recognition, ICCV 2019; section and table numbers below are its own.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from actline.models.heads import FrameOutput
+from actline.models.backbone import Backbone, FrameOutput
 from actline.models.initialization import kaiming_normal
 from actline.models.slowfast_blocks import Bottleneck, Lateral, Pathway, level_widths
 from actline.stored.ranges import AboveZero, BelowOne, Channels, Depth, Parts, Range
@@ -64,16 +66,16 @@ SLOWFAST_R101_16X8 = replace(SLOWFAST_R101_8X8, temporal_blocks=6)
 
 
 class PathwayFeatures(NamedTuple):
-    """The last features of both pathways.
+    """The features of both pathways after a stage.
 
-    `slow` is (B, C, ceil(T / alpha), H / 32, W / 32), `fast` (B, beta C, T, H / 32, W / 32).
+    `slow` is (B, C, ceil(T / alpha), H', W'), `fast` (B, beta C, T, H', W').
     """
 
     slow: Tensor
     fast: Tensor
 
 
-class SlowFast(nn.Module):
+class SlowFast(Backbone):
     """SlowFast with a head per clip or per frame of the Fast pathway (Table 1, Figure 1).
 
     Args:
@@ -87,6 +89,8 @@ class SlowFast(nn.Module):
     Raises:
         ValueError: alpha below 1, no channel in the Fast pathway, or an even `fusion_kernel`.
     """
+
+    depths = ("stage1", "stage2", "stage3", "stage4")
 
     def __init__(self, config: SlowFastConfig, classes: int) -> None:
         super().__init__()
@@ -128,9 +132,16 @@ class SlowFast(nn.Module):
             )
             for channels in sent
         )
-        self.feature_channels = level_widths(width)[-1] + level_widths(fast_width)[-1]
+        self.feature_channels = tuple(
+            slow + fast
+            for slow, fast in zip(
+                level_widths(width)[1:], level_widths(fast_width)[1:], strict=True
+            )
+        )
+        self.frame_channels = self.feature_channels[-1]
+        self.export_frames = 4 * config.alpha  # four Slow frames, as X3D's four
         self.head = PathwayHead(
-            self.feature_channels, classes, per_frame=config.per_frame, dropout=config.dropout
+            self.frame_channels, classes, per_frame=config.per_frame, dropout=config.dropout
         )
         initialize(self)
 
@@ -149,7 +160,16 @@ class SlowFast(nn.Module):
         """
         return self.head(self.pathways(slow, fast))
 
-    def features(self, clip: Tensor) -> Tensor:
+    def features(self, clip: Tensor) -> tuple[Tensor, ...]:
+        """Both pathways' features after every stage, the Slow ones interpolated to every frame.
+
+        First the Slow pathway's channels, then the Fast one's: (B, C, T, H / 4, W / 4) down to
+        (B, C, T, H / 32, W / 32).
+        """
+        stages = self.stages(self.slow_frames(clip), clip)
+        return tuple(torch.cat([spread(slow, fast.shape[2]), fast], dim=1) for slow, fast in stages)
+
+    def clip_features(self, clip: Tensor) -> Tensor:
         """One vector (B, C) a clip: the average over time and space of both pathways' features.
 
         First the Slow pathway's channels, then the Fast one's: 2048 + 256 = 2304 as published,
@@ -157,8 +177,7 @@ class SlowFast(nn.Module):
         """
         return average_over_clip(self.pathways(self.slow_frames(clip), clip))
 
-    def per_frame(self, clip: Tensor) -> FrameOutput:
-        """Features averaged over space, and logits, of every frame, whatever the head gives."""
+    def frame_output(self, clip: Tensor) -> FrameOutput:
         features = average_over_frames(self.pathways(self.slow_frames(clip), clip))
         return FrameOutput(features, self.head.logits(features))
 
@@ -190,7 +209,12 @@ class SlowFast(nn.Module):
         return (frames + self.config.alpha - 1) // self.config.alpha
 
     def pathways(self, slow: Tensor, fast: Tensor) -> PathwayFeatures:
-        """The last features of both pathways; `forward_pathways` tells shapes and errors."""
+        """The last features of both pathways; `forward_pathways` states shapes and errors."""
+        # One stage's at a time: what lies behind is not kept.
+        return deque(self.stages(slow, fast), maxlen=1).pop()
+
+    def stages(self, slow: Tensor, fast: Tensor) -> Iterator[PathwayFeatures]:
+        """The features of both pathways after each of the four stages (Figure 1)."""
         wanted = self.slow_length(fast.shape[2])
         if slow.shape[2] != wanted:
             raise ValueError(
@@ -200,10 +224,13 @@ class SlowFast(nn.Module):
         from_stem, from_stage1, from_stage2, from_stage3 = self.laterals
         slow, fast = self.slow.stem(slow), self.fast.stem(fast)
         slow, fast = self.slow.stage1(from_stem(slow, fast)), self.fast.stage1(fast)
+        yield PathwayFeatures(slow, fast)
         slow, fast = self.slow.stage2(from_stage1(slow, fast)), self.fast.stage2(fast)
+        yield PathwayFeatures(slow, fast)
         slow, fast = self.slow.stage3(from_stage2(slow, fast)), self.fast.stage3(fast)
+        yield PathwayFeatures(slow, fast)
         slow, fast = self.slow.stage4(from_stage3(slow, fast)), self.fast.stage4(fast)
-        return PathwayFeatures(slow, fast)
+        yield PathwayFeatures(slow, fast)
 
 
 class PathwayHead(nn.Module):
@@ -244,9 +271,12 @@ def average_over_frames(features: PathwayFeatures) -> Tensor:
 
 
 def spread(features: Tensor, frames: int) -> Tensor:
-    """Interpolate linearly in time, first on first and last on last: (B, C, N) to (B, C, frames).
+    """Interpolate linearly in time, first on first and last on last: N frames to `frames`.
 
     As `F.interpolate` with aligned corners, which exporters get wrong for one frame.
+
+    Shape:
+        features: (B, C, N, ...); returns (B, C, frames, ...).
     """
     own = torch.arange(features.shape[2], device=features.device)
     place = torch.arange(frames, device=features.device).float()
@@ -254,7 +284,7 @@ def spread(features: Tensor, frames: int) -> Tensor:
     place = place * (end / place.amax(dim=0, keepdim=True).clamp(min=1))
     lower = place.long()
     upper = torch.minimum(lower + 1, end)
-    part = (place - lower).to(features.dtype)
+    part = (place - lower).to(features.dtype).view(-1, *[1] * (features.dim() - 3))
     return features.index_select(2, lower) * (1 - part) + features.index_select(2, upper) * part
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from actline.models.convolutions import pointwise
+from actline.models.folding import fold_pairs, with_bias
 from actline.models.normalization import SplitBatchNorm3d
 
 
@@ -71,6 +72,10 @@ class Stem(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         return self.pool(self.norm(self.conv(clip)).relu_())
 
+    def fold(self) -> None:
+        """As in `Foldable`."""
+        fold_pairs(self, ("conv", "norm"))
+
 
 class Lateral(nn.Module):
     """Join the Fast pathway's features to the Slow one's by a time-strided convolution (3.3).
@@ -97,6 +102,10 @@ class Lateral(nn.Module):
 
     def forward(self, slow: Tensor, fast: Tensor) -> Tensor:
         return torch.cat([slow, self.norm(self.conv(fast)).relu_()], dim=1)
+
+    def fold(self) -> None:
+        """As in `Foldable`."""
+        fold_pairs(self, ("conv", "norm"))
 
 
 class Bottleneck(nn.Module):
@@ -132,6 +141,14 @@ class Bottleneck(nn.Module):
         inner = self.narrow_norm(self.narrow(x)).relu_()
         inner = self.spatial_norm(self.spatial(inner)).relu_()
         return (self.widen_norm(self.widen(inner)) + self.shortcut(x)).relu_()
+
+    def fold(self) -> None:
+        """As in `Foldable`."""
+        fold_pairs(
+            self, ("narrow", "narrow_norm"), ("spatial", "spatial_norm"), ("widen", "widen_norm")
+        )
+        if isinstance(self.shortcut, nn.Sequential):
+            self.shortcut = with_bias(*self.shortcut)
 
 
 def residual_stage(

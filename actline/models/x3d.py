@@ -5,11 +5,14 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from actline.models.backbone import Backbone, FrameOutput
 from actline.models.convolutions import DepthwiseConv3d, pointwise
-from actline.models.heads import ClassHead, FrameOutput
+from actline.models.folding import FoldedConvolution
+from actline.models.heads import ClassHead
 from actline.models.initialization import kaiming_normal
 from actline.models.normalization import SplitBatchNorm3d
-from actline.models.x3d_blocks import Stem, inner_width, residual_stage
+from actline.models.x3d_blocks import Bottleneck, Stem, inner_width, residual_stage
+from actline.models.x3d_folded import FoldedBottleneck, FoldedStem
 from actline.stored.ranges import BelowOne, Channels, Depth, Parts
 
 DepthwiseInit = Literal["published", "per_channel"]
@@ -69,7 +72,7 @@ class StageFeatures(NamedTuple):
     conv5: Tensor
 
 
-class X3D(nn.Module):
+class X3D(Backbone):
     """X3D with a head per clip or per frame; time is never downsampled (Table 1).
 
     Args:
@@ -80,9 +83,14 @@ class X3D(nn.Module):
         clip: (B, 3, T, H, W), normalized; returns logits (B, K, T) per frame, or (B, K).
     """
 
+    depths = StageFeatures._fields
+    export_frames = 4  # not 1, 2 or 3, which an exporter takes for fixed sizes
+
     def __init__(self, config: X3DConfig, classes: int) -> None:
         super().__init__()
         self.config = config
+        self.feature_channels = config.feature_channels
+        self.frame_channels = config.feature_channels[-1]
         widths, splits = config.widths, config.splits
         self.stem = Stem(widths[0], splits=splits)
         into = (widths[0], *widths[:3])
@@ -120,15 +128,19 @@ class X3D(nn.Module):
         stage4 = self.stage4(stage3)
         return StageFeatures(stage1, stage2, stage3, stage4, self.conv5(stage4))
 
-    def per_frame(self, clip: Tensor) -> FrameOutput:
-        """Features averaged over space, and logits, of every frame, whatever the head gives."""
+    def fold(self) -> None:
+        """As in `Foldable`: activations and additions become part of convolutions too."""
+        self.add_module("stem", FoldedStem(self.stem))
+        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
+            for index, block in enumerate(stage):
+                assert isinstance(block, Bottleneck)
+                stage[index] = FoldedBottleneck(block)
+        conv, norm, _ = self.conv5
+        self.add_module("conv5", FoldedConvolution(conv, norm, "relu"))
+
+    def frame_output(self, clip: Tensor) -> FrameOutput:
         features = self.features(clip).conv5.mean(dim=(3, 4))
         return FrameOutput(features, self.head.logits(features))
-
-    @property
-    def feature_channels(self) -> tuple[int, int, int, int, int]:
-        """Channels of `features`, in its order."""
-        return self.config.feature_channels
 
 
 def initialize(network: X3D) -> None:

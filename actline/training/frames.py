@@ -12,9 +12,10 @@ from actline.annotations.annotations import Annotations
 from actline.datasets.batches import loaded
 from actline.datasets.frame_clips import MAX_FINE_POSITIONS, DenseBatch, DenseClips, collate
 from actline.errors import CheckpointError
+from actline.models.backbone import Backbone, Prediction
 from actline.models.cards import ModelCard
 from actline.models.checkpoint import load_checkpoint, weights_hash
-from actline.models.coarse_fine import CoarseFine, CoarseFineConfig, CoarseFineOutput, Surroundings
+from actline.models.coarse_fine import CoarseFine, CoarseFineConfig, Surroundings
 from actline.models.fusion import FineFeatures
 from actline.models.x3d import StageFeatures
 from actline.training.frame_losses import at_label_times, detection_loss
@@ -36,8 +37,7 @@ class DenseJob:
         self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.clips = training_clips(recipe, annotations, self.card)
         self.items = len(self.clips)
-        # With stored features or without a loss of its own, the Fine stream's head gets none.
-        self.unused_parameters = isinstance(recipe.network, CoarseFineConfig)
+        self.unused_parameters = network.unused_parameters
 
     def batches(self, accelerator: Accelerator, *, first: int, last: int) -> Iterator[DenseBatch]:
         """This process's batches from number `first` to before `last`.
@@ -61,7 +61,7 @@ class DenseJob:
         return batch_loss(network, batch, self.recipe, device)
 
 
-def new_network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module, ModelCard]:
+def new_network(recipe: Recipe, classes: tuple[str, ...]) -> tuple[Backbone, ModelCard]:
     """The network before its first step, and its card.
 
     Raises:
@@ -143,7 +143,7 @@ def batch_loss(
             batch.fine_mask.to(device),
             batch.fine_start.to(device),
         )
-    output: CoarseFineOutput = network(clip, features, batch.frame_mask.to(device), surroundings)
+    output: Prediction = network(clip, features, batch.frame_mask.to(device), surroundings)
     loss = loss_of(output.logits)
     if recipe.fine_loss and output.fine_logits is not None:
         loss = loss + recipe.fine_loss * loss_of(output.fine_logits)

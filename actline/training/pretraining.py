@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from actline.annotations.annotations import Annotations
 from actline.datasets.batches import derived_seed, loaded
 from actline.datasets.trimmed_clips import TrimmedBatch, TrimmedClips, collate_trimmed, labelled
-from actline.models.coarse_fine import CoarseFineConfig, CoarseFineOutput
+from actline.models.backbone import prediction
 from actline.models.normalization import set_splits
 from actline.pretraining.augmentation import augment
 from actline.pretraining.losses import soft_label_loss
@@ -37,13 +37,12 @@ class PretrainingJob:
         self.recipe = recipe
         self.clips = clips_of(recipe, annotations)
         self.items = len(self.clips)
-        # A Coarse-Fine network's Fine stream has no loss of its own here.
-        self.unused_parameters = isinstance(recipe.network, CoarseFineConfig)
         torch.manual_seed(recipe.seed)
         background = recipe.method == "detection" and recipe.background == "class"
         classes = (BACKGROUND, *annotations.classes) if background else annotations.classes
         network = built(lambda: recipe.network.build(len(classes)))
         start(network, recipe, classes=classes if recipe.init_head else ())
+        self.unused_parameters = network.unused_parameters
         self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.card = model_card(recipe, classes)
 
@@ -113,9 +112,8 @@ class PretrainingJob:
             shared=torch.Generator().manual_seed(batch.shared_seed),
         )
         clip = augmented.clip.contiguous(memory_format=torch.channels_last_3d)
-        output = network(clip)
         return soft_label_loss(
-            output.logits if isinstance(output, CoarseFineOutput) else output,
+            prediction(network(clip)).logits,
             labels=augmented.labels,
             weights=augmented.weights,
             support=augmented.support,
@@ -158,7 +156,7 @@ def clips_of(recipe: PretrainingRecipe, annotations: Annotations) -> TrimmedClip
 
 def full_shape(recipe: PretrainingRecipe) -> MultigridConfig:
     """The cycles of ordinary training: none."""
-    splits = getattr(recipe.network, "splits", 1)
+    splits = recipe.network.splits
     return replace(
         MultigridConfig(),
         long_cycle=((1.0, 1.0),),

@@ -172,7 +172,7 @@ class Recipe(Run):
                     f"{self.fine_frames}"
                 )
         _check_fine_stream(self.network)
-        if not isinstance(self.network, CoarseFineConfig) and not self.network.per_frame:
+        if not self.network.per_frame:
             raise ValueError("network: per_frame must be true for detection")
 
 
@@ -289,8 +289,7 @@ class PretrainingRecipe(Run):
     def __post_init__(self) -> None:
         _check_overlap(self.window, self.overlap)
         _check_fine_stream(self.network)
-        per_frame = isinstance(self.network, CoarseFineConfig) or self.network.per_frame
-        if per_frame != (self.method == "detection"):
+        if self.network.per_frame != (self.method == "detection"):
             raise ValueError(
                 "network: per_frame must be true for method detection, and false for classification"
             )

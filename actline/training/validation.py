@@ -20,6 +20,7 @@ from actline.detection.model import find_device, prepare
 from actline.errors import AnnotationError, RecipeError
 from actline.evaluation.average_precision import average_precision
 from actline.evaluation.thresholds import choose_thresholds
+from actline.models.backbone import Backbone
 from actline.models.cards import ModelCard, SegmentCard
 from actline.progress import progress
 from actline.timeline import FrameScores
@@ -81,6 +82,7 @@ def _train_dense(recipe: Recipe, annotations: Annotations, device: torch.device)
         files["features.checkpoint"] = [Path(recipe.features.checkpoint)]
 
     def validate(network: nn.Module, card: ModelCard) -> Validation:
+        assert isinstance(network, Backbone)
         return validate_dense(
             network,
             card,
@@ -156,7 +158,7 @@ def _train_segments(
 
 
 def validate_dense(
-    network: nn.Module,
+    network: Backbone,
     card: ModelCard,
     annotations: Annotations,
     videos: Path,

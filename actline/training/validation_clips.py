@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from actline.datasets.trimmed_clips import TrimmedClips
 from actline.detection.model import for_inference
 from actline.evaluation.average_precision import average_precision
+from actline.models.backbone import prediction
 from actline.models.cards import ModelCard
-from actline.models.coarse_fine import CoarseFineOutput
 from actline.progress import progress
 from actline.training.loop import Validation
 
@@ -60,8 +60,7 @@ def clip_probabilities(
     network: nn.Module, card: ModelCard, clips: TrimmedClips, clip: Tensor
 ) -> Tensor:
     """Probabilities of the data's classes in one clip (3, T, H, W): (K,)."""
-    output = network(clip[None])
-    logits = output.logits if isinstance(output, CoarseFineOutput) else output
+    logits = prediction(network(clip[None])).logits
     frames = logits.float().reshape(len(card.classes), -1)  # one column for a clip-level head
     probabilities = frames.sigmoid() if clips.several else frames.softmax(dim=0)
     # A class that only pretraining knows is before those of the data.

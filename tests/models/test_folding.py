@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actline.models import folding
+from actline.models import folding, x3d_folded
 from actline.models.checkpoint import weights_hash
 from actline.models.coarse_fine import CoarseFineConfig
 from actline.models.convolutions import DepthwiseConv3d, SpatialConv3d
-from actline.models.folding import FusedConvolution, folded
+from actline.models.folding import FoldedConvolution, folded
 from actline.models.fusion import FineFeatures, MixDepths, spread
 from actline.models.normalization import SplitBatchNorm3d
 from actline.models.published import coarse_fine, pytorchvideo, x3d_multigrid
@@ -53,7 +53,7 @@ def test_a_folded_x3d_gives_the_same(shape, channels_last):
     assert difference(fast(clip), network(clip)) < 1e-4
     for ours, expected in zip(fast.features(clip), network.features(clip), strict=True):
         assert difference(ours, expected) < 1e-4
-    for ours, expected in zip(fast.per_frame(clip), network.per_frame(clip), strict=True):
+    for ours, expected in zip(fast.frame_output(clip), network.frame_output(clip), strict=True):
         assert difference(ours, expected) < 1e-4
 
 
@@ -63,7 +63,7 @@ def test_widening_a_few_frames_at_a_time_gives_the_same(monkeypatch, frames_at_o
     network = trained(SMALL.build(5))
     clip = torch.randn(2, 3, 21, 32, 48)
     frame = 2 * 18 * 8 * 12 * 4  # bytes of the first block's widened features
-    monkeypatch.setattr(folding, "WIDENED_BYTES", (frames_at_once + 2) * frame)
+    monkeypatch.setattr(x3d_folded, "WIDENED_BYTES", (frames_at_once + 2) * frame)
     assert difference(folded(network)(clip), network(clip)) < 1e-4
 
 
@@ -105,7 +105,7 @@ def test_a_folded_slowfast_gives_the_same():
     clip = torch.randn(2, 3, 9, 64, 80)
     fast = folded(network)
     assert difference(fast(clip), network(clip)) < 1e-4
-    assert difference(fast.features(clip), network.features(clip)) < 1e-4
+    assert difference(fast.clip_features(clip), network.clip_features(clip)) < 1e-4
 
 
 @pytest.mark.parametrize("size", [(64, 64), (70, 50)])
@@ -153,7 +153,7 @@ def test_the_folded_coarse_stream_gives_the_published_numbers(goldens, assert_go
 @torch.inference_mode()
 def test_a_fused_convolution_equals_its_steps(activation, add):
     conv = nn.Conv3d(6, 10, 3, stride=(1, 2, 2), padding=1, groups=2)
-    fused = FusedConvolution(conv, trained(SplitBatchNorm3d(10)), activation)
+    fused = FoldedConvolution(conv, trained(SplitBatchNorm3d(10)), activation)
     x = torch.randn(2, 6, 3, 9, 8)
     other = torch.randn(2, 10, 3, 5, 4) if add else None
     kept = None if other is None else other.clone()

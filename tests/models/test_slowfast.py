@@ -117,7 +117,7 @@ def test_parameter_counts_are_the_published_ones(config, millions):
         network = replace(config, per_frame=False).build(400)
     count = sum(p.numel() for p in network.parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.005)
-    assert network.feature_channels == 2304
+    assert network.frame_channels == 2304
 
 
 @pytest.mark.parametrize("alpha", [1, 4, 8])
@@ -171,8 +171,15 @@ def test_features_are_the_averages_of_the_slow_and_then_the_fast_pathway():
     clip = torch.randn(2, 3, 8, 64, 64)
     last = network.pathways(network.slow_frames(clip), clip)
     assert [tuple(f.shape) for f in last] == [(2, 256, 2, 2, 2), (2, 64, 8, 2, 2)]
-    features = network.features(clip)
-    assert features.shape == (2, network.feature_channels)
+    by_depth = network.features(clip)
+    assert tuple(f.shape[1] for f in by_depth) == network.feature_channels
+    assert [f.shape[2:] for f in by_depth] == [(8, s, s) for s in (16, 8, 4, 2)]
+    assert len(by_depth) == len(network.depths)
+    averaged = average_over_frames(last)
+    assert torch.allclose(by_depth[-1].mean(dim=(3, 4)), averaged, atol=1e-6)
+    assert torch.equal(network.frame_output(clip).features, averaged)
+    features = network.clip_features(clip)
+    assert features.shape == (2, network.frame_channels)
     assert torch.allclose(features[:, :256], last.slow.mean(dim=(2, 3, 4)))
     assert torch.allclose(features[:, 256:], last.fast.mean(dim=(2, 3, 4)))
     assert torch.allclose(network.head.classify(features), network(clip), atol=1e-5)
