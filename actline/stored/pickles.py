@@ -115,7 +115,9 @@ class _NumberType:
 
     def build(self, state: object) -> None:
         # (version, byte order, …); the rest says nothing of numbers.
-        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">"):
+        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "=", "|"):
+            raise DamagedError("numbers in an unknown order of bytes")
+        if state[1] in ("<", ">"):
             self.value = self.value.newbyteorder(state[1])
 
 

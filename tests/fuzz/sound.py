@@ -34,7 +34,7 @@ from actline.timeline.reading import load_timelines
 from actline.timeline.video_scores import read_video_scores
 from actline.video.decode import ShortSide, probe, read_clip, read_frames, shown_times
 from actline.video.sampling import AtRate, sample_times
-from tests.fuzz.kit import PICTURES_A_SECOND, SNIPPET, Kit, annotations_of
+from tests.fuzz.kit import PICTURES_A_SECOND, SNIPPET, Kit, annotations_of, public_parts
 
 Sound = Callable[[Kit, Path, Path], None]
 
@@ -211,9 +211,15 @@ def sound_export(kit: Kit, path: Path, out: Path) -> None:
 
 
 def sound_public(kit: Kit, path: Path, out: Path) -> None:
-    """Another reader of the form finds these features: an array, or two of them joined."""
+    """Another reader of the form finds these features: an array, or two of them joined.
+
+    What that one refuses, such as a sender's note that is damaged, is as it was before.
+    """
     read = read_public(path, interval=SNIPPET, duration=kit.seconds, width=kit.width)
     features = read.features.numpy()
+    parts = [part[0].numpy() for part in public_parts(kit).values()]
+    if np.allclose(features, np.concatenate(parts), rtol=0, atol=1e-6):  # tables are rounded
+        return
     found = []
     with np.errstate(over="ignore"):
         for array in map(np.squeeze, _arrays(path)):

@@ -189,3 +189,21 @@ def test_tensors_of_other_kinds_are_named(tmp_path: Path, kind: str) -> None:
 def test_numpy_numbers_in_torch_files_are_read(tmp_path: Path) -> None:
     torch.save({"best": np.float64(0.5)}, tmp_path / "a.pt")
     assert load_torch(tmp_path / "a.pt", **WORDS) == {"best": 0.5}
+
+
+@pytest.mark.parametrize("order", "<>=|")
+def test_numbers_are_in_the_order_of_bytes_that_is_said_or_refused(
+    tmp_path: Path, order: str
+) -> None:
+    path = tmp_path / "a.pkl"
+    numbers = np.arange(6.0).astype("u1" if order == "|" else f"{order}f4")
+    raw = pickle.dumps(numbers, protocol=2)
+    path.write_bytes(raw)
+    found = read_pickle(path, error=FeatureError, what="features")
+    assert np.array_equal(found, numbers)
+    said = b"X\x01\x00\x00\x00" + (b"|" if order == "|" else numbers.dtype.str[0].encode())
+    assert raw.count(said) == 1
+    for other in (b"X\x01\x00\x00\x00?", b"K\x01", b"N", b")"):
+        path.write_bytes(raw.replace(said, other))
+        with pytest.raises(FeatureError, match="is not a whole pickle"):
+            read_pickle(path, error=FeatureError, what="features")
