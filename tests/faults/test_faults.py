@@ -1,13 +1,16 @@
 """The short form of `python -m tests.faults`: a command that needs no model, at all its points."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import write_data
 
 from tests.faults.__main__ import disks, faults
 from tests.faults.commands import WRITING
 from tests.faults.shim import POINTS
+from tests.faults.trials import contents
 from tests.fuzz.kit import Kit, make_kit
 
 CONVERT = next(writing for writing in WRITING if writing.name == "data convert")
@@ -37,6 +40,16 @@ def test_disks_that_are_too_small_or_read_only_leave_no_trace(data: Kit, tmp_pat
         pytest.skip(str(error))
     assert wrong == []
     assert tried == 8
+
+
+def test_a_torn_state_is_compared_by_its_bytes(tmp_path: Path) -> None:
+    state = tmp_path / "state.pt"
+    torch.save({"step": 1, "weights": torch.zeros(1000)}, state)
+    whole = contents(CONVERT, tmp_path)
+    os.truncate(state, state.stat().st_size // 2)
+    torn = contents(CONVERT, tmp_path)
+    assert torn.keys() == whole.keys()
+    assert torn != whole
 
 
 @pytest.mark.slow

@@ -87,9 +87,10 @@ def contents(writing: Writing, folder: Path) -> dict[str, str]:
 def _digest(path: Path, folder: Path) -> str:
     """A hash of a file's content; of a state its tensors and values, not how they are packed."""
     raw = path.read_bytes().replace(os.fsencode(folder), b"FOLDER")
-    if path.suffix == ".pt" and raw:
-        state = torch.load(path, weights_only=True)
-        raw = repr(_plain(state)).replace(str(folder), "FOLDER").encode()
+    if path.suffix == ".pt":
+        with contextlib.suppress(Exception):  # a torn one is what its bytes are
+            state = torch.load(path, weights_only=True)
+            raw = repr(_plain(state)).replace(str(folder), "FOLDER").encode()
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
