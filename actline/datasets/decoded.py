@@ -21,6 +21,9 @@ from actline.names import output_path
 from actline.video.decode import ShortSide, frame_times, read_frames
 from actline.video.timestamps import CLOCK, on_display
 
+# Raised where what is written changes, so that what an earlier version wrote is decoded again.
+_FORM = 2
+
 
 def decoded_video(
     folder: Path, video_id: str, video: Path, *, size: ShortSide, frame_rate: float = 24.0
@@ -39,7 +42,7 @@ def decoded_video(
         source = identity(video)
     except OSError as error:
         raise VideoError(f"cannot read {video}: {error.strerror or error}") from error
-    path, source["clock"] = source.pop("path"), CLOCK
+    path, source["clock"], source["form"] = source.pop("path"), CLOCK, _FORM
     if video.is_dir():
         source["frame_rate"] = json.dumps(frame_rate)
     where = f".{_digest(path)}"
@@ -69,7 +72,8 @@ def read_decoded_clip(decoded: Path, times: NDArray[np.float64]) -> NDArray[np.u
         raise VideoError(f"{decoded} is not as it was written; start again")
     chosen = on_display(frames["time"], times)
     pixels, checks = frames["pixels"][chosen], frames["check"][chosen]
-    if any(zlib.crc32(one) != check for one, check in zip(pixels, checks, strict=True)):
+    begun = zlib.crc32(frames["time"].tobytes())  # another time would choose another frame
+    if any(zlib.crc32(one, begun) != check for one, check in zip(pixels, checks, strict=True)):
         raise VideoError(f"{decoded} is damaged; remove it, it will be decoded again")
     return pixels
 
@@ -94,7 +98,7 @@ def _mapped(decoded: Path) -> NDArray[np.void] | None:
 
 
 def _record(shape: tuple[int, ...]) -> np.dtype[np.void]:
-    """A frame of (H, W, 3) with its second and the checksum of its pixels."""
+    """A frame of (H, W, 3) with its second and the checksum of all seconds and its pixels."""
     return np.dtype([("time", np.float64), ("check", np.uint32), ("pixels", np.uint8, shape)])
 
 
@@ -120,7 +124,8 @@ def _decode(video: Path, decoded: Path, *, size: ShortSide, frame_rate: float) -
         reserve(aside, begin + record.itemsize * len(times))
         whole = np.memmap(aside, record, "r+", begin, times.shape)
         whole["time"] = times
+        begun = zlib.crc32(times.tobytes())
         for index, frame in enumerate(itertools.chain([first], frames)):
             whole["pixels"][index] = frame
-            whole["check"][index] = zlib.crc32(frame.tobytes())
+            whole["check"][index] = zlib.crc32(frame.tobytes(), begun)
         whole.flush()

@@ -81,6 +81,20 @@ def test_a_changed_pixel_is_found(tmp_path):
         clip_of(folder, "a", video, np.arange(10) / 10)
 
 
+def test_a_changed_time_is_found(tmp_path):
+    """Also that of a frame which, for it, is not chosen."""
+    video, folder = tmp_path / "a.mp4", tmp_path / "decoded"
+    tiny.write_video(video, "brighten", (0.0, 1.0), seconds=1.0, rate=10)
+    clip_of(folder, "a", video, np.arange(4) / 5)
+    (decoded,) = folder.glob("*.npy")
+    frames = np.load(decoded, mmap_mode="r+")
+    frames["time"][3] += 0.01
+    frames.flush()
+    for wanted in (0.305, 0.4):
+        with pytest.raises(VideoError, match=r"px\.npy is damaged; remove it"):
+            clip_of(folder, "a", video, np.array([wanted]))
+
+
 def test_a_full_disk_while_decoding_is_one_clear_line(tmp_path, small_disk):
     """The decoded form is mapped into memory, where a full disk would kill the process."""
     video = tmp_path / "a.mp4"
