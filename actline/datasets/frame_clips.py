@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from actline.annotations.annotations import AnnotatedVideo, Annotations, frame_l
 from actline.datasets.batches import derived_seed, pad_in_time
 from actline.datasets.footage import Footage
 from actline.features.fine import FeatureOrigin, feature_count, found_features, load_features
+from actline.stored.ranges import Deviation, Frames, Pixels, Positive, Range, Share
 from actline.video.decode import ShortSide
 from actline.video.sampling import AtRate, EveryNth, Sampling
 from actline.video.transforms import TrainTransform, to_clip
@@ -37,15 +39,15 @@ class ClipConfig:
         mean, std: of RGB in [0, 1].
     """
 
-    frames: int = 64
-    rate: float | None = None
-    stride: int | None = None
-    labels_per_frame: int = 1
-    size: int = 224
-    short_sides: tuple[int, ...] = (256, 320)
-    flip: float = 0.5
-    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    frames: Frames = 64
+    rate: Positive | None = None
+    stride: Frames | None = None
+    labels_per_frame: Annotated[int, Range(1, 1000)] = 1
+    size: Pixels = 224
+    short_sides: tuple[Annotated[int, Range(32, 8192)], ...] = (256, 320)
+    flip: Share = 0.5
+    mean: tuple[Share, Share, Share] = (0.45, 0.45, 0.45)
+    std: tuple[Deviation, Deviation, Deviation] = (0.225, 0.225, 0.225)
 
     def __post_init__(self) -> None:
         if (self.rate is None) == (self.stride is None):

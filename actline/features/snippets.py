@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from actline.errors import FeatureError
 from actline.features.fine import feature_path, made_note
+from actline.stored.ranges import Positive, Range
 from actline.stored.safetensors_files import TensorFile, open_tensors, save_tensors
 from actline.video.timestamps import CLOCK
 
@@ -74,10 +75,10 @@ class SnippetOrigin:
 
     backbone: str
     checkpoint: str
-    interval: float
-    window: float
+    interval: Positive
+    window: Positive
     pooling: str
-    clock: int = CLOCK
+    clock: Annotated[int, Range(1, 1000)] = CLOCK
 
 
 def snippet_path(folder: Path, video_id: str) -> Path:

@@ -13,7 +13,8 @@ from actline.features.snippets import SnippetOrigin
 from actline.models.bmn import BMNConfig
 from actline.models.networks import NetworkConfig, SegmentNetworkConfig
 from actline.models.tcanet import TCANetConfig
-from actline.stored.configuration import from_mapping
+from actline.stored.configuration import RangeError, from_mapping
+from actline.stored.ranges import Count, Deviation, Factor, Frames, Pixels, Positive, Share, Whole
 from actline.timeline.suppression import SuppressionConfig
 
 
@@ -40,14 +41,14 @@ class ModelCard:
 
     network: NetworkConfig
     classes: tuple[str, ...]
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    rate: float | None = None
-    stride: int | None = None
-    window: int = 128
-    overlap: int = 32
-    thresholds: tuple[float, ...] | None = None
+    size: Pixels
+    mean: tuple[Share, Share, Share]
+    std: tuple[Deviation, Deviation, Deviation]
+    rate: Positive | None = None
+    stride: Frames | None = None
+    window: Count = 128
+    overlap: Whole = 32
+    thresholds: tuple[Share, ...] | None = None
     source: str = "actline train"
     version: str = __version__
     score: str | None = None
@@ -113,8 +114,8 @@ class LabelConfig:
     """
 
     per: Literal["video", "segment"] = "video"
-    top: int = 3
-    detections: int = 200
+    top: Count = 3
+    detections: Count = 200
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class ChainCard:
 
     backbone: ModelCard | None
     origin: SnippetOrigin | None
-    interval: float
+    interval: Factor
     proposals: SegmentCard | None
     refinement: SegmentCard | None
     labels: LabelConfig
@@ -195,21 +196,16 @@ def card_of(content: object, kind: str, *, where: str) -> Card:
     Raises:
         CheckpointError: it is of another version of actline, or holds what no card can.
     """
-    from actline.training.ranges import check_ranges  # which knows all that is defined here
-
     if kind not in KINDS:
         raise CheckpointError(
             f'{where} was written by another version of actline ("{kind}"); use that version'
         )
     try:
-        card = from_mapping(KINDS[kind], content, where=where)
+        return from_mapping(KINDS[kind], content, where=where)
+    except RangeError as error:
+        raise CheckpointError(f"{error}; copy or train it again") from error
     except RecipeError as error:
         raise CheckpointError(
             f"{where} was written by another version of actline ({error}), or is damaged; use that "
             "version, or copy it again"
         ) from error
-    try:
-        check_ranges(card, where=where)
-    except RecipeError as error:
-        raise CheckpointError(f"{error}; copy or train it again") from error
-    return card

@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from actline.errors import CheckpointError, RecipeError
+from actline.errors import CheckpointError
 from actline.models.backbone import Backbone
 from actline.models.bmn import BMN
 from actline.models.cards import HOLDS, Card, ModelCard, SegmentCard, card_of, kind_of
 from actline.models.outline import Outline, outline, outlines_of
 from actline.models.tcanet import TCANet
-from actline.stored.configuration import to_mapping
+from actline.stored.configuration import RangeError, check_ranges, to_mapping
 from actline.stored.safetensors_files import TensorFile, bytes_of, open_tensors, save_tensors
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -29,11 +29,9 @@ def save_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
         CheckpointError: the card holds what no card can, or is another network's.
         OutputError: the file cannot be written.
     """
-    from actline.training.ranges import check_ranges  # which knows all that is defined here
-
     try:
         check_ranges(card, where=str(path))
-    except RecipeError as wrong:
+    except RangeError as wrong:
         raise CheckpointError(f"{wrong}; nothing is written") from wrong
     try:
         wanted = _outlines(card)

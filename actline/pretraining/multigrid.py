@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from math import ceil
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch.utils.data import Sampler
 
 from actline.datasets.batches import batches_per_epoch, derived_seed
 from actline.datasets.trimmed_clips import ClipRequest
+from actline.stored.ranges import Count, Range, Share
 
 # X3D and SlowFast halve the sides five times.
 SMALLEST_SIZE = 32
@@ -62,10 +63,10 @@ class MultigridConfig:
     )
     short_cycle: tuple[float, ...] = (0.5, 0.5**0.5)
     stages: tuple[float, ...] = (0.4, 0.65, 0.85)
-    tail_lr_drop: float = 0.5
+    tail_lr_drop: Share = 0.5
     tail_short_cycle: bool = True
-    size_multiple: int = 16
-    normalization_batch: int = 8
+    size_multiple: Annotated[int, Range(1, 4096)] = 16
+    normalization_batch: Count = 8
     scale_lr: bool = True
     scale_splits: bool = True
 

@@ -1,15 +1,20 @@
-"""Frozen dataclasses from YAML and back: every key known, every type checked."""
+"""Frozen dataclasses from YAML and back: every key known, every type and range checked."""
 
 import dataclasses
 import difflib
 import types
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from actline.errors import RecipeError
+from actline.stored.ranges import Range, short_number
 from actline.stored.yaml_text import parse_yaml
 
 T = TypeVar("T")
+
+
+class RangeError(RecipeError):
+    """A number of a configuration is one that cannot work."""
 
 
 def from_mapping(kind: type[T], values: object, *, where: str) -> T:
@@ -21,7 +26,46 @@ def from_mapping(kind: type[T], values: object, *, where: str) -> T:
     Raises:
         RecipeError: an unknown key (the nearest known one is suggested), a missing one, or a
             value of the wrong type.
+        RangeError: a number out of the range that its field's type states (`stored.ranges`).
     """
+    # What two values must be to each other, the dataclasses say as they are made; ranges last.
+    made = _made(kind, values, where=where)
+    check_ranges(made, where=where)
+    return made
+
+
+def check_ranges(value: Any, *, where: str) -> None:
+    """Refuse a dataclass, or one in it, with a number that cannot work.
+
+    Raises:
+        RangeError: the key, the number, and the allowed range.
+    """
+    for key, found, allowed in _ranged(value, ""):
+        for number in found if isinstance(found, tuple) else (found,):
+            if number is not None and number not in allowed:
+                raise RangeError(f"{where}: {key} must be {allowed}, not {short_number(number)}")
+
+
+def range_of(hint: Any) -> Range | None:
+    """The range that a type states: of `Annotated`; of a tuple or a union, of its numbers."""
+    if get_origin(hint) is Annotated:
+        return next((one for one in hint.__metadata__ if isinstance(one, Range)), None)
+    found = (range_of(part) for part in get_args(hint))
+    return next((one for one in found if one is not None), None)
+
+
+def _ranged(value: Any, path: str) -> Iterator[tuple[str, Any, Range]]:
+    """Every key that has a range: its dotted name, its value and its range."""
+    hints = get_type_hints(type(value), include_extras=True)
+    for field in dataclasses.fields(value):
+        held, key = getattr(value, field.name), f"{path}{field.name}"
+        if dataclasses.is_dataclass(held):
+            yield from _ranged(held, f"{key}.")
+        elif (allowed := range_of(hints[field.name])) is not None:
+            yield key, held, allowed
+
+
+def _made(kind: type[T], values: object, *, where: str) -> T:
     if not isinstance(values, Mapping):
         raise RecipeError(f"{where}: expected keys and values, found {_shown(values)}")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -86,7 +130,7 @@ def _convert(hint: Any, value: object, *, where: str) -> Any:
     if origin is tuple:
         return _convert_tuple(get_args(hint), value, where=where)
     if dataclasses.is_dataclass(hint):
-        return from_mapping(hint, value, where=where)  # type: ignore[arg-type]
+        return _made(hint, value, where=where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)
@@ -104,8 +148,9 @@ def _convert_union(choices: tuple[Any, ...], value: object, *, where: str) -> An
     if isinstance(value, list | tuple):
         kinds.sort(key=lambda kind: get_origin(kind) is not tuple)
     if len(kinds) > 1 and isinstance(value, Mapping):
-        # Told apart by their keys: the dataclass that shares most of them.
-        kinds.sort(key=lambda kind: -len(value.keys() & {f.name for f in dataclasses.fields(kind)}))
+        # Told apart by their keys: the dataclass that has just these, or shares most of them.
+        names = {kind: {field.name for field in dataclasses.fields(kind)} for kind in kinds}
+        kinds.sort(key=lambda kind: (names[kind] != value.keys(), -len(value.keys() & names[kind])))
     return _convert(kinds[0], value, where=where)
 
 

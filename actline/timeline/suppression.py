@@ -9,11 +9,12 @@ go, by all that were taken. The results are those of going one by one, to roundi
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from actline.stored.ranges import Positive, Range, Share, Whole
 from actline.timeline.intervals import Floats, temporal_iou
 
 Indices = NDArray[np.intp]
@@ -53,16 +54,16 @@ class SuppressionConfig:
     """
 
     kind: Literal["hard", "gaussian", "linear"] = "gaussian"
-    threshold: float = 0.0
-    threshold_per_width: float = 0.0
-    sigma: float = 0.5
-    exponent: float = 2.0
-    min_score: float = 0.0
-    max_selected: int = 0
+    threshold: Share = 0.0
+    threshold_per_width: Annotated[float, Range(-1, 1)] = 0.0
+    sigma: Positive = 0.5
+    exponent: Positive = 2.0
+    min_score: Share = 0.0
+    max_selected: Whole = 0
     take_last: bool = True
     per_class: bool = True
-    top_k: int = 0
-    vote_overlap: float = 0.0
+    top_k: Whole = 0
+    vote_overlap: Share = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in ("hard", "gaussian", "linear"):

@@ -3,23 +3,35 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from actline.datasets.frame_clips import ClipConfig
 from actline.errors import RecipeError
 from actline.features.public_files import Layout
 from actline.models.bmn import BMNConfig
 from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.networks import NetworkConfig
 from actline.models.outline import outline
-from actline.models.slowfast import SlowFastConfig
 from actline.models.tcanet import TCANetConfig
-from actline.models.x3d import X3DConfig
 from actline.pretraining.augmentation import VolumeAugmentation
 from actline.pretraining.multigrid import MultigridConfig
 from actline.stored.configuration import from_mapping, with_overrides
+from actline.stored.ranges import (
+    AboveZero,
+    BelowOne,
+    Count,
+    Factor,
+    Range,
+    Seconds,
+    Share,
+    Whole,
+)
 from actline.stored.text import read_text
 from actline.stored.yaml_text import parse_yaml
 from actline.timeline.suppression import SuppressionConfig
+
+HeldOut = Annotated[float, Range(0, 1, above=True, below=True)]
+Workers = Annotated[int, Range(0, 1024)]
 
 
 @dataclass(frozen=True)
@@ -49,10 +61,10 @@ class DataConfig:
     classes: str | None = None
     train_subset: str = "training"
     validation_subset: str = "testing"
-    held_out: float = 0.2
-    min_seconds: float = 0.0
-    frame_rate: float = 24.0
-    workers: int = 2
+    held_out: HeldOut = 0.2
+    min_seconds: Seconds = 0.0
+    frame_rate: Factor = 24.0
+    workers: Workers = 2
     skip_missing: bool = False
     decoded: str | None = None
 
@@ -79,17 +91,17 @@ class OptimizerConfig:
         clip_norm: largest norm of the gradients; 0 leaves them alone.
     """
 
-    lr: float
+    lr: Annotated[float, Range(0, 100, above=True)]
     kind: Literal["sgd", "adam", "adamw"] = "sgd"
     schedule: Literal["steps", "cosine"] = "steps"
-    fusion_lr_factor: float = 1.0
-    momentum: float = 0.9
-    weight_decay: float = 1e-5
-    milestones: tuple[float, ...] = ()
-    gamma: float = 0.1
-    warmup_steps: int = 0
+    fusion_lr_factor: Factor = 1.0
+    momentum: BelowOne = 0.9
+    weight_decay: Share = 1e-5
+    milestones: tuple[Annotated[float, Range(0, 1e6)], ...] = ()
+    gamma: AboveZero = 0.1
+    warmup_steps: Whole = 0
     warmup: Literal["linear", "cosine"] = "linear"
-    clip_norm: float = 0.0
+    clip_norm: Annotated[float, Range(0, 1e6)] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,18 +128,18 @@ class Run:
     name: str
     out: str
     optimizer: OptimizerConfig
-    epochs: int
-    batch_size: int
+    epochs: Count
+    batch_size: Count
     init: str | None = None
     init_head: bool = True
-    init_share: float = 0.5
-    seed: int = 0
-    accumulate: int = 1
+    init_share: Share = 0.5
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    accumulate: Count = 1
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    ema: float = 0.0
+    ema: BelowOne = 0.0
     keep: Literal["best", "last"] = "best"
-    evaluate_every: int = 1
-    save_every_seconds: float = 60.0
+    evaluate_every: Whole = 1
+    save_every_seconds: Seconds = 60.0
     accept_changed_files: bool = False
     notes: str = ""
 
@@ -149,13 +161,13 @@ class Recipe(Run):
     task: Literal["detection"] = "detection"
     data: DataConfig
     clip: ClipConfig
-    network: X3DConfig | CoarseFineConfig | SlowFastConfig
+    network: NetworkConfig
     features: FeaturesConfig | None = None
     logits_to_labels: Literal["times", "corners", "centres"] = "times"
-    fine_loss: float = 0.0
-    fine_frames: int = 0
-    window: int = 128
-    overlap: int = 32
+    fine_loss: Factor = 0.0
+    fine_frames: Whole = 0
+    window: Count = 128
+    overlap: Whole = 32
 
     def __post_init__(self) -> None:
         _check_overlap(self.window, self.overlap)
@@ -204,13 +216,13 @@ class SnippetData:
     classes: str | None = None
     train_subset: str = "training"
     validation_subset: str = "validation"
-    held_out: float = 0.2
-    min_seconds: float = 0.0
+    held_out: HeldOut = 0.2
+    min_seconds: Seconds = 0.0
     without: str | tuple[str, ...] | None = None
-    interval: float | None = None
+    interval: Seconds | None = None
     layout: Layout | None = None
     parts: tuple[str, ...] | None = None
-    workers: int = 0
+    workers: Workers = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +259,7 @@ class RefinementRecipe(Run):
     data: SnippetData
     network: TCANetConfig
     proposals: str
-    proposals_per_video: int = 64
+    proposals_per_video: Count = 64
     proposals_order: Literal["score", "file"] = "score"
     matches: Literal["overlap", "file"] = "overlap"
     suppression: SuppressionConfig
@@ -276,15 +288,15 @@ class PretrainingRecipe(Run):
     method: Literal["detection", "classification"]
     data: DataConfig
     clip: ClipConfig
-    network: X3DConfig | CoarseFineConfig | SlowFastConfig
+    network: NetworkConfig
     augmentation: VolumeAugmentation = field(default_factory=VolumeAugmentation)
     background: Literal["class", "none"] = "class"
     average: Literal["frames", "support"] = "frames"
     classes_per_video: Literal["one", "several"] = "one"
-    views: int = 1
+    views: Annotated[int, Range(1, 1000)] = 1
     multigrid: MultigridConfig | None = None
-    window: int = 128
-    overlap: int = 32
+    window: Count = 128
+    overlap: Whole = 32
 
     def __post_init__(self) -> None:
         _check_overlap(self.window, self.overlap)
@@ -304,7 +316,7 @@ class PretrainingRecipe(Run):
             raise ValueError("clip: labels_per_frame must be 1, as a clip has one class")
 
 
-def _check_fine_stream(network: X3DConfig | CoarseFineConfig | SlowFastConfig) -> None:
+def _check_fine_stream(network: NetworkConfig) -> None:
     """Converted checkpoints may lack it; on stored features it is kept for detection."""
     if isinstance(network, CoarseFineConfig) and not network.fine_stream:
         raise ValueError("network: fine_stream must be true for training")
@@ -337,8 +349,6 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
         RecipeError: no such file, not YAML, an unknown key, a value of the wrong type or one out
             of its range.
     """
-    from actline.training.ranges import check_ranges  # which knows all that is defined here
-
     path = find_recipe(Path(path))
     text = read_text(path, error=RecipeError, what="recipe")
     values = with_overrides(parse_yaml(text, where=str(path)), overrides, where=str(path))
@@ -346,7 +356,6 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     if not isinstance(task, str) or task not in TASKS:
         raise RecipeError(f'{path}: task: "{task}" is not one of {", ".join(TASKS)}')
     recipe = from_mapping(TASKS[task], values, where=str(path))
-    check_ranges(recipe, where=str(path))
     try:
         outline(recipe.network)
     except ValueError as wrong:

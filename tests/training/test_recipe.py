@@ -13,8 +13,7 @@ from actline.models.coarse_fine import CoarseFineConfig
 from actline.models.x3d import X3DConfig
 from actline.pretraining.augmentation import VolumeAugmentation
 from actline.pretraining.multigrid import MultigridConfig, Schedule
-from actline.stored.configuration import from_mapping, to_mapping
-from actline.training.ranges import RANGES
+from actline.stored.configuration import from_mapping, range_of, to_mapping
 from actline.training.recipe import TASKS, PretrainingRecipe, Recipe, read_recipe
 from actline.training.validation import window_note
 
@@ -204,8 +203,8 @@ def test_every_number_of_every_recipe_has_a_range():
     for recipe in TASKS.values():
         for kind, name in numbers_of(recipe):
             if kind not in (VolumeAugmentation, MultigridConfig):  # which check them themselves
-                ranges = {key for base in kind.__mro__ for key in RANGES.get(base, {})}
-                assert name in ranges, f"{kind.__name__}.{name}"
+                hint = get_type_hints(kind, include_extras=True)[name]
+                assert range_of(hint) is not None, f"{kind.__name__}.{name}"
 
 
 SLOWFAST = "network={width: 16, alpha: 4, beta: 0.125, temporal_blocks: 3}"
