@@ -10,12 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actline.detection.frames import detect
-    from actline.detection.model import load_model
+    from actline.detection.detect_all import detect_all
+    from actline.detection.extract import extract
+    from actline.detection.load import detect, load_model
     from actline.errors import ActlineError
     from actline.timeline import Activity, FrameScores, Timeline
 
-__all__ = ["Activity", "ActlineError", "FrameScores", "Timeline", "detect", "load_model"]
+__all__ = [
+    "Activity",
+    "ActlineError",
+    "FrameScores",
+    "Timeline",
+    "detect",
+    "detect_all",
+    "extract",
+    "load_model",
+]
 __version__ = "0.1.0"
 
 # Imported when first used: `import actline` must not cost the seconds that torch takes.
@@ -24,8 +34,10 @@ _HOMES = {
     "ActlineError": "actline.errors",
     "FrameScores": "actline.timeline",
     "Timeline": "actline.timeline",
-    "detect": "actline.detection.frames",
-    "load_model": "actline.detection.model",
+    "detect": "actline.detection.load",
+    "detect_all": "actline.detection.detect_all",
+    "extract": "actline.detection.extract",
+    "load_model": "actline.detection.load",
 }
 
 

@@ -12,8 +12,8 @@ import torch
 from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.datasets.batches import TrainingBatches, loaded
 from actline.datasets.frame_clips import ClipConfig, DenseClips, collate
-from actline.detection.frames import detect
-from actline.detection.model import Model, prepare
+from actline.detection.frames import FrameDetector, prepare
+from actline.detection.load import detect
 from actline.models.cards import ModelCard
 from actline.models.x3d import X3DConfig
 from actline.timeline import Activity, Timeline
@@ -66,7 +66,7 @@ def detection(video: Path, *, quick: bool) -> Row:
     )
 
 
-def new_model(network: X3DConfig, *, size: int, window: int, overlap: int) -> Model:
+def new_model(network: X3DConfig, *, size: int, window: int, overlap: int) -> FrameDetector:
     """An X3D with random weights, ready for detection at five frames a second."""
     card = ModelCard(
         network=network,
@@ -82,12 +82,12 @@ def new_model(network: X3DConfig, *, size: int, window: int, overlap: int) -> Mo
     return prepare(network.build(2).eval(), card, device="cpu")
 
 
-def small_model() -> Model:
+def small_model() -> FrameDetector:
     """One that takes next to no time."""
     return new_model(SMALL, size=32, window=16, overlap=4)
 
 
-def alone(video: Path, model: Model) -> tuple[tuple[float, float], tuple[float, float]]:
+def alone(video: Path, model: FrameDetector) -> tuple[tuple[float, float], tuple[float, float]]:
     """Decoding without a network, and the network without decoding, both as `timed` tells."""
     card = model.card
     times = sample_times(video, AtRate(5.0))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from actline.detection.frames import detect
+from actline.detection.load import detect
 from actline.evaluation.proposals import average_recall
 from actline.evaluation.segments import detection_average_precision
 from actline.models.tcanet import TCANetConfig

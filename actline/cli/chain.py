@@ -74,5 +74,6 @@ def run(arguments: argparse.Namespace) -> None:
         interval=arguments.interval,
         layout=arguments.layout,
     )
-    links = {"backbone": card.backbone, "BMN": card.proposals, "TCANet": card.refinement}
-    say(f"{arguments.out}: {', '.join(name for name, link in links.items() if link)}")
+    stages = [type(link.network).__name__.removesuffix("Config") for link in card.stages.values()]
+    links = ["backbone", *stages] if card.backbone is not None else stages
+    say(f"{arguments.out}: {', '.join(links)}")

@@ -1,13 +1,10 @@
 """`actline extract`: store features of videos, Fine ones or one vector a snippet."""
 
 import argparse
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from actline.detection.model import Model
-    from actline.video.find import Video
+from actline.cli.outcomes import print_outcomes, warn
+from actline.cli.standard import say
 
 EXAMPLES = """\
 Without --snippets: features of a per-frame X3D at every depth, for training Coarse-Fine on stored
@@ -50,129 +47,28 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("--frame-rate", type=float, default=24.0, help="of frame folders")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="videos at a time (default: 1; more may pay on GPUs)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Extract; 1 when a video failed."""
-    from actline.cli.inputs import expand_videos, share_of
-    from actline.detection.model import find_device, load_frame_model
+    from actline.detection.extract import extract
 
-    videos = share_of(expand_videos(arguments.videos, without=[arguments.out]), arguments.share)
-    find_device(arguments.device)
-    model = load_frame_model(arguments.checkpoint, device=arguments.device)
-    if arguments.snippets is not None:
-        return _extract_snippets(arguments, model, videos)
-    return _extract_fine(arguments, model, videos)
-
-
-def _extract_fine(arguments: argparse.Namespace, model: "Model", videos: list["Video"]) -> int:
-    import torch
-
-    from actline.cli.inputs import tell_notes
-    from actline.detection.fine_features import check_model, extract
-    from actline.errors import FeatureError
-    from actline.features.fine import check_origin, feature_path
-    from actline.models.checkpoint import weights_hash
-
-    check_model(model)
-    origin = model.card.feature_origin(weights_hash(model.network))
-    settings = {"cells": arguments.cells, "precision": arguments.precision}
-
-    def current(path: Path) -> bool:
-        try:
-            check_origin(path, origin)
-        except FeatureError:
-            return False
-        return True
-
-    def extract_one(video: "Video", made: Mapping[str, Any]) -> None:
-        extract(
-            video.path,
-            model,
-            arguments.out,
-            video_id=video.id,
-            origin=origin,
-            made=made,
-            cells=arguments.cells,
-            precision=getattr(torch, arguments.precision),
-            frame_rate=arguments.frame_rate,
-        )
-        tell_notes(video)
-
-    return _for_all(
-        arguments,
-        videos,
-        path_of=feature_path,
-        settings=settings,
-        current=current,
-        extract_one=extract_one,
+    outcomes = extract(
+        arguments.videos,
+        arguments.checkpoint,
+        out=arguments.out,
+        snippets=arguments.snippets,
+        cells=arguments.cells,
+        precision=arguments.precision,
+        device=arguments.device,
+        workers=arguments.workers,
+        share=arguments.share,
+        frame_rate=arguments.frame_rate,
+        say=say,
+        warn=warn,
     )
-
-
-def _extract_snippets(arguments: argparse.Namespace, model: "Model", videos: list["Video"]) -> int:
-    from actline.cli.inputs import tell_notes
-    from actline.detection.snippet_features import extract_snippets, snippet_origin_of
-    from actline.errors import FeatureError
-    from actline.features.snippets import save_snippets, snippet_origin, snippet_path
-
-    if not 0 < arguments.snippets < float("inf"):
-        raise FeatureError(f"--snippets {arguments.snippets:g} is no length; give seconds above 0")
-    origin = snippet_origin_of(model, arguments.snippets)
-
-    def current(path: Path) -> bool:
-        try:
-            return snippet_origin(path) == origin
-        except FeatureError:
-            return False
-
-    def extract_one(video: "Video", made: Mapping[str, Any]) -> None:
-        snippets = extract_snippets(
-            video.path, model, interval=arguments.snippets, frame_rate=arguments.frame_rate
-        )
-        save_snippets(snippet_path(arguments.out, video.id), snippets, origin, made)
-        tell_notes(video)
-
-    return _for_all(
-        arguments,
-        videos,
-        path_of=snippet_path,
-        settings={},
-        current=current,
-        extract_one=extract_one,
-    )
-
-
-def _for_all(
-    arguments: argparse.Namespace,
-    videos: list["Video"],
-    *,
-    path_of: Callable[[Path, str], Path],
-    settings: Mapping[str, object],
-    current: Callable[[Path], bool],
-    extract_one: Callable[["Video", Mapping[str, Any]], None],
-) -> int:
-    """Extract what is not there yet.
-
-    Args:
-        path_of: where in a folder the features of an id are.
-        settings: what features depend on beside their origin.
-        current: whether a file's features are of the origin that they would have now.
-    """
-    from actline.cli.inputs import for_each_video
-    from actline.detection.provenance import is_done, made_of
-    from actline.features.fine import made_of_file
-
-    def made(video: "Video") -> Mapping[str, Any]:
-        rate = {"frame_rate": arguments.frame_rate} if video.path.is_dir() else {}
-        return made_of(video.path, {**settings, **rate})
-
-    def done(video: "Video") -> bool:
-        path = path_of(arguments.out, video.id)
-        mend = "choose another --out, or remove them"
-        return is_done(made_of_file(path), made(video), video, mend=mend) and current(path)
-
-    def work(video: "Video") -> None:
-        extract_one(video, made(video))
-
-    return for_each_video("extracting", videos, work, out=arguments.out, done=done)
+    return print_outcomes(outcomes)

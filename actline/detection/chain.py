@@ -1,58 +1,27 @@
-"""A whole chain in one file: from frames to features, to proposals, to refined detections."""
+"""Putting a whole chain into one file: from frames to features, to proposals, to detections."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from actline.detection.model import Model, find_device, folded_model
+from actline.detection.model import Model
 from actline.detection.snippet_features import snippet_origin_of
 from actline.errors import CheckpointError
 from actline.features.public_files import Layout
-from actline.models.backbone import Backbone
-from actline.models.bmn import BMN
-from actline.models.cards import ChainCard, LabelConfig, SegmentCard
-from actline.models.checkpoint import (
-    fitted,
-    load_checkpoint,
-    load_segment_checkpoint,
-    read_checkpoint,
-    save_checkpoint,
-)
-from actline.models.tcanet import TCANet, TCANetConfig
-from actline.timeline.suppression import SuppressionConfig
+from actline.models.cards import PROPOSES, ChainCard, LabelConfig, ModelCard, SegmentCard
+from actline.models.checkpoint import load_checkpoint, load_segment_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
-    """The links of a chain that there are, on their device and in evaluation mode.
+class _Link:
+    """A stage's checkpoint."""
 
-    Attributes:
-        backbone: None for a chain on public features.
-        bmn: None where proposals come from a file.
-        tcanet: None leaves proposals as they are.
-    """
-
-    backbone: Model | None
-    bmn: BMN | None
-    tcanet: TCANet | None
-    card: ChainCard
-    device: torch.device
-
-    @property
-    def suppression(self) -> SuppressionConfig:
-        """Of the last proposals."""
-        card = self.card.refinement or self.card.proposals
-        assert card is not None, "checked when the chain was written"
-        return card.suppression
-
-    @property
-    def networks(self) -> nn.ModuleList:
-        """All links, for a hash of their weights."""
-        backbone = None if self.backbone is None else self.backbone.network
-        links = (backbone, self.bmn, self.tcanet)
-        return nn.ModuleList(link for link in links if link is not None)
+    path: Path
+    network: nn.Module
+    card: SegmentCard
 
 
 def assemble(
@@ -69,99 +38,99 @@ def assemble(
 
     Args:
         backbone: a checkpoint of the network that made the features; None for public ones.
-        proposals: of BMN; None where proposals will come from a file.
-        refinement: of TCANet; None leaves proposals as they are.
-        interval: seconds from one snippet to the next, of public features, for BMN alone; TCANet
-            knows it.
+        proposals: of a network that proposes, such as BMN; None where proposals will come from a
+            file.
+        refinement: of one that refines, such as TCANet; None leaves proposals as they are.
+        interval: seconds from one snippet to the next, of public features, where no link knows it:
+            TCANet does, BMN does not.
         layout: of public features where their width does not say; None takes that of those the
             links were trained on.
 
     Raises:
         CheckpointError: a checkpoint cannot be used, or was made for other features.
     """
-    links: dict[str, nn.Module] = {}
-    cards: dict[str, SegmentCard] = {}
-    for name, given, kind in (
-        ("proposals", proposals, BMN),
-        ("refinement", refinement, TCANet),
-    ):
-        if given is not None:
-            links[name], cards[name] = load_segment_checkpoint(given)
-            if not isinstance(links[name], kind):
-                raise CheckpointError(
-                    f"{given} does not hold {kind.__name__}; give --{name} a checkpoint that does"
-                )
-    if not cards:
-        raise CheckpointError("a chain needs --proposals, --refinement or both")
-    origins = {card.origin for card in cards.values()}
-    if len(origins) > 1:
-        raise CheckpointError(f"{refinement} was trained on other features than {proposals}")
-    if len({card.network.channels for card in cards.values()}) > 1:
-        raise CheckpointError(
-            f"{refinement} takes features of another width than {proposals}; train both on the same"
-        )
-    origin, model_card = origins.pop(), None
+    links = _stages({"proposals": proposals, "refinement": refinement})
+    networks = {name: link.network for name, link in links.items()}
+    model_card = None
     if backbone is not None:
-        network, model_card = load_checkpoint(backbone)
-        links["backbone"] = network
-        if origin is None:
+        networks["backbone"], model_card = _backbone(backbone, next(iter(links.values())))
+    card = _card(model_card, links, labels, interval=interval, layout=layout)
+    save_checkpoint(path, nn.ModuleDict(networks), card)
+    return card
+
+
+def _stages(given: Mapping[str, Path | None]) -> dict[str, _Link]:
+    """The stages that are given, which fit each other."""
+    links: dict[str, _Link] = {}
+    for name, path in given.items():
+        if path is None:
+            continue
+        link = _Link(path, *load_segment_checkpoint(path))
+        if link.card.network.proposes != PROPOSES[name]:
             raise CheckpointError(
-                f"{proposals or refinement} was trained on public features, which no backbone of "
-                "ours makes; leave --backbone out, or train on features of `actline extract`"
+                f"{path} does not hold a network {_KINDS[name]}; give --{name} a checkpoint that "
+                "does"
             )
-        model = Model(network, model_card, torch.device("cpu"))
-        if snippet_origin_of(model, origin.interval) != origin:
+        links[name] = link
+    if not links:
+        raise CheckpointError("a chain needs --proposals, --refinement or both")
+    first, *others = links.values()
+    for other in others:
+        if other.card.origin != first.card.origin:
+            raise CheckpointError(f"{other.path} was trained on other features than {first.path}")
+        if other.card.network.channels != first.card.network.channels:
             raise CheckpointError(
-                f"{proposals or refinement} was trained on features of another backbone than "
-                f"{backbone}"
+                f"{other.path} takes features of another width than {first.path}; train both on "
+                "the same"
             )
-    if "refinement" in cards:
-        refined = cards["refinement"].network
-        assert isinstance(refined, TCANetConfig)
-        interval = refined.snippet_interval
-    elif origin is not None:
-        interval = origin.interval
+    return links
+
+
+_KINDS = {
+    "proposals": "that proposes, such as BMN",
+    "refinement": "that refines proposals, such as TCANet",
+}
+
+
+def _backbone(path: Path, link: _Link) -> tuple[nn.Module, ModelCard]:
+    """The network that made the features which the stages were trained on."""
+    network, card = load_checkpoint(path)
+    origin = link.card.origin
+    if origin is None:
+        raise CheckpointError(
+            f"{link.path} was trained on public features, which no backbone of ours makes; leave "
+            "--backbone out, or train on features of `actline extract`"
+        )
+    model = Model(network, card, torch.device("cpu"))
+    if snippet_origin_of(model, origin.interval) != origin:
+        raise CheckpointError(
+            f"{link.path} was trained on features of another backbone than {path}"
+        )
+    return network, card
+
+
+def _card(
+    backbone: ModelCard | None,
+    links: Mapping[str, _Link],
+    labels: LabelConfig,
+    *,
+    interval: float | None,
+    layout: Layout | None,
+) -> ChainCard:
+    first = next(iter(links.values()))
+    known = [link.card.network.interval for link in links.values()]
+    if first.card.origin is not None:
+        known.append(first.card.origin.interval)
+    interval = next((one for one in known if one is not None), interval)
     if interval is None:
-        raise CheckpointError(f"{proposals} does not say how far snippets are apart; give it")
-    form = next(iter(cards.values())).form
-    card = ChainCard(
-        model_card,
-        origin,
+        raise CheckpointError(f"{first.path} does not say how far snippets are apart; give it")
+    cards = {name: link.card for name, link in links.items()}
+    return ChainCard(
+        backbone,
+        first.card.origin,
         interval,
         cards.get("proposals"),
         cards.get("refinement"),
         labels,
-        replace(form, layout=layout or form.layout),
+        replace(first.card.form, layout=layout or first.card.form.layout),
     )
-    save_checkpoint(path, nn.ModuleDict(links), card)
-    return card
-
-
-def load_chain(path: str | Path, *, device: str = "auto") -> Chain:
-    """Read what `assemble` wrote.
-
-    Raises:
-        CheckpointError: the file cannot be used.
-        DeviceError: the device is not on this machine.
-    """
-    card, tensors = read_checkpoint(path)
-    if not isinstance(card, ChainCard):
-        raise CheckpointError(f"{path} is no chain; make one with `actline chain`")
-    chosen = find_device(device)
-    links: dict[str, nn.Module] = {}
-    if card.backbone is not None:
-        links["backbone"] = card.backbone.network.build(len(card.classes))
-    if card.proposals is not None:
-        links["proposals"] = card.proposals.network.build()
-    if card.refinement is not None:
-        links["refinement"] = card.refinement.network.build()
-    fitted(nn.ModuleDict(links), tensors, path).to(chosen)
-    backbone = None
-    if card.backbone is not None:
-        network = links["backbone"]
-        assert isinstance(network, Backbone)
-        backbone = folded_model(network, card.backbone, chosen)
-    bmn, tcanet = links.get("proposals"), links.get("refinement")
-    assert bmn is None or isinstance(bmn, BMN)
-    assert tcanet is None or isinstance(tcanet, TCANet)
-    return Chain(backbone, bmn, tcanet, card, chosen)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -147,10 +148,13 @@ class ExportedNetwork(Backbone):
         except Exception as error:  # each runtime has errors of its own
             raise CheckpointError(f"{runtime} cannot run {path}: {_first_line(error)}") from error
         self.where = f"{runtime} cannot run {path}"
+        # OpenVINO's networks run for one thread at a time.
+        self.one_at_a_time = threading.Lock()
 
     def forward(self, clip: Tensor) -> Tensor:
         try:
-            return torch.from_numpy(self.run(clip.contiguous().numpy()))
+            with self.one_at_a_time:
+                return torch.from_numpy(self.run(clip.contiguous().numpy()))
         except Exception as error:  # as above
             raise CheckpointError(
                 f"{self.where} on {clip.shape[2]} frames of {clip.shape[4]} x {clip.shape[3]} "

@@ -1,6 +1,6 @@
 """Fine features of whole videos, stored for training the Coarse stream without the Fine one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from actline.video.windows import WindowedVideo
 
 
 @torch.inference_mode()
-def extract(
+def extract_fine(
     video: Path,
     model: Model,
     folder: Path,
@@ -28,6 +28,7 @@ def extract(
     cells: int = 7,
     precision: torch.dtype = torch.float16,
     frame_rate: float = 24.0,
+    on_frames: Callable[[int], None] | None = None,
 ) -> Path:
     """Store a video's features at every depth, pooled to `cells` x `cells`.
 
@@ -37,6 +38,7 @@ def extract(
     Args:
         video_id: of the file that is written; None takes the video's name.
         made: what the features are made of, to be kept with them.
+        on_frames: called with the number of frames that were newly seen, for progress.
 
     Returns:
         The file, `folder`/ID.safetensors with stages of (C, N, cells, cells).
@@ -47,7 +49,7 @@ def extract(
     """
     network = check_model(model)
     pieces: list[StageFeatures] = []
-    for window in WindowedVideo(video, model.view, frame_rate=frame_rate):
+    for window in WindowedVideo(video, model.view, frame_rate=frame_rate, on_frames=on_frames):
         pooled = pool_in_space(StageFeatures(*network.features(model.batch_of(window.clip))), cells)
         pieces.append(
             StageFeatures(*(stage[0, :, window.own].to("cpu", precision) for stage in pooled))

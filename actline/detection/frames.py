@@ -1,64 +1,91 @@
 """Per-frame detection: video to windows to probabilities to activities."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from actline.detection.activities import find_activities
-from actline.detection.model import Model
-from actline.names import id_of
+from actline.detection.detector import Detector, as_video
+from actline.detection.model import Model, find_device, folded_model
+from actline.errors import CheckpointError
+from actline.models.backbone import Backbone, prediction
+from actline.models.cards import ModelCard
+from actline.models.checkpoint import weights_hash
 from actline.timeline import FrameScores, Timeline
 from actline.video.decode import probe
+from actline.video.find import Video
 from actline.video.windows import WindowedVideo
 
 
-def detect(
-    video: str | Path,
-    model: Model,
-    *,
-    min_seconds: float = 0.0,
-    max_gap: float = 0.0,
-    frame_rate: float = 24.0,
-    on_frames: Callable[[int], None] | None = None,
-) -> Timeline:
-    """Find what happens in a video, and when.
+@dataclass(frozen=True, eq=False)
+class FrameDetector(Model, Detector):
+    """A network with logits for every frame: an X3D, a SlowFast, a Coarse-Fine; or an exported one.
 
-    Memory does not grow with the video's length but for the result itself: one window of frames
-    is held at a time.
-
-    Args:
-        video: a video file, or a folder of frames.
-        model: from `actline.load_model`.
-        min_seconds: shorter activities are dropped.
-        max_gap: seconds; stretches of one class with a shorter gap between them are one.
-        frame_rate: of a frame folder.
-        on_frames: called with the number of frames that were newly seen, for progress.
-
-    Returns:
-        Activities, per-frame probabilities, and where Grid Pool sampled.
-
-    Raises:
-        VideoError: the video cannot be read.
+    Memory does not grow with a video's length but for the result itself.
     """
-    video = Path(video)
-    duration = probe(video, frame_rate=frame_rate).duration
-    scores, sampled = score_video(video, model, frame_rate=frame_rate, on_frames=on_frames)
-    thresholds = model.card.thresholds or (0.5,) * len(model.classes)
-    activities = find_activities(
-        scores,
-        np.asarray(thresholds, np.float32),
-        duration=duration,
-        min_seconds=min_seconds,
-        max_gap=max_gap,
-    )
-    return Timeline(id_of(video), duration, activities, scores, sampled)
+
+    @property
+    def fingerprint(self) -> str:
+        """As in `Detector`."""
+        return weights_hash(self.network)
+
+    def detect(
+        self,
+        video: str | PathLike[str] | Video,
+        *,
+        threshold: float | None = None,
+        min_seconds: float = 0.0,
+        max_gap: float = 0.0,
+        frame_rate: float = 24.0,
+        on_frames: Callable[[int], None] | None = None,
+    ) -> Timeline:
+        """As in `Detector`: activities, per-frame probabilities, and where Grid Pool sampled."""
+        video = as_video(video)
+        duration = probe(video.path, frame_rate=frame_rate).duration
+        scores, sampled = score_video(video.path, self, frame_rate=frame_rate, on_frames=on_frames)
+        given = None if threshold is None else (threshold,) * len(self.classes)
+        thresholds = given or self.card.thresholds or (0.5,) * len(self.classes)
+        activities = find_activities(
+            scores,
+            np.asarray(thresholds, np.float32),
+            duration=duration,
+            min_seconds=min_seconds,
+            max_gap=max_gap,
+        )
+        return Timeline(video.id, duration, activities, scores, sampled)
+
+    def window_probabilities(self, clip: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Of the classes in every frame of one window.
+
+        Shape:
+            clip: (3, T, H, W), normalized; returns (T, K) and, for Coarse-Fine, the positions (P,)
+            in [0, 1] where Grid Pool sampled.
+
+        Raises:
+            CheckpointError: the logits are not finite.
+        """
+        logits, positions = self.window_logits(clip)
+        return logits.sigmoid(), positions
+
+    @torch.inference_mode()
+    def window_logits(self, clip: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Run the network on one window; as `window_probabilities`, with logits."""
+        found = prediction(self.network(self.batch_of(clip)))
+        if not bool(torch.isfinite(found.logits).all()):
+            raise CheckpointError("the network gives values that are not finite; train it again")
+        positions = None if found.positions is None else found.positions[0].cpu()
+        return found.logits[0].T.float().cpu(), positions
 
 
 def score_video(
     video: Path,
-    model: Model,
+    model: FrameDetector,
     *,
     frame_rate: float = 24.0,
     on_frames: Callable[[int], None] | None = None,
@@ -74,13 +101,29 @@ def score_video(
     weight = np.zeros((len(times), 1), np.float32)
     sampled: list[NDArray[np.float64]] = []
     for window in windows:
-        logits, positions = model.window_logits(window.clip)
+        probabilities, positions = model.window_probabilities(window.clip)
         fade = window.weights[:, None]
-        total[window.frames] += fade * logits.sigmoid().numpy()
+        total[window.frames] += fade * probabilities.numpy()
         weight[window.frames] += fade
         if positions is not None:
             index = positions.numpy().astype(np.float64) * (len(fade) - 1)
             sampled.append(np.interp(index, np.arange(len(fade)), times[window.frames]))
-    probabilities = total / weight
     looked_at = np.unique(np.concatenate(sampled)) if sampled else None
-    return FrameScores(model.classes, times, probabilities), looked_at
+    return FrameScores(model.classes, times, total / weight), looked_at
+
+
+def prepare(
+    network: Backbone, card: ModelCard, *, device: str = "auto", where: str = "the network"
+) -> FrameDetector:
+    """A copy of a network on its device, folded for inference, ready to detect.
+
+    The network itself stays as it is: it may be one that is being trained.
+
+    Raises:
+        CheckpointError: it lacks its Fine stream.
+        DeviceError: the device is not on this machine.
+    """
+    if network.lacks is not None:
+        raise CheckpointError(f"{where} {network.lacks}")
+    model = folded_model(network, card, find_device(device))
+    return FrameDetector(model.network, card, model.device)

@@ -1,16 +1,14 @@
-"""A network with what using it needs: the second half of `actline.load_model`."""
+"""A network on frames with what using it needs: its card, its device, how it sees videos."""
 
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from actline.detection.exported import ExportedNetwork
-from actline.errors import CheckpointError, DeviceError
-from actline.models.backbone import Backbone, prediction
+from actline.errors import DeviceError
+from actline.models.backbone import Backbone
 from actline.models.cards import ModelCard
 from actline.models.checkpoint import load_checkpoint
 from actline.models.folding import Network, folded
@@ -49,79 +47,13 @@ class Model:
         batch = clip.unsqueeze(0).to(self.device)
         return batch.contiguous(memory_format=torch.channels_last_3d)
 
-    @torch.inference_mode()
-    def window_logits(self, clip: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Run the network on one window.
 
-        Shape:
-            clip: (3, T, H, W), normalized; returns logits (T, K) and, for Coarse-Fine, the
-            positions (P,) in [0, 1] where Grid Pool sampled.
-
-        Raises:
-            CheckpointError: the logits are not finite.
-        """
-        found = prediction(self.network(self.batch_of(clip)))
-        if not bool(torch.isfinite(found.logits).all()):
-            raise CheckpointError("the network gives values that are not finite; train it again")
-        positions = None if found.positions is None else found.positions[0].cpu()
-        return found.logits[0].T.float().cpu(), positions
-
-
-def load_model(
-    path: str | Path,
-    *,
-    device: str = "auto",
-    runtime: Literal["openvino", "onnxruntime"] = "openvino",
-) -> Model:
-    """Load a checkpoint for `actline.detect`.
-
-    Args:
-        path: a checkpoint of `actline train` or `actline convert`; or of `actline export`.
-        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
-        runtime: what runs an exported network, on the CPU.
-
-    Raises:
-        CheckpointError: the file cannot be used.
-        DeviceError: the device is not on this machine, or the runtime is not installed.
-    """
-    if Path(path).suffix == ".onnx":
-        if device != "auto" and find_device(device).type != "cpu":
-            raise DeviceError(
-                f'{path} is run by the processor, not by device "{device}"; use --device cpu, or '
-                "give the checkpoint that it was exported from"
-            )
-        exported = ExportedNetwork(Path(path), runtime=runtime)
-        return Model(exported, exported.card, torch.device("cpu"))
-    network, card = load_checkpoint(path)
-    return prepare(network, card, device=device, where=str(path))
-
-
-def prepare(
-    network: Backbone, card: ModelCard, *, device: str = "auto", where: str = "the network"
-) -> Model:
-    """A copy of a network on its device, folded for inference, ready for `detect`.
-
-    The network itself stays as it is: it may be one that is being trained.
-
-    Raises:
-        CheckpointError: it cannot detect: it gives one result a clip, or lacks its Fine stream.
-        DeviceError: the device is not on this machine.
-    """
-    if network.lacks is not None:
-        raise CheckpointError(f"{where} {network.lacks}")
-    if not card.network.per_frame:
-        raise CheckpointError(
-            f"{where} gives one result a clip, not one a frame; "
-            "train it for detection with init= in a recipe"
-        )
-    return folded_model(network, card, find_device(device))
-
-
-def load_frame_model(path: str | Path, *, device: str = "auto") -> Model:
+def load_backbone(path: str | Path, *, device: str = "auto") -> Model:
     """Load a checkpoint to take features from, whether it gives results per frame or per clip.
 
     Raises:
-        CheckpointError, DeviceError: as `load_model`.
+        CheckpointError: the file cannot be used.
+        DeviceError: the device is not on this machine.
     """
     network, card = load_checkpoint(path)
     return folded_model(network, card, find_device(device))

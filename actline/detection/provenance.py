@@ -7,15 +7,13 @@ not a file of the same name: cameras number their files alike, and videos are re
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
+from actline.detection.detector import Detector
 from actline.errors import ActlineError, OutputError
 from actline.files import Claims, identity, write_text
-from actline.models.checkpoint import weights_hash
 from actline.stored.json_text import read_json
 from actline.video.find import Video
 from actline.video.timestamps import CLOCK
@@ -25,14 +23,15 @@ RECORDS = ".done"
 
 
 class DetectionRecords:
-    """What the detections in a folder were made of, for `actline detect` to skip what is done.
+    """What the detections in a folder were made of, for a second run to skip what is done.
 
     `detections.meta` names model and settings; the hidden folder `.done` has a small file for each
     video, written once the video's results are. Detections without one, as those of earlier
     versions, are made again.
 
     Args:
-        also: what else a video's detections depend on, such as its stored features.
+        detector: that makes them.
+        settings: what they depend on besides it.
 
     Raises:
         OutputError: the folder holds detections of another model or other settings.
@@ -41,16 +40,16 @@ class DetectionRecords:
     def __init__(
         self,
         folder: Path,
-        network: nn.Module,
+        detector: Detector,
         settings: Mapping[str, object],
         *,
         overwrite: bool,
-        also: Callable[[Video], Mapping[str, object]] = lambda video: {},
     ) -> None:
         self.folder = folder
         self.overwrite = overwrite
-        self.also = also
-        self.settings = _plain({"checkpoint": weights_hash(network), **settings})
+        self.detector = detector
+        made_with = {"checkpoint": detector.fingerprint, **detector.settings, **settings}
+        self.settings = _plain(made_with)
         path = folder / NAME
         # One process at a time, so that not two begin with different settings at once.
         with Claims(folder) as claims:
@@ -71,7 +70,7 @@ class DetectionRecords:
         Args:
             frame_rate: at which a folder of frames is read; a file tells its own.
         """
-        settings = {**self.settings, **self.also(video)}
+        settings = {**self.settings, **self.detector.inputs_of(video)}
         if video.path.is_dir():
             settings["frame_rate"] = frame_rate
         return made_of(video.path, settings)

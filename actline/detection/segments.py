@@ -1,149 +1,204 @@
-"""Segment-level detection: features to proposals, refined, labelled."""
+"""Segment-level detection: features to proposals, stage by stage, suppressed and labelled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor, nn
 
-from actline.detection.chain import Chain
-from actline.detection.map_proposals import suppressed
+from actline.detection.detector import Detector, as_video
+from actline.detection.labels import ClassScores, labelled, suppressed
+from actline.detection.model import Model, find_device, folded_model
 from actline.detection.snippet_features import extract_snippets
-from actline.detection.stages import propose, refine
-from actline.errors import FeatureError, PredictionError
+from actline.errors import CheckpointError, FeatureError, OutputError, PredictionError
 from actline.features.snippets import SnippetFeatures
-from actline.models.cards import LabelConfig
-from actline.names import id_of
+from actline.models.backbone import Backbone
+from actline.models.cards import PROPOSES, ChainCard
+from actline.models.checkpoint import fitted, read_checkpoint, weights_hash
+from actline.models.stage import Stage, stage_of
 from actline.timeline import Activity, Timeline
 from actline.timeline.proposals import Proposals
-
-# A video's classes are read off this many of its best proposals.
-CLASSIFIED_PROPOSALS = 10
-ClassScores = Sequence[tuple[str, float]]
+from actline.timeline.suppression import SuppressionConfig
+from actline.video.find import Video
 
 
-def detect_segments(
-    video: str | Path,
-    chain: Chain,
-    *,
-    features: SnippetFeatures | None = None,
-    proposals: Proposals | None = None,
-    video_classes: ClassScores | None = None,
-    frame_rate: float = 24.0,
-    on_frames: Callable[[int], None] | None = None,
-) -> Timeline:
-    """Find the segments of activities in a video.
+@dataclass(frozen=True, eq=False)
+class SegmentDetector(Detector):
+    """A chain: a backbone that makes features, and stages that make and refine proposals.
 
-    Args:
-        video: a video file, or a folder of frames.
-        features: the video's, where they are stored; None encodes the video.
-        proposals: another method's; None lets the chain's BMN propose.
-        video_classes: what an outside classifier says of the video, best first; None takes the
-            backbone's own probabilities.
-        frame_rate: of a frame folder.
-        on_frames: called with the number of frames that were newly seen, for progress.
+    All networks are on the device and in evaluation mode.
 
-    Raises:
-        VideoError: the video cannot be read.
-        FeatureError: the features were made in another way, or the chain cannot make them.
-        PredictionError: the chain cannot propose.
+    Attributes:
+        backbone: None for a chain on public features.
+        networks: those of the stages, by the names that they have in the card.
     """
-    video = Path(video)
-    if features is None:
-        if chain.backbone is None:
+
+    backbone: Model | None
+    networks: Mapping[str, nn.Module]
+    card: ChainCard
+    device: torch.device
+    per_frame = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As in `Detector`."""
+        return self.card.classes
+
+    @property
+    def fingerprint(self) -> str:
+        """As in `Detector`."""
+        links = [] if self.backbone is None else [self.backbone.network]
+        return weights_hash(nn.ModuleList([*links, *self.networks.values()]))
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """As in `Detector`."""
+        return {
+            "video_classes": "None",
+            "proposals": "None",
+            "interval": self.card.interval,
+            "suppression": asdict(self.suppression),
+            "labels": asdict(self.card.labels),
+        }
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """What runs on a video's features, in this order."""
+        cards = self.card.stages
+        return {name: stage_of(one, cards[name].classes) for name, one in self.networks.items()}
+
+    @property
+    def suppression(self) -> SuppressionConfig:
+        """Of the last stage's proposals."""
+        return list(self.card.stages.values())[-1].suppression
+
+    def detect(
+        self,
+        video: str | PathLike[str] | Video,
+        *,
+        threshold: float | None = None,
+        min_seconds: float = 0.0,
+        max_gap: float = 0.0,
+        frame_rate: float = 24.0,
+        on_frames: Callable[[int], None] | None = None,
+        features: SnippetFeatures | None = None,
+        proposals: Proposals | None = None,
+        video_classes: ClassScores | None = None,
+    ) -> Timeline:
+        """As in `Detector`: segments of activities, which may overlap.
+
+        Args:
+            features: the video's, where they are stored; None encodes the video.
+            proposals: another method's; None lets the chain propose.
+            video_classes: what an outside classifier says of the video, best first; None takes the
+                backbone's own probabilities.
+
+        Raises:
+            VideoError: the video cannot be read.
+            FeatureError: the features were made in another way, or the chain cannot make them.
+            PredictionError: the chain cannot propose.
+            OutputError: a `max_gap` is given.
+        """
+        check_gap(max_gap)
+        video = as_video(video)
+        if features is None:
+            features = self.encode(video.path, frame_rate=frame_rate, on_frames=on_frames)
+        found = self.find(features, proposals=proposals, video_classes=video_classes)
+        kept = tuple(
+            activity
+            for activity in found
+            if activity.confidence >= (threshold or 0.0) and activity.duration >= min_seconds
+        )
+        return Timeline(video.id, features.duration, kept)
+
+    def encode(
+        self,
+        video: Path,
+        *,
+        frame_rate: float = 24.0,
+        on_frames: Callable[[int], None] | None = None,
+    ) -> SnippetFeatures:
+        """The backbone's features of a video.
+
+        Raises:
+            VideoError: the video cannot be read.
+            FeatureError: the chain has no backbone.
+        """
+        if self.backbone is None:
             raise FeatureError("the chain has no backbone to make features; give --features")
-        features = extract_snippets(
+        return extract_snippets(
             video,
-            chain.backbone,
-            interval=chain.card.interval,
+            self.backbone,
+            interval=self.card.interval,
             frame_rate=frame_rate,
             on_frames=on_frames,
         )
-    activities = find_segments(features, chain, proposals=proposals, video_classes=video_classes)
-    return Timeline(id_of(video), features.duration, activities)
+
+    def find(
+        self,
+        features: SnippetFeatures,
+        *,
+        proposals: Proposals | None = None,
+        video_classes: ClassScores | None = None,
+    ) -> tuple[Activity, ...]:
+        """The segments of activities in a video's features, ordered by start.
+
+        Raises:
+            FeatureError: without `video_classes`, the features hold no class probabilities.
+            PredictionError: without `proposals`, no stage of the chain proposes.
+        """
+        stages = self.stages
+        if proposals is None and not any(PROPOSES[name] for name in stages):
+            raise PredictionError("the chain has no stage that proposes; give --proposals")
+        for name, stage in stages.items():
+            if proposals is None or not PROPOSES[name]:
+                proposals = stage(features, proposals)
+        assert proposals is not None, "given, or made by the first stage"
+        kept = suppressed(proposals, self.suppression, duration=features.duration)
+        return labelled(kept, features, self.card.labels, video_classes=video_classes)
 
 
-def find_segments(
-    features: SnippetFeatures,
-    chain: Chain,
-    *,
-    proposals: Proposals | None = None,
-    video_classes: ClassScores | None = None,
-) -> tuple[Activity, ...]:
-    """The segments of activities in a video's features, ordered by start.
-
-    Raises:
-        FeatureError: without `video_classes`, the features hold no class probabilities.
-        PredictionError: without `proposals`, the chain has no BMN to propose.
-    """
-    if proposals is None:
-        if chain.bmn is None:
-            raise PredictionError("the chain has no BMN to propose; give --proposals")
-        proposals = propose(chain.bmn, features, device=chain.device)
-    if chain.tcanet is not None:
-        proposals = refine(chain.tcanet, features, proposals, device=chain.device)
-    proposals = suppressed(proposals, chain.suppression, duration=features.duration)
-    return labelled(proposals, features, chain.card.labels, video_classes=video_classes)
-
-
-def labelled(
-    proposals: Proposals,
-    features: SnippetFeatures,
-    config: LabelConfig,
-    *,
-    video_classes: ClassScores | None = None,
-) -> tuple[Activity, ...]:
-    """Give proposals their classes; a detection's confidence is proposal score times class score.
-
-    Source: `save_detection_result` in TCANet's published code, for `per="video"`.
+def check_gap(max_gap: float) -> None:
+    """Refuse what segments cannot have.
 
     Raises:
-        FeatureError: without `video_classes`, the features hold no class probabilities.
+        OutputError: a `max_gap` is given.
     """
-    if not len(proposals):
-        return ()
-    if video_classes is not None:
-        names = [name for name, _ in video_classes[: config.top]]
-        scores = np.array([score for _, score in video_classes[: config.top]])
-        within = np.broadcast_to(scores, (len(proposals), len(names)))
-    else:
-        if features.probabilities is None:
-            raise FeatureError(
-                "the features hold no class probabilities; give a classifier's with --video-classes"
-            )
-        within = class_scores(proposals, features)
-        if config.per == "video":
-            best = proposals.score[:CLASSIFIED_PROPOSALS]
-            total = max(float(best.sum()), 1e-12)
-            mean = (within[:CLASSIFIED_PROPOSALS] * best[:, None]).sum(axis=0) / total
-            within = np.broadcast_to(mean, within.shape)
-        names = list(features.classes)
-    confidence = proposals.score[:, None] * within
-    # The likeliest classes of each proposal, then the best of all pairs.
-    top = np.argsort(-within, axis=1, kind="stable")[:, : config.top]
-    rows = np.repeat(np.arange(len(proposals)), top.shape[1])
-    columns = top.ravel()
-    order = np.argsort(-confidence[rows, columns], kind="stable")[: config.detections]
-    found = [
-        Activity(
-            names[columns[i]],
-            float(proposals.start[rows[i]]),
-            float(proposals.end[rows[i]]),
-            float(confidence[rows[i], columns[i]]),
-        )
-        for i in order
-    ]
-    return tuple(sorted(found, key=lambda activity: (activity.start, activity.label)))
+    if max_gap:
+        raise OutputError("--max-gap is for per-frame detection; leave it out for a chain")
 
 
-def class_scores(proposals: Proposals, features: SnippetFeatures) -> NDArray[np.float64]:
-    """Mean probability of every class within each proposal: (N, K)."""
-    assert features.probabilities is not None, "checked by the caller"
-    probabilities = features.probabilities.double().numpy()
-    length = probabilities.shape[1]
-    sums = np.pad(probabilities.cumsum(axis=1), ((0, 0), (1, 0)))
-    first = np.floor((proposals.start - features.offset) / features.interval).astype(np.intp)
-    first = first.clip(0, length - 1)
-    last = np.ceil((proposals.end - features.offset) / features.interval).astype(np.intp)
-    last = np.maximum(last.clip(0, length), first + 1)
-    return ((sums[:, last] - sums[:, first]) / (last - first)).T
+def load_chain(path: str | Path, *, device: str = "auto") -> SegmentDetector:
+    """Read what `actline chain` wrote.
+
+    Raises:
+        CheckpointError: the file cannot be used.
+        DeviceError: the device is not on this machine.
+    """
+    card, tensors = read_checkpoint(path)
+    if not isinstance(card, ChainCard):
+        raise CheckpointError(f"{path} is no chain; make one with `actline chain`")
+    return chain_of(card, tensors, path, device=device)
+
+
+def chain_of(
+    card: ChainCard, tensors: Mapping[str, Tensor], path: str | Path, *, device: str = "auto"
+) -> SegmentDetector:
+    """The chain that a checkpoint's card and weights are of.
+
+    Raises:
+        CheckpointError: the weights are not the chain's.
+        DeviceError: the device is not on this machine.
+    """
+    chosen = find_device(device)
+    links = {name: one.network.build(len(one.classes)) for name, one in card.links.items()}
+    fitted(nn.ModuleDict(links), tensors, path).to(chosen)
+    backbone = None
+    if card.backbone is not None:
+        network = links["backbone"]
+        assert isinstance(network, Backbone)
+        backbone = folded_model(network, card.backbone, chosen)
+    networks = {name: links[name] for name in card.stages}
+    return SegmentDetector(backbone, networks, card, chosen)

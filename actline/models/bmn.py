@@ -5,11 +5,12 @@ We follow the code, whose checkpoints then load.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from actline.models.bmn_stage import BMNStage
 from actline.models.boundary_matching import BoundaryMatching
 from actline.stored.ranges import Channels, Factor, FeatureChannels, Range, Samples
 
@@ -62,6 +63,10 @@ class BMNConfig:
     boundary_ratio: Factor = 0.5
     sliding: bool = False
 
+    proposes: ClassVar[bool] = True
+    classifies: ClassVar[bool] = False
+    interval: ClassVar[float | None] = None
+
     def __post_init__(self) -> None:
         # A place for every pair of snippets and every sample of it.
         places = self.temporal_scale**2 * self.samples * self.bins
@@ -72,7 +77,7 @@ class BMNConfig:
                 f"places; give a smaller temporal_scale"
             )
 
-    def build(self) -> "BMN":
+    def build(self, classes: int = 0) -> "BMN":
         """A new network with random weights."""
         return BMN(self)
 
@@ -122,6 +127,10 @@ class BMN(nn.Module):
         self.possible: Tensor
         possible = torch.ones(T, T, dtype=torch.bool).triu()
         self.register_buffer("possible", possible, persistent=False)
+
+    def stage(self, classes: tuple[str, ...] = ()) -> BMNStage:
+        """The network as the stage of a chain that proposes; it knows no classes."""
+        return BMNStage(self)
 
     def forward(self, features: Tensor) -> BMNOutput:
         if features.shape[-1] != self.config.temporal_scale:

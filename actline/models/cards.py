@@ -10,9 +10,7 @@ from actline.errors import CheckpointError, RecipeError
 from actline.features.fine import FeatureOrigin
 from actline.features.public_files import PublicForm
 from actline.features.snippets import SnippetOrigin
-from actline.models.bmn import BMNConfig
 from actline.models.networks import NetworkConfig, SegmentNetworkConfig
-from actline.models.tcanet import TCANetConfig
 from actline.stored.configuration import RangeError, from_mapping
 from actline.stored.ranges import Count, Deviation, Factor, Frames, Pixels, Positive, Share, Whole
 from actline.timeline.suppression import SuppressionConfig
@@ -81,7 +79,8 @@ class SegmentCard:
 
     Attributes:
         network: the architecture.
-        classes: names, of the data set it was trained on; the network itself knows none.
+        classes: names, of the data set it was trained on, in the order of a network's labels that
+            gives any; BMN and TCANet know none.
         origin: what made the features; None takes public ones, whose making is not known.
         form: of public features.
         suppression: of its proposals.
@@ -118,6 +117,10 @@ class LabelConfig:
     detections: Count = 200
 
 
+# The stages of a chain by name, and whether each makes its own proposals.
+PROPOSES = {"proposals": True, "refinement": False}
+
+
 @dataclass(frozen=True)
 class ChainCard:
     """What travels with a chain: from frames to features, proposals, and detections.
@@ -126,8 +129,8 @@ class ChainCard:
         backbone: what makes features; None for a chain on public features.
         origin: what its features depend on; None with public ones.
         interval: seconds from one snippet to the next.
-        proposals: BMN; None where proposals come from a file.
-        refinement: TCANet; None leaves proposals as they are.
+        proposals: the stage that makes them, such as BMN; None where they come from a file.
+        refinement: the stage that makes them better, such as TCANet; None leaves them as they are.
         labels: how detections get their classes.
         form: of public features.
     """
@@ -142,24 +145,35 @@ class ChainCard:
     version: str = __version__
 
     def __post_init__(self) -> None:
-        links = [one for one in (self.proposals, self.refinement) if one is not None]
-        if not links:
+        if not self.stages:
             raise ValueError("a chain has proposals, refinement or both")
         if self.backbone is not None and self.origin is None:
             raise ValueError("a chain with a backbone says what its features depend on")
-        for name, link, kind in (
-            ("proposals", self.proposals, BMNConfig),
-            ("refinement", self.refinement, TCANetConfig),
-        ):
-            if link is not None and not isinstance(link.network, kind):
-                raise ValueError(f"a chain's {name} is not a {kind.__name__}")
-        if len({link.network.channels for link in links}) > 1:
+        for name, link in self.stages.items():
+            if link.network.proposes != PROPOSES[name]:
+                kind = type(link.network).__name__
+                raise ValueError(f"a chain's {name} cannot be of {kind}")
+        if len({link.network.channels for link in self.stages.values()}) > 1:
             raise ValueError("a chain's links take features of one width")
         _check_names(self.classes)
 
     @property
+    def stages(self) -> dict[str, SegmentCard]:
+        """The stages that there are, in the order in which they run, by name."""
+        links = {"proposals": self.proposals, "refinement": self.refinement}
+        return {name: link for name, link in links.items() if link is not None}
+
+    @property
+    def links(self) -> dict[str, ModelCard | SegmentCard]:
+        """The backbone, if there is one, and the stages."""
+        return {**({} if self.backbone is None else {"backbone": self.backbone}), **self.stages}
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """Names that detections can have from the backbone, in the order of its logits."""
+        """Names that detections can have: of a stage that classifies, or else the backbone's."""
+        for link in self.stages.values():
+            if link.network.classifies:
+                return link.classes
         return () if self.backbone is None else self.backbone.classes
 
 

@@ -10,10 +10,16 @@ from torch import Tensor, nn
 
 from actline.errors import CheckpointError
 from actline.models.backbone import Backbone
-from actline.models.bmn import BMN
-from actline.models.cards import HOLDS, Card, ModelCard, SegmentCard, card_of, kind_of
+from actline.models.cards import (
+    HOLDS,
+    Card,
+    ChainCard,
+    ModelCard,
+    SegmentCard,
+    card_of,
+    kind_of,
+)
 from actline.models.outline import Outline, outline, outlines_of
-from actline.models.tcanet import TCANet
 from actline.stored.configuration import RangeError, check_ranges, to_mapping
 from actline.stored.safetensors_files import TensorFile, bytes_of, open_tensors, save_tensors
 
@@ -57,8 +63,8 @@ def load_checkpoint(path: str | Path) -> tuple[Backbone, ModelCard]:
     return fitted(card.network.build(len(card.classes)), tensors, path), card
 
 
-def load_segment_checkpoint(path: str | Path) -> tuple[BMN | TCANet, SegmentCard]:
-    """Read a checkpoint of BMN or TCANet, in evaluation mode on the CPU, and its card.
+def load_segment_checkpoint(path: str | Path) -> tuple[nn.Module, SegmentCard]:
+    """Read a checkpoint of a network on snippet features, as `load_checkpoint` does.
 
     Raises:
         CheckpointError: as `load_checkpoint`.
@@ -66,7 +72,7 @@ def load_segment_checkpoint(path: str | Path) -> tuple[BMN | TCANet, SegmentCard
     card, tensors = read_checkpoint(path)
     if not isinstance(card, SegmentCard):
         raise CheckpointError(_other_kind(Path(path), card, "segments"))
-    return fitted(card.network.build(), tensors, path), card
+    return fitted(card.network.build(len(card.classes)), tensors, path), card
 
 
 def fitted(network: Network, tensors: Mapping[str, Tensor], path: str | Path) -> Network:
@@ -114,19 +120,11 @@ def read_checkpoint(path: str | Path) -> tuple[Card, dict[str, Tensor]]:
 
 def _outlines(card: Card) -> Mapping[str, Outline]:
     """The tensors that a checkpoint has with this card, by name."""
-    if isinstance(card, ModelCard):
+    if not isinstance(card, ChainCard):
         return outline(card.network, len(card.classes))
-    if isinstance(card, SegmentCard):
-        return outline(card.network)
-    links = {
-        "backbone": card.backbone,
-        "proposals": card.proposals,
-        "refinement": card.refinement,
-    }
     return {
         f"{link}.{name}": one
-        for link, part in links.items()
-        if part is not None
+        for link, part in card.links.items()
         for name, one in _outlines(part).items()
     }
 

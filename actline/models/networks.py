@@ -12,15 +12,13 @@ NetworkConfig = X3DConfig | CoarseFineConfig | SlowFastConfig
 """Of networks on frames (`models.backbone`). A file tells them apart by their keys."""
 
 SegmentNetworkConfig = BMNConfig | TCANetConfig
-"""Of networks on snippet features, which make and refine proposals."""
+"""Of networks on snippet features, each a stage of a chain (`models.stage`)."""
 
 
 def build(config: NetworkConfig | SegmentNetworkConfig, classes: int) -> nn.Module:
     """The network that `config` describes, with random weights.
 
     Args:
-        classes: how many logits, of a network on frames.
+        classes: how many logits; networks without classes take none.
     """
-    if isinstance(config, SegmentNetworkConfig):
-        return config.build()
     return config.build(classes)

@@ -1,7 +1,7 @@
 """TCANet: refining temporal proposals by local and global context (Qing et al., CVPR 2021)."""
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from actline.models.boundary_regressor import Refinement, TemporalBoundaryRegressor
 from actline.models.lgte import LocalGlobalTemporalEncoder
+from actline.models.tcanet_stage import TCANetStage
 from actline.stored.ranges import (
     BelowOne,
     Channels,
@@ -74,7 +75,15 @@ class TCANetConfig:
     padded_length: Samples | None = None
     scored_by: Annotated[int, Range(1, 100)] | None = None
 
-    def build(self) -> "TCANet":
+    proposes: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds from one snippet to the next that it works at."""
+        return self.snippet_interval
+
+    def build(self, classes: int = 0) -> "TCANet":
         """A new network with random weights."""
         return TCANet(self)
 
@@ -127,6 +136,10 @@ class TCANet(nn.Module):
             )
             for _ in range(stages)
         )
+
+    def stage(self, classes: tuple[str, ...] = ()) -> TCANetStage:
+        """The network as the stage of a chain that refines; labels stay as they are."""
+        return TCANetStage(self)
 
     def forward(
         self, features: Tensor, proposals: Tensor, *, mask: Tensor | None = None

@@ -26,13 +26,16 @@ class Proposals:
 
     Shape:
         start, end: (N,) seconds, float64; score: (N,); matched: (N, 2) seconds, the activity that
-            their maker matched each with, or None.
+            their maker matched each with, or None; label: (N,) places in `names`, or None for
+            proposals that may be of any class.
     """
 
     start: NDArray[np.float64]
     end: NDArray[np.float64]
     score: NDArray[np.float64]
     matched: NDArray[np.float64] | None = None
+    label: NDArray[np.intp] | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start)
@@ -44,7 +47,9 @@ class Proposals:
     def taken(self, which: slice | NDArray[np.intp]) -> "Proposals":
         """Some of them, in the order in which they are named."""
         matched = None if self.matched is None else self.matched[which]
-        return Proposals(self.start[which], self.end[which], self.score[which], matched)
+        label = None if self.label is None else self.label[which]
+        start, end, score = self.start[which], self.end[which], self.score[which]
+        return Proposals(start, end, score, matched, label, self.names)
 
 
 def read_proposals(

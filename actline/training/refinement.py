@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.datasets.batches import loaded
 from actline.datasets.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
-from actline.detection.stages import propose
 from actline.errors import CheckpointError, RecipeError
 from actline.features.snippets import SnippetOrigin
 from actline.models.bmn import BMN
@@ -111,7 +110,7 @@ class RefinementJob:
     def _propose(self, video: AnnotatedVideo, most: int) -> Proposals:
         features = self.features.load(video)
         if isinstance(self.given, BMN):
-            return propose(self.given, features, device=self.device, most=most)
+            return self.given.stage()(features, most=most)
         return proposals_of(video.id, self.given, duration=features.duration).best(most)
 
     def batches(

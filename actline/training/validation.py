@@ -15,8 +15,8 @@ from actline.annotations.read import read_annotations, without_videos
 from actline.datasets.footage import folder_rate
 from actline.datasets.segments import trainable
 from actline.datasets.trimmed_clips import present
-from actline.detection.frames import score_video
-from actline.detection.model import find_device, prepare
+from actline.detection.frames import prepare, score_video
+from actline.detection.model import find_device
 from actline.errors import AnnotationError, RecipeError
 from actline.evaluation.average_precision import average_precision
 from actline.evaluation.thresholds import choose_thresholds

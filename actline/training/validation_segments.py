@@ -4,13 +4,11 @@ import torch
 from torch import nn
 
 from actline.annotations.annotations import Annotations
-from actline.detection.map_proposals import suppressed
+from actline.detection.labels import suppressed
 from actline.detection.model import for_inference
-from actline.detection.stages import MOST_PROPOSALS, propose, refine
 from actline.evaluation.proposals import average_recall
-from actline.models.bmn import BMN
 from actline.models.cards import SegmentCard
-from actline.models.tcanet import TCANet
+from actline.models.stage import MOST_PROPOSALS, stage_of
 from actline.progress import progress
 from actline.timeline import Activity
 from actline.timeline.proposals import Proposals
@@ -34,19 +32,14 @@ def validate_proposals(
     Raises:
         FeatureError: a video's features cannot be used.
     """
-    network = for_inference(network, device)
+    stage = stage_of(for_inference(network, device), card.classes)
     refined = isinstance(job, RefinementJob)
     given = job.proposals(annotations, most=MOST_PROPOSALS) if refined else {}
     found = {}
     with progress("validating", total=len(annotations.videos), unit="videos") as advance:
         for video in annotations.videos:
             features = job.features.load(video)
-            if refined:
-                assert isinstance(network, TCANet)
-                proposals = refine(network, features, given[video.id], device=device)
-            else:
-                assert isinstance(network, BMN)
-                proposals = propose(network, features, device=device)
+            proposals = stage(features, given.get(video.id))
             kept = suppressed(proposals, card.suppression, duration=features.duration)
             found[video.id] = as_activities(kept)
             advance()

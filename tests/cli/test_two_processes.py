@@ -3,15 +3,17 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tiny import write_data, write_recipe
 
-from actline.cli.inputs import for_each_video
 from actline.cli.main import main
+from actline.cli.outcomes import print_outcomes
+from actline.cli.standard import say
+from actline.detection.batch import for_each_video
 from actline.video.find import Video
 
 # Claims its second argument in the folder that is its first, until the third is there.
@@ -50,7 +52,7 @@ def test_a_video_that_another_process_is_at_is_left_to_it(
 ) -> None:
     order = []
 
-    def work(video: Video) -> None:
+    def work(video: Video, on_frames: Callable[[int], None]) -> None:
         order.append(video.id)
         (tmp_path / f"{video.id}.done").touch()
 
@@ -59,8 +61,8 @@ def test_a_video_that_another_process_is_at_is_left_to_it(
 
     videos = [Video(name, tmp_path / f"{name}.mp4") for name in "abc"]
     with other(tmp_path, "a", until=tmp_path / "c.done"):
-        status = for_each_video("working", videos, work, out=tmp_path, done=done)
-    assert status == 0
+        outcomes = for_each_video("working", videos, work, out=tmp_path, done=done, say=say)
+        assert print_outcomes(outcomes, notes=False) == 0
     assert order == ["b", "c"]
     assert capsys.readouterr().out.endswith(
         "1 of 3 videos were done by another process meanwhile\n"
@@ -70,7 +72,7 @@ def test_a_video_that_another_process_is_at_is_left_to_it(
 def test_a_video_of_a_process_that_dies_is_taken_over(tmp_path: Path) -> None:
     order = []
 
-    def work(video: Video) -> None:
+    def work(video: Video, on_frames: Callable[[int], None]) -> None:
         order.append(video.id)
         if video.id == "b":
             process.kill()
@@ -83,7 +85,8 @@ def test_a_video_of_a_process_that_dies_is_taken_over(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     videos = [Video(name, tmp_path / f"{name}.mp4") for name in "ab"]
-    assert for_each_video("working", videos, work, out=tmp_path, done=lambda v: False) == 0
+    outcomes = list(for_each_video("working", videos, work, out=tmp_path))
+    assert [one.status for one in outcomes] == ["done", "done"]
     process.wait()
     assert order == ["b", "a"]
 
@@ -93,7 +96,10 @@ def test_what_killed_processes_left_goes_where_all_is_done(tmp_path: Path) -> No
     left.mkdir(parents=True)
     (left / "lock").touch()
     videos = [Video("camA/a", tmp_path / "a.mp4")]
-    for_each_video("working", videos, lambda v: None, out=tmp_path, done=lambda v: True)
+    done = list(
+        for_each_video("working", videos, lambda v, f: None, out=tmp_path, done=lambda v: True)
+    )
+    assert [one.status for one in done] == ["skipped"]
     assert not left.exists()
 
 

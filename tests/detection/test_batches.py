@@ -18,9 +18,11 @@ from tiny import write_data, write_recipe, write_video
 
 from actline.annotations.annotations import Annotations
 from actline.annotations.read import read_annotations
-from actline.cli.inputs import for_each_video
 from actline.cli.main import main
+from actline.cli.outcomes import print_outcomes
+from actline.cli.standard import say
 from actline.datasets.footage import Footage
+from actline.detection.batch import for_each_video
 from actline.evaluation.predictions import coverage, read_predictions
 from actline.features.fine import found_features
 from actline.models.cards import ModelCard
@@ -316,14 +318,16 @@ def test_an_error_that_nobody_foresaw_is_told_with_its_kind(tmp_path, capsys, mo
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # of the traceback that is kept
     done = []
 
-    def work(video: Video) -> None:
+    def work(video: Video, on_frames: Callable[[int], None]) -> None:
         if video.id == "a":
             raise error
         done.append(video.id)
 
     videos = [Video(name, tmp_path / f"{name}.mp4") for name in "abc"]
-    status = for_each_video("working", videos, work, out=tmp_path, done=lambda v: v.id == "c")
-    assert status == 1
+    outcomes = for_each_video(
+        "working", videos, work, out=tmp_path, done=lambda v: v.id == "c", say=say
+    )
+    assert print_outcomes(outcomes, notes=False) == 1
     told = capsys.readouterr()
     assert told.err.startswith(f"actline: {tmp_path / 'a.mp4'}: {type(error).__name__}")
     assert told.err.splitlines()[1:] == ["actline: 1 of 3 videos failed"]

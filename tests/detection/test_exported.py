@@ -6,7 +6,7 @@ from tiny import write_video
 
 from actline.cli.main import main
 from actline.detection.exported import RUNTIMES, ExportedNetwork, export
-from actline.detection.model import load_model
+from actline.detection.load import load_model
 from actline.errors import CheckpointError
 from actline.models.backbone import Backbone
 from actline.models.cards import ModelCard

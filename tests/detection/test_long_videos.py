@@ -11,7 +11,7 @@ from tiny import begin_late, write_data, write_recipe, write_video
 import actline
 from actline.cli.main import main
 from actline.detection.frames import score_video
-from actline.detection.model import load_model
+from actline.detection.load import load_model
 from actline.models.checkpoint import save_checkpoint
 from actline.training.recipe import read_recipe
 from actline.training.validation import train_and_validate

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actline.detection.map_proposals import proposals_from_maps, suppressed
+from actline.detection.labels import suppressed
+from actline.models.bmn_stage import proposals_from_maps
 from actline.timeline.proposals import Proposals
 from actline.timeline.suppression import SuppressionConfig
 

@@ -17,11 +17,9 @@ from tiny import CLASSES, begin_late, write_data, write_recipe, write_video
 from tiny_segments import write_bmn, write_tcanet
 
 from actline.cli.main import main
-from actline.detection.chain import Chain, load_chain
-from actline.detection.model import load_model
-from actline.detection.segments import detect_segments, find_segments
+from actline.detection.load import load_model
+from actline.detection.segments import SegmentDetector, load_chain
 from actline.detection.snippet_features import extract_snippets
-from actline.detection.stages import refine
 from actline.errors import CheckpointError, FeatureError, PredictionError
 from actline.features.snippets import SnippetFeatures, load_snippets, snippet_origin, snippet_path
 from actline.models.cards import ChainCard
@@ -319,8 +317,14 @@ def test_links_that_do_not_fit_are_refused(kit, public_links, tmp_path, capsys):
     cases = {
         (): "a chain needs --proposals, --refinement or both",
         backbone: "a chain needs --proposals, --refinement or both",
-        ("--proposals", str(kit.tcanet)): r"best\.safetensors does not hold BMN; give --proposals",
-        ("--refinement", str(kit.bmn)): r"does not hold TCANet; give --refinement",
+        (
+            "--proposals",
+            str(kit.tcanet),
+        ): r"best\.safetensors does not hold a network that proposes",
+        (
+            "--refinement",
+            str(kit.bmn),
+        ): "network that refines proposals, such as TCANet; give --ref",
         ("--proposals", str(kit.backbone)): "holds a network on frames, not BMN or TCANet",
         ("--proposals", str(kit.chain)): "holds a whole chain, not BMN or TCANet",
         ("--backbone", str(kit.bmn), *bmn): "holds BMN or TCANet, not a network on frames",
@@ -478,7 +482,7 @@ def test_what_detection_needs_is_asked_for(kit, public_links, tmp_path, capsys):
     capsys.readouterr()
     out, video = tmp_path / "refined", str(kit.videos / "tiny4.mp4")
     assert kit.detect(out, video, *features, chain=alone) == 1
-    assert "the chain has no BMN to propose; give --proposals" in capsys.readouterr().err
+    assert "the chain has no stage that proposes; give --proposals" in capsys.readouterr().err
     assert kit.detect(tmp_path / "blind", video, chain=alone) == 1
     assert "no backbone to make features; give --features" in capsys.readouterr().err
     assert not segments(out)
@@ -666,7 +670,7 @@ def test_what_is_detected_is_evaluated_reported_and_plotted(kit, tmp_path, capsy
 def test_detection_from_python_is_that_of_the_command(kit, tmp_path):
     chain = load_chain(kit.chain, device="cpu")
     frames: list[int] = []
-    timeline = detect_segments(kit.videos / "tiny4.mp4", chain, on_frames=frames.append)
+    timeline = chain.detect(kit.videos / "tiny4.mp4", on_frames=frames.append)
     assert sum(frames) == SECONDS * 5
     assert timeline.video == "tiny4"
     assert timeline.duration == SECONDS
@@ -690,34 +694,34 @@ def stored(kit: Kit, name: str = "tiny4") -> SnippetFeatures:
 def test_one_proposal_keeps_its_place_and_gets_the_classes_of_its_snippets(kit):
     chain = load_chain(kit.proposer, device="cpu")
     labels = replace(chain.card.labels, per="segment", top=1)
-    chain = Chain(chain.backbone, chain.bmn, None, replace(chain.card, labels=labels), chain.device)
+    chain = replace(chain, card=replace(chain.card, labels=labels))
     features = stored(kit)
     sure = torch.zeros(2, features.features.shape[1])
     sure[0, :5], sure[1, 5:] = 1.0, 0.5  # the first class until 2 s, then the second
     features = replace(features, probabilities=sure)
     given = Proposals(np.array([0.0, 2.0]), np.array([2.0, 4.0]), np.array([0.9, 0.8]))
-    found = find_segments(features, chain, proposals=given)
+    found = chain.find(features, proposals=given)
     assert [(one.label, one.start, one.end) for one in found] == [
         ("brighten", 0.0, 2.0),
         ("move", 2.0, 4.0),
     ]
     assert [one.confidence for one in found] == pytest.approx([0.9, 0.4])
-    assert find_segments(features, chain, proposals=given.best(0)) == ()
+    assert chain.find(features, proposals=given.best(0)) == ()
 
 
 def test_python_use_is_told_what_is_missing(kit):
     chain = load_chain(kit.proposer, device="cpu")
     features = replace(stored(kit), probabilities=None, classes=())
     with pytest.raises(FeatureError, match="hold no class probabilities"):
-        find_segments(features, chain)
-    blind = Chain(None, None, None, chain.card, chain.device)
+        chain.find(features)
+    blind = SegmentDetector(None, {}, chain.card, chain.device)
     with pytest.raises(FeatureError, match="no backbone"):
-        detect_segments("x.mp4", blind)
-    with pytest.raises(PredictionError, match="no BMN to propose"):
-        find_segments(features, blind)
+        blind.detect("x.mp4")
+    with pytest.raises(PredictionError, match="no stage that proposes"):
+        blind.find(features)
     narrow = replace(features, features=features.features[:8])
     with pytest.raises(FeatureError, match="8 values a snippet; this BMN takes 36"):
-        find_segments(narrow, chain, video_classes=[("move", 0.5)])
+        chain.find(narrow, video_classes=[("move", 0.5)])
 
 
 def test_proposals_that_tcanet_moves_out_of_the_video_are_left_out():
@@ -726,11 +730,11 @@ def test_proposals_that_tcanet_moves_out_of_the_video_are_left_out():
     network = config.build().eval()
     features = SnippetFeatures(torch.randn(8, 20), 1.0, 20.0)
     given = Proposals(np.array([2.0, 15.0]), np.array([4.0, 19.0]), np.array([0.9, 0.8]))
-    assert len(refine(network, features, given, device=torch.device("cpu"))) == 2
+    assert len(network.stage()(features, given)) == 2
     with torch.no_grad():
         last = dict(network.named_parameters())["regressors.0.segment.6.bias"]
         last[0] = 100.0  # half of ten widths to the right
-    moved = refine(network, features, given, device=torch.device("cpu"))
+    moved = network.stage()(features, given)
     assert len(moved) == 1
     assert 2 < moved.start[0] < moved.end[0] < 20
 

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actline.detection.stages import refine
 from actline.errors import CheckpointError
 from actline.features.snippets import SnippetFeatures
 from actline.models.boundary_regressor import (
@@ -71,7 +70,7 @@ def test_scores_of_a_converted_network_are_those_of_the_released_post_processing
     for scored_by, overlap in ((2, stored["iou2"]), (1, stored["iou1"]), (None, stored["iou3"])):
         if scored_by != SCORED_BY:
             network.config = replace(network.config, scored_by=scored_by)
-        found = refine(network.eval(), features, given, device=torch.device("cpu"))
+        found = network.eval().stage()(features, given)
         wanted = score * overlap
         kept = moved[:, 1] > moved[:, 0]
         order = np.argsort(-wanted[kept], kind="stable")

@@ -13,8 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from actline.cli.main import main
-from actline.detection.chain import load_chain
-from actline.detection.model import load_model
+from actline.detection.load import load_model
+from actline.detection.segments import load_chain
 from actline.errors import CheckpointError
 from actline.features.snippets import SnippetOrigin
 from actline.models.bmn import BMNConfig

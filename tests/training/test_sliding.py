@@ -21,12 +21,13 @@ from torch import nn
 from actline.annotations.read import read_annotations
 from actline.cli.main import main
 from actline.datasets.segments import SlidWindows, segments_within, trainable
-from actline.detection.stages import joined, propose
 from actline.errors import AnnotationError
 from actline.features.folder import FeatureFolder
 from actline.features.snippets import SnippetFeatures, sliding_windows
 from actline.models.bmn import BMN, BMNOutput
+from actline.models.bmn_stage import joined
 from actline.models.checkpoint import load_segment_checkpoint
+from actline.models.stage import stage_of
 from actline.timeline.intervals import temporal_iou
 from actline.timeline.proposals import Proposals
 from actline.training.recipe import read_recipe
@@ -91,7 +92,7 @@ def test_proposals_lie_where_they_are_in_the_video_not_in_the_window():
     values = torch.zeros(WIDTH, LENGTH)
     values[0] = ((times > start) & (times < end)).float()
     seeing = Seeing(WIDTH, temporal_scale=16, width=8, pair_width=8, map_width=8, sliding=True)
-    found = propose(seeing, SnippetFeatures(values, INTERVAL, DURATION), device=CPU)
+    found = seeing.stage()(SnippetFeatures(values, INTERVAL, DURATION))
     assert (found.start[0], found.end[0]) == (start, end)
     assert found.start.min() >= 0 and found.end.max() <= DURATION
 
@@ -115,7 +116,7 @@ def test_training_slides_and_detection_with_its_checkpoint_does_too(tmp_path):
     overlaps = []
     for video in read_annotations(annotations).videos:
         if video.id in HELD_OUT:
-            found = propose(bmn, folder.load(video), device=CPU)
+            found = stage_of(bmn)(folder.load(video))
             first, last = SEGMENTS[video.id]
             overlaps.append(temporal_iou(found.start, found.end, first, last)[:20].max())
     assert min(overlaps) > 0.5

@@ -14,8 +14,8 @@ from tiny import CLASSES, write_data, write_recipe
 
 from actline.annotations.read import read_annotations
 from actline.datasets.frame_clips import collate
-from actline.detection.fine_features import extract
-from actline.detection.model import load_model
+from actline.detection.fine_features import extract_fine
+from actline.detection.load import load_model
 from actline.errors import FeatureError, TrainingError
 from actline.models.checkpoint import load_checkpoint, save_checkpoint, weights_hash
 from actline.training.frames import DenseJob, new_network, training_clips
@@ -128,7 +128,7 @@ def test_coarse_fine_trains_on_stored_features_and_jointly(data, tmp_path):
     origin = model.card.feature_origin(weights_hash(model.network))
     for index in range(6):
         video = find_video(data / "videos", f"tiny{index}")
-        extract(video, model, tmp_path / "features", origin=origin, cells=1)
+        extract_fine(video, model, tmp_path / "features", origin=origin, cells=1)
     stored = {
         "network": COARSE_FINE,
         "init": str(fine.best),
@@ -202,7 +202,7 @@ def test_stored_features_span_what_a_window_of_detection_does(data, tmp_path, wi
     origin = model.card.feature_origin(weights_hash(model.network))
     for index in range(6):
         video = find_video(data / "videos", f"tiny{index}")  # 20 frames each
-        extract(video, model, tmp_path / "features", origin=origin, cells=1)
+        extract_fine(video, model, tmp_path / "features", origin=origin, cells=1)
     recipe = read_recipe(
         write_recipe(
             tmp_path / "c.yaml",
@@ -241,7 +241,7 @@ def test_features_of_another_checkpoint_are_refused(data, tmp_path):
     wrong = model.card.feature_origin("0" * 64)
     for index in range(6):
         video = find_video(data / "videos", f"tiny{index}")
-        extract(video, model, tmp_path / "features", origin=wrong, cells=1)
+        extract_fine(video, model, tmp_path / "features", origin=wrong, cells=1)
     recipe = write_recipe(
         tmp_path / "c.yaml",
         data,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from actline.annotations.read import read_annotations
 from actline.datasets.trimmed_clips import labelled
 from actline.detection.exported import export
-from actline.detection.model import for_inference, prepare
+from actline.detection.frames import prepare
+from actline.detection.model import for_inference
 from actline.models.cards import ModelCard
 from actline.models.coarse_fine import CoarseFineConfig
 from actline.models.networks import NetworkConfig
