@@ -24,7 +24,7 @@ from actline.datasets.segments import SlidWindows, segments_within, trainable
 from actline.errors import AnnotationError
 from actline.features.folder import FeatureFolder
 from actline.features.snippets import SnippetFeatures, sliding_windows
-from actline.models.bmn import BMN, BMNOutput
+from actline.models.bmn import BMN, BMNConfig, BMNOutput
 from actline.models.bmn_stage import joined
 from actline.models.checkpoint import load_segment_checkpoint
 from actline.models.stage import stage_of
@@ -75,7 +75,7 @@ class Seeing(BMN):
     """A BMN that reads off the first channel where its window's activity starts and ends."""
 
     def forward(self, features: torch.Tensor) -> BMNOutput:
-        T = self.temporal_scale
+        T = self.config.temporal_scale
         on = nn.functional.pad((features[:, 0] > 0.5).float(), (1, 1))  # (1, T + 2)
         change = on.diff(dim=1)
         whole = change.max() > 0 > change.min() and on[0, 1] == on[0, T] == 0
@@ -91,7 +91,8 @@ def test_proposals_lie_where_they_are_in_the_video_not_in_the_window():
     times = (torch.arange(LENGTH) + 0.5) * INTERVAL
     values = torch.zeros(WIDTH, LENGTH)
     values[0] = ((times > start) & (times < end)).float()
-    seeing = Seeing(WIDTH, temporal_scale=16, width=8, pair_width=8, map_width=8, sliding=True)
+    config = BMNConfig(WIDTH, temporal_scale=16, width=8, pair_width=8, map_width=8, sliding=True)
+    seeing = Seeing(config)
     found = seeing.stage()(SnippetFeatures(values, INTERVAL, DURATION))
     assert (found.start[0], found.end[0]) == (start, end)
     assert found.start.min() >= 0 and found.end.max() <= DURATION
