@@ -119,7 +119,7 @@ def published(folder: Path) -> Any:
 def ours(theirs: nn.Module | None, device: torch.device) -> CoarseFine:
     """Our network; with the authors' weights where there are any."""
     if theirs is not None:
-        network, _ = coarse_fine.from_published(theirs.state_dict())
+        network = coarse_fine.from_published(theirs.state_dict())
     else:
         network = CoarseFineConfig(fine_stream=False).build(157)
     network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

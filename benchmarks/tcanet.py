@@ -197,8 +197,7 @@ def network_for(theirs: nn.Module | None, sizes: Sizes) -> TCANet:
     if theirs is None:
         torch.manual_seed(0)
         return TCANetConfig(channels=sizes.channels).build()
-    network, _ = tcanet.from_published(theirs.state_dict())
-    return network
+    return tcanet.from_published(theirs.state_dict())
 
 
 def published_input(batch: Batch, sizes: Sizes) -> tuple[Tensor | None, ...]:

@@ -207,7 +207,7 @@ def ours(theirs: nn.Module | None, device: torch.device) -> X3D:
     if theirs is None:
         drawn(network)
     else:
-        network, _ = x3d_multigrid.from_published(theirs.state_dict(), per_frame=True)
+        network = x3d_multigrid.from_published(theirs.state_dict(), per_frame=True)
     network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return network.train()
 

@@ -55,6 +55,7 @@ class Backbone(nn.Module):
     A part of a network that has a method `fold` is folded for inference (`models.folding`).
 
     Attributes:
+        classes: how many logits.
         depths: names of the depths that `features` gives, shallow to deep; () gives none.
         feature_channels: channels at each of them.
         frame_channels: channels of the features of `frame_output`; None where it gives none.
@@ -67,6 +68,7 @@ class Backbone(nn.Module):
             configuration's `per_frame` says, alone or as a `Prediction`.
     """
 
+    classes: int
     depths: ClassVar[tuple[str, ...]] = ()
     feature_channels: tuple[int, ...] = ()
     frame_channels: int | None = None

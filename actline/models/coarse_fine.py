@@ -164,6 +164,7 @@ class CoarseFine(Backbone):
     def __init__(self, config: CoarseFineConfig, classes: int) -> None:
         super().__init__()
         self.config = config
+        self.classes = classes
         # Drawn even where it is not kept, so that the Coarse stream begins the same either way.
         fine = X3D(config.fine, classes)
         self.fine = fine if config.fine_stream else None

@@ -95,6 +95,7 @@ class SlowFast(Backbone):
     def __init__(self, config: SlowFastConfig, classes: int) -> None:
         super().__init__()
         self.config = config
+        self.classes = classes
         width, fast_width = config.width, round(config.beta * config.width)
         if config.alpha < 1:
             raise ValueError(f"alpha must be at least 1, not {config.alpha}")

@@ -89,6 +89,7 @@ class X3D(Backbone):
     def __init__(self, config: X3DConfig, classes: int) -> None:
         super().__init__()
         self.config = config
+        self.classes = classes
         self.feature_channels = config.feature_channels
         self.frame_channels = config.feature_channels[-1]
         widths, splits = config.widths, config.splits

@@ -121,21 +121,21 @@ def test_a_folded_coarse_fine_gives_the_same(size):
 
 @torch.inference_mode()
 def test_the_folded_fine_stream_gives_the_published_numbers(goldens, assert_golden):
-    network, _ = x3d_multigrid.from_published(goldens.state("x3d_m_fine"), per_frame=True)
+    network = x3d_multigrid.from_published(goldens.state("x3d_m_fine"), per_frame=True)
     logits = folded(network.eval())(goldens.normal("x3d_m_fine", 2, 3, 8, 112, 112))
     assert_golden(logits, goldens.arrays("x3d_m_fine")["logits"])
 
 
 @torch.inference_mode()
 def test_the_folded_hub_model_gives_the_published_numbers(goldens, assert_golden):
-    network, _ = pytorchvideo.from_published(goldens.state("pytorchvideo_x3d_m"))
+    network = pytorchvideo.from_published(goldens.state("pytorchvideo_x3d_m"))
     logits = folded(network.eval())(goldens.normal("ptv_x3d_m", 1, 3, 16, 224, 224))
     assert_golden(logits, goldens.arrays("pytorchvideo_x3d_m")["logits"])
 
 
 @torch.inference_mode()
 def test_the_folded_coarse_stream_gives_the_published_numbers(goldens, assert_golden):
-    network, _ = coarse_fine.from_published(goldens.state("coarse_fine"))
+    network = coarse_fine.from_published(goldens.state("coarse_fine"))
     mask = torch.ones(2, 40)
     mask[1, 30:] = 0
     fine = StageFeatures(

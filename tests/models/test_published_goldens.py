@@ -13,7 +13,7 @@ FINE_CHANNELS = {"layer1": 24, "layer2": 48, "layer3": 96, "layer4": 192, "conv5
 
 @torch.inference_mode()
 def test_fine_stream_logits_and_features_equal_the_authors(goldens, assert_golden):
-    network, _ = x3d_multigrid.from_published(goldens.state("x3d_m_fine"), per_frame=True)
+    network = x3d_multigrid.from_published(goldens.state("x3d_m_fine"), per_frame=True)
     network.eval()
     clip = goldens.normal("x3d_m_fine", 2, 3, 8, 112, 112)
     stored = goldens.arrays("x3d_m_fine")
@@ -25,7 +25,7 @@ def test_fine_stream_logits_and_features_equal_the_authors(goldens, assert_golde
 
 @torch.inference_mode()
 def test_x3d_xl_clip_logits_equal_the_authors(goldens, assert_golden):
-    network, _ = x3d_multigrid.from_published(goldens.state("x3d_xl_class"), per_frame=False)
+    network = x3d_multigrid.from_published(goldens.state("x3d_xl_class"), per_frame=False)
     network.eval()
     logits = network(goldens.normal("x3d_xl_class", 1, 3, 4, 96, 96))
     assert_golden(logits.unsqueeze(2), goldens.arrays("x3d_xl_class")["logits"])
@@ -33,7 +33,7 @@ def test_x3d_xl_clip_logits_equal_the_authors(goldens, assert_golden):
 
 @torch.inference_mode()
 def test_pytorchvideo_x3d_logits_equal_the_hub_model(goldens, assert_golden):
-    network, _ = pytorchvideo.from_published(goldens.state("pytorchvideo_x3d_m"))
+    network = pytorchvideo.from_published(goldens.state("pytorchvideo_x3d_m"))
     network.eval()
     logits = network(goldens.normal("ptv_x3d_m", 1, 3, 16, 224, 224))
     assert_golden(logits, goldens.arrays("pytorchvideo_x3d_m")["logits"])
@@ -41,7 +41,7 @@ def test_pytorchvideo_x3d_logits_equal_the_hub_model(goldens, assert_golden):
 
 @torch.inference_mode()
 def test_coarse_fine_equals_the_authors_at_every_stage(goldens, assert_golden):
-    network, _ = coarse_fine.from_published(goldens.state("coarse_fine"))
+    network = coarse_fine.from_published(goldens.state("coarse_fine"))
     network.eval()
     stored = goldens.arrays("coarse_fine")
     mask = torch.ones(2, 40)

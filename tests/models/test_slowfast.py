@@ -50,7 +50,7 @@ def tiny(*, per_frame=True, alpha=4, splits=1):
 
 @torch.inference_mode()
 def test_logits_equal_the_hub_model(goldens, assert_golden, r50_state):
-    network, _ = pytorchvideo_slowfast.from_published(r50_state, alpha=4)
+    network = pytorchvideo_slowfast.from_published(r50_state, alpha=4)
     slow = goldens.normal("ptv_slow", 1, 3, 8, 224, 224)
     fast = goldens.normal("ptv_fast", 1, 3, 32, 224, 224)
     logits = network.eval().forward_pathways(slow, fast)
@@ -63,7 +63,8 @@ def test_the_configuration_is_read_off_the_tensors(r50_state):
         for name, tensor in r50_state.items()
         if ".res_blocks.5." not in name
     }
-    network, config = pytorchvideo_slowfast.from_published(small, alpha=8)
+    network = pytorchvideo_slowfast.from_published(small, alpha=8)
+    config = network.config
     assert config == SlowFastConfig(depths=(3, 4, 5, 3), alpha=8, fusion_kernel=5, per_frame=False)
     # Training on starts from the published statistics.
     ours = network.state_dict()["laterals.2.norm.split_mean"]
@@ -88,7 +89,7 @@ def test_blocks_that_do_not_see_along_time_are_read_off_too(r50_state):
         n: t[:, :, 1:2] if last.fullmatch(n) and t.shape[2] == 3 else t
         for n, t in r50_state.items()
     }
-    network, _ = pytorchvideo_slowfast.from_published(all_cut, alpha=4)
+    network = pytorchvideo_slowfast.from_published(all_cut, alpha=4)
     assert network.eval()(torch.randn(1, 3, 8, 32, 32)).isfinite().all()
 
 

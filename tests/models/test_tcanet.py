@@ -45,7 +45,8 @@ SMALL = TCANetConfig(
 
 @torch.inference_mode()
 def test_encoding_proposals_and_overlaps_equal_the_authors(goldens, assert_golden):
-    network, config = tcanet.from_published(goldens.state("tcanet"))
+    network = tcanet.from_published(goldens.state("tcanet"))
+    config = network.config
     network.eval()
     assert config == TCANetConfig(scored_by=2)
     stored = goldens.arrays("tcanet")
@@ -60,7 +61,7 @@ def test_encoding_proposals_and_overlaps_equal_the_authors(goldens, assert_golde
 
 def test_scores_of_a_converted_network_are_those_of_the_released_post_processing(goldens):
     """`ori_score * preds_iou3`, where "3" is the second of three; boundaries are the last's."""
-    network, _ = tcanet.from_published(goldens.state("tcanet"))
+    network = tcanet.from_published(goldens.state("tcanet"))
     stored = goldens.arrays("tcanet")
     start, end = (stored[name][0].astype(np.float64) for name in ("start", "end"))
     score = np.linspace(1.0, 0.5, len(start))
@@ -87,7 +88,7 @@ def test_a_file_with_attention_masks_tells_window_and_padding(goldens):
     mask = torch.cat([~seen, torch.zeros(4, 20, 20, dtype=torch.bool)])[None].float()
     for layer in range(2):
         state[f"module.lgtes.{layer}.self_atten.mask_matrix"] = mask
-    _, config = tcanet.from_published(state, snippet_interval=0.25)
+    config = tcanet.from_published(state, snippet_interval=0.25).config
     assert config == TCANetConfig(window=7, padded_length=20, snippet_interval=0.25, scored_by=2)
 
 

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from actline.cli.main import main
 from actline.errors import CheckpointError
 from actline.models.checkpoint import load_checkpoint, weights_hash
+from actline.models.coarse_fine import CoarseFine, CoarseFineConfig
 from actline.models.published import (
     coarse_fine,
     pytorchvideo,
@@ -19,16 +20,17 @@ from actline.models.published import (
     tcanet,
     x3d_multigrid,
 )
+from actline.models.published.convert import convert
 from actline.models.published.unwrap import read_published, tensors_in, unwrapped
 
 SOURCES = {
-    "x3d_m_fine": lambda tensors: x3d_multigrid.from_published(tensors, per_frame=True)[0],
-    "coarse_fine": lambda tensors: coarse_fine.from_published(tensors)[0],
-    "pytorchvideo_x3d_m": lambda tensors: pytorchvideo.from_published(tensors)[0],
+    "x3d_m_fine": lambda tensors: x3d_multigrid.from_published(tensors, per_frame=True),
+    "coarse_fine": coarse_fine.from_published,
+    "pytorchvideo_x3d_m": pytorchvideo.from_published,
     "pytorchvideo_slowfast_r50": lambda tensors: pytorchvideo_slowfast.from_published(
         tensors, alpha=4
-    )[0],
-    "tcanet": lambda tensors: tcanet.from_published(tensors)[0],
+    ),
+    "tcanet": tcanet.from_published,
 }
 
 
@@ -48,8 +50,8 @@ def prefixed(tensors, prefix):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_is_unwrapped_and_refuses_weights_that_are_not_finite(goldens, name):
-    convert, state = SOURCES[name], published_state(goldens, name)
-    expected = weights_hash(convert(dict(state)))
+    bring, state = SOURCES[name], published_state(goldens, name)
+    expected = weights_hash(bring(dict(state)))
     optimizer = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}
     lightning = prefixed(prefixed(state, "_orig_mod."), "model.net.")
     file = {
@@ -57,13 +59,13 @@ def test_every_source_is_unwrapped_and_refuses_weights_that_are_not_finite(golde
         "optimizer": optimizer,
         "state_dict": {"model": {**lightning, "criterion.weight": torch.ones(3)}},
     }
-    assert weights_hash(convert(tensors_in(file, where="file"))) == expected
+    assert weights_hash(bring(tensors_in(file, where="file"))) == expected
 
     last = [key for key in state if key.endswith(".bias")][-1]
     broken = {**state, last: state[last].clone()}
     broken[last].view(-1)[0] = torch.inf
     with pytest.raises(CheckpointError, match="not finite"):
-        convert(broken)
+        bring(broken)
 
 
 class Published(nn.Module):
@@ -220,19 +222,51 @@ TELLING = {
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_sizes_that_cannot_be_are_one_line_and_no_network_is_made(goldens, name):
-    convert, state = SOURCES[name], published_state(goldens, name)
+    bring, state = SOURCES[name], published_state(goldens, name)
     assert set(TELLING[name]) <= state.keys()
     for tensor in TELLING[name]:
         # An empty tensor may tell of any size.
         vast = torch.empty(10**6, *state[tensor].shape[1:-1], 0)
         for wrong in (torch.tensor(1.0), torch.empty(0), vast, torch.ones(1, 1, 1), torch.ones(7)):
             with pytest.raises(CheckpointError) as caught:
-                convert({**state, tensor: wrong})
+                bring({**state, tensor: wrong})
             assert "\n" not in str(caught.value)
 
 
 def test_a_vast_network_is_compared_and_not_made(goldens):
-    convert, state = SOURCES["tcanet"], published_state(goldens, "tcanet")
+    bring, state = SOURCES["tcanet"], published_state(goldens, "tcanet")
     few = torch.ones(1).expand(4 * 10**6, 10**6, 3)  # of a number that is stored once
     with pytest.raises(CheckpointError, match=r"not .* as in"):
-        convert({**state, "x_1d_b_f.0.weight": few})
+        bring({**state, "x_1d_b_f.0.weight": few})
+
+
+def test_a_file_of_another_source_is_refused_and_its_own_is_named(tmp_path, goldens):
+    """A Python user's call, with the options that the command has."""
+    torch.save(published_state(goldens, "x3d_m_fine"), tmp_path / "fine.pt")
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(CheckpointError, match="looks like fine or x3d-multigrid"):
+        convert(tmp_path / "fine.pt", out, "tcanet")
+    with pytest.raises(CheckpointError, match='"fined" is not a source'):
+        convert(tmp_path / "fine.pt", out, "fined")
+    with pytest.raises(CheckpointError, match=r"classes names 2 classes; the checkpoint has"):
+        convert(tmp_path / "fine.pt", out, "fine", classes=("a", "b"))
+    assert not out.exists()
+    network, card = convert(tmp_path / "fine.pt", out, "fine")
+    loaded, read = load_checkpoint(out)
+    assert read == card
+    assert weights_hash(loaded) == weights_hash(network)
+
+
+def test_the_coarse_stream_is_converted_with_and_without_the_fine_one(tmp_path, goldens):
+    torch.save(published_state(goldens, "x3d_m_fine"), tmp_path / "fine.pt")
+    torch.save(published_state(goldens, "coarse_fine"), tmp_path / "coarse.pt")
+    out = tmp_path / "out.safetensors"
+    convert(tmp_path / "coarse.pt", out, "coarse-fine")
+    assert load_checkpoint(out)[0].lacks is not None
+    convert(tmp_path / "coarse.pt", out, "coarse-fine", fine=tmp_path / "fine.pt")
+    network, card = load_checkpoint(out)
+    assert network.lacks is None
+    assert isinstance(card.network, CoarseFineConfig) and card.network.fine_stream
+    assert isinstance(network, CoarseFine) and network.fine is not None
+    alone = x3d_multigrid.from_published(published_state(goldens, "x3d_m_fine"), per_frame=True)
+    assert weights_hash(network.fine) == weights_hash(alone)

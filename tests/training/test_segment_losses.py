@@ -158,9 +158,9 @@ def refinement(proposals: torch.Tensor, iou: torch.Tensor) -> Refinement:
 
 
 def test_regression_losses_equal_the_authors(goldens, assert_golden):
-    _, config = tcanet.from_published(goldens.state("tcanet"))
+    config = tcanet.from_published(goldens.state("tcanet")).config
     network = replace(config, dropout=0.0).build()
-    network.load_state_dict(tcanet.from_published(goldens.state("tcanet"))[0].state_dict())
+    network.load_state_dict(tcanet.from_published(goldens.state("tcanet")).state_dict())
     stored = {key: torch.from_numpy(a) for key, a in goldens.arrays("tcanet_losses").items()}
     proposals = torch.stack((stored["start"], stored["end"]), dim=2)
     targets = torch.stack((stored["gt_start"], stored["gt_end"]), dim=2)

@@ -44,10 +44,15 @@ NUMBER_RULES: Rules = [
 ]
 
 
-def from_published(tensors: Mapping[str, Tensor]) -> tuple[CoarseFine, CoarseFineConfig]:
-    """The network of a checkpoint's `model_state_dict`; it needs stored Fine features.
+def from_published(
+    tensors: Mapping[str, Tensor], *, fine_stream: Mapping[str, Tensor] | None = None
+) -> CoarseFine:
+    """The network of a checkpoint's `model_state_dict`.
 
-    Grid Pool is told by its tensors; without them the pooling is taken to be a strided one.
+    Grid Pool is recognized by its tensors; without them the pooling is taken to be a strided one.
+
+    Args:
+        fine_stream: of the Fine stream's own file; without it the network needs stored features.
 
     Raises:
         CheckpointError: the tensors are not this model's.
@@ -76,4 +81,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[CoarseFine, CoarseFin
     prefixed = {f"coarse.{name}": tensor for name, tensor in ours.items()}
     network = loaded(config, prefixed, classes=classes, source=SOURCE)
     assert isinstance(network, CoarseFine)
-    return network, config
+    if fine_stream is not None:
+        network.fine = x3d_multigrid.from_published(fine_stream, per_frame=True)
+        network.config = replace(config, fine=network.fine.config, fine_stream=True)
+    return network

@@ -7,11 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from actline.errors import CheckpointError
-from actline.models.coarse_fine import CoarseFineConfig
+from actline.models.networks import NetworkConfig, SegmentNetworkConfig, build
 from actline.models.outline import Outline, outline, outlines_of
-from actline.models.slowfast import SlowFastConfig
-from actline.models.tcanet import TCANetConfig
-from actline.models.x3d import X3DConfig
 
 Rules = Sequence[tuple[str, str]]
 """Pairs of a regular expression for a whole published name and its replacement."""
@@ -49,7 +46,7 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
 
 
 def loaded(
-    config: X3DConfig | CoarseFineConfig | SlowFastConfig | TCANetConfig,
+    config: NetworkConfig | SegmentNetworkConfig,
     tensors: Mapping[str, Tensor],
     *,
     classes: int = 1,
@@ -67,7 +64,7 @@ def loaded(
             f"the file's tensors are of no network of {source} ({wrong}); copy it again"
         ) from wrong
     fitting = _fitted(own, tensors, source)
-    network = config.build() if isinstance(config, TCANetConfig) else config.build(classes)
+    network = build(config, classes)
     network.load_state_dict(fitting)
     return network
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.sources import ZOO_X3D_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D, X3DConfig
 
 SOURCE = "PyTorchVideo's X3D"
-LANDMARK = "blocks.0.conv.conv_t.weight"
 
 BLOCK = r"blocks\.(\d)\.res_blocks\.(\d+)\."
 RULES: Rules = [
@@ -35,13 +35,13 @@ RULES: Rules = [
 ]
 
 
-def from_published(tensors: Mapping[str, Tensor]) -> tuple[X3D, X3DConfig]:
+def from_published(tensors: Mapping[str, Tensor]) -> X3D:
     """The clip-level network of a file's "model_state".
 
     Raises:
         CheckpointError: the tensors are not this model's.
     """
-    tensors = unwrapped(tensors, LANDMARK, source=SOURCE)
+    tensors = unwrapped(tensors, ZOO_X3D_LANDMARK, source=SOURCE)
     widths = [
         shape_of(tensors, f"blocks.{stage}.res_blocks.0.branch2.conv_c.weight", source=SOURCE)[0]
         for stage in range(1, 5)
@@ -64,4 +64,4 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[X3D, X3DConfig]:
             ours[name.replace(".running_", ".split_")] = ours[name]
     network = loaded(config, ours, classes=classes, source=SOURCE)
     assert isinstance(network, X3D)
-    return network, config
+    return network

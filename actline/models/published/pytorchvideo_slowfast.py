@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.sources import ZOO_SLOWFAST_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.slowfast import SlowFast, SlowFastConfig
 
 SOURCE = "PyTorchVideo's SlowFast"
-LANDMARK = "blocks.0.multipathway_blocks.0.conv.weight"
 
 # Pathway 0 is the Slow one there, 1 the Fast one.
 PATHWAYS = {"slow": 0, "fast": 1}
@@ -48,7 +48,7 @@ RULES: Rules = [
 ]
 
 
-def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> tuple[SlowFast, SlowFastConfig]:
+def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> SlowFast:
     """The clip-level network of a file's "model_state".
 
     `alpha` cannot be read off the tensors: 4 for the 8x8 and 16x8 files, 8 for the 4x16 ones.
@@ -56,7 +56,7 @@ def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> tuple[SlowFa
     Raises:
         CheckpointError: the tensors are not this model's.
     """
-    tensors = unwrapped(tensors, LANDMARK, source=SOURCE)
+    tensors = unwrapped(tensors, ZOO_SLOWFAST_LANDMARK, source=SOURCE)
     config = config_of(tensors, alpha=alpha)
     classes = shape_of(tensors, "blocks.6.proj.bias", source=SOURCE)[0]
     ours = rename(tensors, RULES, source=SOURCE)
@@ -66,7 +66,7 @@ def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> tuple[SlowFa
             ours[name.replace(".running_", ".split_")] = ours[name]
     network = loaded(config, ours, classes=classes, source=SOURCE)
     assert isinstance(network, SlowFast)
-    return network, config
+    return network
 
 
 def config_of(tensors: Mapping[str, Tensor], *, alpha: int) -> SlowFastConfig:

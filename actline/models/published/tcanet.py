@@ -6,11 +6,11 @@ from torch import Tensor
 
 from actline.errors import CheckpointError
 from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.sources import TCANET_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.tcanet import GROUPS, TCANet, TCANetConfig
 
 SOURCE = "the authors' TCANet"
-LANDMARK = "x_1d_b_f.0.weight"
 
 # The regressor whose overlap `post_processing.py` multiplies scores by: `preds_iou3` is that of the
 # second (`main_tcanet.py` counts them from 2), although there are three.
@@ -58,7 +58,7 @@ def from_published(
     *,
     snippet_interval: float = 8 / 15,
     padded_length: int | None = None,
-) -> tuple[TCANet, TCANetConfig]:
+) -> TCANet:
     """The network of a checkpoint's "state_dict".
 
     Args:
@@ -70,11 +70,11 @@ def from_published(
     Raises:
         CheckpointError: the tensors are not this model's.
     """
-    plain = unwrapped(tensors, LANDMARK, source=SOURCE)
+    plain = unwrapped(tensors, TCANET_LANDMARK, source=SOURCE)
     config = config_of(plain, snippet_interval=snippet_interval, padded_length=padded_length)
     network = loaded(config, rename(plain, RULES, source=SOURCE), source=SOURCE)
     assert isinstance(network, TCANet)
-    return network, config
+    return network
 
 
 def config_of(

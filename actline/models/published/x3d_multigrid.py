@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.sources import X3D_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D, X3DConfig
 
 SOURCE = "the authors' X3D"
-LANDMARK = "conv1_s.weight"
 
 # Split batch normalization keeps `bn` (aggregated) beside `split_bn` (per part).
 NORM_RULES: Rules = [
@@ -43,7 +43,7 @@ BLOCK_RULES: Rules = [
 
 def without_norm_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Unwrapped, and normalization statistics under the name of the layer itself."""
-    plain = unwrapped(tensors, LANDMARK, source=SOURCE)
+    plain = unwrapped(tensors, X3D_LANDMARK, source=SOURCE)
     return rename(plain, [*NORM_RULES, (r"(.*)", r"\1")], source=SOURCE)
 
 
@@ -63,7 +63,7 @@ def config_of(tensors: Mapping[str, Tensor], *, per_frame: bool) -> X3DConfig:
     )
 
 
-def from_published(tensors: Mapping[str, Tensor], *, per_frame: bool) -> tuple[X3D, X3DConfig]:
+def from_published(tensors: Mapping[str, Tensor], *, per_frame: bool) -> X3D:
     """The network of a checkpoint's `model_state_dict`.
 
     `per_frame` cannot be read off the tensors: True for the Charades localization files (Fine
@@ -78,4 +78,4 @@ def from_published(tensors: Mapping[str, Tensor], *, per_frame: bool) -> tuple[X
     ours = rename(plain, BLOCK_RULES, source=SOURCE)
     network = loaded(config, ours, classes=classes, source=SOURCE)
     assert isinstance(network, X3D)
-    return network, config
+    return network
