@@ -65,6 +65,9 @@ def extract(
     Example:
         >>> for outcome in actline.extract("videos", "model.safetensors", out="features"):
         ...     print(outcome.video.id, outcome.status)
+        a done
+        b done
+        c done
     """
     out = Path(out)
     given = [videos] if isinstance(videos, str | PathLike | Video) else videos
