@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from actline.models.checkpoint import ModelCard, save_checkpoint
-from actline.models.config import X3DConfig
+from actline.models.x3d import X3DConfig
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -145,7 +145,7 @@ def test_the_command_explains_itself_and_finds_its_recipes(installed, tmp_path):
     assert "usage: actline" in run(installed / "actline", "--help", cwd=tmp_path).stdout
     code = (
         "from actline.training.recipe import read_recipe\n"
-        "read_recipe("recipes/generated/fine.yaml")"
+        "read_recipe('recipes/generated/fine.yaml')"
     )
     run(installed / "python", "-c", code, cwd=tmp_path)
 
