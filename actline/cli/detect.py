@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     from actline.detection.given import with_given
     from actline.detection.load import load_model
     from actline.errors import CheckpointError
-    from actline.timeline.formats import parse_formats
+    from actline.timeline.write import parse_formats
 
     formats = parse_formats(arguments.formats)
     if arguments.runtime is not None and arguments.checkpoint.suffix != ".onnx":

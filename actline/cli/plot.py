@@ -81,10 +81,10 @@ def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
     from actline.errors import AnnotationError
     from actline.parsing import annotated_id
     from actline.reporting.plots import plot_timeline
-    from actline.timeline.formats import load_with_scores
-    from actline.timeline.reading import shown
+    from actline.timeline.read import read, with_scores_beside
 
-    timeline = shown(load_with_scores(prediction, video=arguments.video))
+    found = read(prediction).one(arguments.video)
+    timeline = with_scores_beside(found, prediction).cut_to_video()
     truth = None
     if arguments.annotations is not None:
         from actline.annotations.read import read_annotations

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from actline.errors import PredictionError, VideoError
     from actline.reporting.html import write_report
     from actline.reporting.metrics import read_metrics
-    from actline.timeline.reading import open_timelines
+    from actline.timeline.read import read
 
     if not arguments.videos.is_dir():
         raise VideoError(f"{arguments.videos} is no folder; name the one that holds the videos")
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         from actline.annotations.read import read_annotations
 
         annotations = read_annotations(arguments.annotations)
-    found = open_timelines(arguments.predictions)
+    found = read(arguments.predictions)
     wanted = arguments.video or sorted(found)[:MOST_VIDEOS]
     for video in wanted:
         if video not in found:
@@ -126,7 +126,6 @@ def _shown(
     from actline.errors import VideoError
     from actline.parsing import annotated_id
     from actline.reporting.html import Shown
-    from actline.timeline.reading import shown
     from actline.video.find import find_video
 
     try:
@@ -134,8 +133,8 @@ def _shown(
     except VideoError as error:
         say(f"actline: {error}", error=True)
         path = None
-    whole = _confident(timeline, arguments.min_confidence)
-    inside = shown(whole)
+    whole = timeline.filter(min_confidence=arguments.min_confidence)
+    inside = whole.cut_to_video()
     if len(inside.activities) < len(whole.activities):
         gone = len(whole.activities) - len(inside.activities)
         say(
@@ -151,11 +150,3 @@ def _shown(
         else:
             truth = annotations[known].activities
     return Shown(inside, path, truth)
-
-
-def _confident(timeline: "Timeline", least: float) -> "Timeline":
-    """The timeline with the activities of at least this confidence."""
-    from dataclasses import replace
-
-    kept = tuple(one for one in timeline.activities if one.confidence >= least)
-    return replace(timeline, activities=kept)

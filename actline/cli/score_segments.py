@@ -22,7 +22,7 @@ from actline.evaluation.predictions import (
 )
 from actline.evaluation.segment_intervals import bootstrap_segment_precision
 from actline.files import write_text
-from actline.timeline.results import read_segments
+from actline.timeline.read import read_segments
 
 _PROPOSALS = {"proposals": proposals.ACTIVITYNET, "proposals-thumos": proposals.THUMOS}
 # HACS has no analysis of its own; its videos are as ActivityNet's.

@@ -15,7 +15,7 @@ from actline.files import result_files
 from actline.parsing import annotated_id
 from actline.timeline import Activity, FrameScores
 from actline.timeline.columns import SegmentColumns
-from actline.timeline.reading import load_scores
+from actline.timeline.formats.frame_scores import load_scores
 
 # Predictions may pass a video's end by rounding or a last window, not by half of its length.
 _TOO_LATE = 1.5

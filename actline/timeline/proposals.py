@@ -14,7 +14,7 @@ from actline.files import walk
 from actline.parsing import annotated_id, parse_number
 from actline.stored.text import read_text
 from actline.timeline.intervals import clip
-from actline.timeline.results import read_segments
+from actline.timeline.read import read_segments
 
 # Of a table, as TCANet's authors name them.
 COLUMNS, MATCHED = ("xmin", "xmax", "score"), ("gt_xmin", "gt_xmax")

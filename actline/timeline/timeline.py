@@ -1,9 +1,21 @@
 """What every path through the package produces: activities in time, and per-frame scores."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from actline.errors import OutputError
+from actline.timeline.intervals import clip
+
+if TYPE_CHECKING:
+    import pandas  # pyright: ignore[reportMissingImports]
+
+_INSTALL_PANDAS = 'pip install "actline[pandas]"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,12 @@ class Timeline:
         activities: ordered by start.
         scores: per-frame probabilities, where the path has them.
         sampled: seconds at which Grid Pool looked, where the model has one; (P,).
+        media: the video's file, where it is known, for programs that open it beside the labels.
+
+    >>> wave, walk = Activity("wave", 1.0, 2.5, 0.9), Activity("walk", 2.0, 9.0, 0.4)
+    >>> timeline = Timeline("kitchen", 12.0, (wave, walk))
+    >>> [activity.label for activity in timeline.filter(min_confidence=0.5).activities]
+    ['wave']
     """
 
     video: str
@@ -52,3 +70,78 @@ class Timeline:
     activities: tuple[Activity, ...]
     scores: FrameScores | None = None
     sampled: NDArray[np.float64] | None = None
+    media: Path | None = None
+
+    def filter(
+        self, *, labels: Collection[str] | None = None, min_confidence: float = 0.0
+    ) -> "Timeline":
+        """The timeline with some of its activities; scores stay as they are.
+
+        Args:
+            labels: keep activities of these; None keeps all.
+            min_confidence: keep activities of at least this confidence.
+        """
+        if isinstance(labels, str):
+            labels = (labels,)
+        kept = tuple(
+            one
+            for one in self.activities
+            if one.confidence >= min_confidence and (labels is None or one.label in labels)
+        )
+        return replace(self, activities=kept)
+
+    def cut_to_video(self) -> "Timeline":
+        """The timeline with the part of each activity that lies in the video, as for drawing.
+
+        Results may hold activities that lie outside it or end before they start: these are scored,
+        as wrong, but are nowhere, and are left out.
+        """
+        inside: list[Activity] = []
+        for one in self.activities:
+            start, end = map(float, clip(one.start, one.end, last=self.duration))
+            if one.start <= one.end and start <= end:
+                inside.append(replace(one, start=start, end=end))
+        return replace(self, activities=tuple(inside))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a file, whole or not at all, in the format that its ending names.
+
+        `.json` (ActivityNet-style results), `.csv` (a table), `.vtt` (subtitles), `.txt` (Audacity
+        labels), `.eaf` (ELAN) or `.npz` (NumPy arrays, with the scores of frames); `actline.read`
+        reads each of them.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: the ending is none of these, or the file cannot be written.
+
+        >>> from tempfile import mkdtemp
+        >>> timeline = Timeline("kitchen", 12.0, (Activity("wave", 1.0, 2.5, 0.9),))
+        >>> path = timeline.save(f"{mkdtemp()}/kitchen.vtt")
+        >>> print(path.read_text())
+        WEBVTT
+        <BLANKLINE>
+        1
+        00:00:01.000 --> 00:00:02.500
+        wave (90%)
+        <BLANKLINE>
+        """
+        # The formats are made of timelines.
+        from actline.timeline.write import write_timeline
+
+        return write_timeline(self, path)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The activities as a table with the columns `video, label, start, end, confidence`.
+
+        Raises:
+            OutputError: pandas is not installed.
+        """
+        try:
+            import pandas  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise OutputError(f"tables need pandas: {_INSTALL_PANDAS}") from error
+        columns = ("label", "start", "end", "confidence")
+        data = {name: [getattr(one, name) for one in self.activities] for name in columns}
+        return pandas.DataFrame({"video": [self.video] * len(self.activities), **data})

@@ -14,8 +14,8 @@ from actline.cli.main import main
 from actline.evaluation import detection_errors as errors
 from actline.evaluation import proposals, segments
 from actline.timeline import Activity, FrameScores, Timeline
-from actline.timeline.formats import save
-from actline.timeline.results import read_segments
+from actline.timeline.read import read_segments
+from actline.timeline.write import save_formats
 
 FORMULA = '=HYPERLINK("x")'
 CLASSES = (FORMULA, "[bold]jump", "throw")
@@ -148,7 +148,7 @@ def test_proposals_need_no_labels_and_give_the_librarys_numbers(kit, capsys, nam
 def test_a_folder_of_detections_is_the_file_of_their_results(kit):
     one, other, folder = (kit.folder / name for name in ("one.json", "other.json", "found"))
     for name, rows in kit.found().items():
-        save(Timeline(name, 120.0, tuple(rows)), folder, formats=("json",))
+        save_formats(Timeline(name, 120.0, tuple(rows)), folder, formats=("json",))
     (folder / "scores.json").write_text('{"protocol": "no predictions"}')
     assert kit.run("--out", str(one)) == 0
     annotations = str(kit.folder / "annotations.json")
@@ -256,7 +256,7 @@ def test_a_table_of_frames_runs_nothing_in_a_spreadsheet(kit):
         scores = FrameScores(
             tuple(sorted(CLASSES)), times, np.full((len(times), 3), 0.5, np.float32)
         )
-        save(Timeline(video.id, 120.0, (), scores), kit.folder / "found", formats=("npz",))
+        save_formats(Timeline(video.id, 120.0, (), scores), kit.folder / "found", formats=("npz",))
     kit.run()
     table = kit.folder / "classes.csv"
     command = ["evaluate", str(kit.folder / "found"), str(kit.folder / "annotations.json")]

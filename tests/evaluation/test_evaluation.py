@@ -25,7 +25,7 @@ from actline.evaluation.charades import (
 from actline.evaluation.frames import evaluate_dense
 from actline.evaluation.thresholds import choose_thresholds
 from actline.timeline import Activity, FrameScores, Timeline
-from actline.timeline.formats import save
+from actline.timeline.write import save_formats
 
 CLASSES = ("a", "b")
 
@@ -244,7 +244,7 @@ def test_a_malformed_submission_names_its_line(tmp_path, line, said):
 def test_the_command_names_the_protocol_wherever_a_number_is(tmp_path, capsys):
     annotations, predictions = example()
     for video, scores in predictions.items():
-        save(Timeline(video, 10.0, (), scores), tmp_path / "found")
+        save_formats(Timeline(video, 10.0, (), scores), tmp_path / "found")
     database = {
         v.id: {
             "subset": "testing",

@@ -23,7 +23,7 @@ from actline.models.checkpoint import read_checkpoint
 from actline.reporting.metrics import read_metrics
 from actline.stored.torch_files import load_torch
 from actline.timeline.proposals import read_proposals
-from actline.timeline.reading import load_timelines
+from actline.timeline.read import read
 from actline.timeline.video_scores import read_video_scores
 from actline.training.recipe import read_recipe
 from actline.training.state import read_state
@@ -383,7 +383,7 @@ INPUTS: tuple[Input, ...] = (
         JSON,
         _evaluate,
         sound=checks.sound_predictions,
-        read=lambda kit, path: load_timelines(path),
+        read=lambda kit, path: tuple(read(path).values()),
     ),
     Input(
         "predictions",
@@ -392,7 +392,7 @@ INPUTS: tuple[Input, ...] = (
         CSV,
         _evaluate,
         sound=checks.sound_predictions,
-        read=lambda kit, path: load_timelines(path),
+        read=lambda kit, path: tuple(read(path).values()),
     ),
     Input(
         "predictions",
@@ -401,7 +401,7 @@ INPUTS: tuple[Input, ...] = (
         (NPZ, NPZ, BYTES),
         _evaluate,
         sound=checks.sound_predictions,
-        read=lambda kit, path: load_timelines(path),
+        read=lambda kit, path: tuple(read(path).values()),
     ),
     Input(
         "predictions",

@@ -30,7 +30,7 @@ from actline.plain import fit_to_show
 from actline.stored.limits import limits
 from actline.timeline import Timeline
 from actline.timeline.proposals import read_proposals
-from actline.timeline.reading import load_timelines
+from actline.timeline.read import read
 from actline.timeline.video_scores import read_video_scores
 from actline.video.decode import ShortSide, probe, read_clip, read_frames, shown_times
 from actline.video.sampling import AtRate, sample_times
@@ -68,7 +68,7 @@ def sound_predictions(kit: Kit, path: Path, out: Path) -> None:
         mean = json.loads(metrics.read_text(encoding="utf-8"))["mean"]
         if not 0 <= mean <= 1:
             raise UnsoundError(f"a mean of {mean}")
-    timelines = load_timelines(path)
+    timelines = tuple(read(path).values())
     if path.suffix == ".json":
         _sound_results(path, timelines)
     for timeline in timelines:
@@ -136,7 +136,7 @@ class Elements(HTMLParser):
 def sound_detections(kit: Kit, path: Path, out: Path) -> None:
     """Activities that `detect` wrote lie within their video."""
     found = out / "found"
-    for timeline in load_timelines(found) if found.exists() else ():
+    for timeline in tuple(read(found).values()) if found.exists() else ():
         for one in timeline.activities:
             if not 0 <= one.start <= one.end <= timeline.duration + 1e-6:
                 raise UnsoundError(f"{one} in {timeline.duration} s")

@@ -13,7 +13,7 @@ from tests.load.results import A_VIDEO, annotate, classes, detect, main
 PEAK = """
 import sys
 from pathlib import Path
-from actline.timeline.results import read_segments
+from actline.timeline.read import read_segments
 found = read_segments(Path(sys.argv[1]))
 print(sum(map(len, found.values())))
 about = Path("/proc/self/status").read_text()

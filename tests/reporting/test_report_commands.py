@@ -14,7 +14,7 @@ from report_samples import encode_video, sample_timeline, sample_truth
 from actline.cli import plot, report
 from actline.cli.main import main
 from actline.errors import ActlineError, AnnotationError, PredictionError, VideoError
-from actline.timeline.formats import save
+from actline.timeline.write import save_formats
 
 
 def run(command, *arguments: str | Path) -> None:
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "videos").mkdir()
     for seed, name in enumerate(["kitchen", "hall"]):
         timeline = sample_timeline(name, seed=seed)
-        save(timeline, tmp_path / "found")
+        save_formats(timeline, tmp_path / "found")
         encode_video(tmp_path / "videos" / f"{name}.mp4")
         lines += [f'{name},"{a.label}",{a.start},{a.end}' for a in sample_truth(timeline)]
     (tmp_path / "annotations.csv").write_text("\n".join(lines) + "\n")

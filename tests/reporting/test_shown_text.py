@@ -23,7 +23,10 @@ from actline.reporting.html import Shown, write_report
 from actline.reporting.metrics import read_metrics
 from actline.reporting.plots import plot_timeline
 from actline.timeline import Activity, FrameScores, Timeline
-from actline.timeline.formats import save, to_audacity, to_elan, to_webvtt
+from actline.timeline.formats.audacity import to_audacity
+from actline.timeline.formats.elan import to_elan
+from actline.timeline.formats.webvtt import to_webvtt
+from actline.timeline.write import save_formats
 
 CLI = Path(__file__).parents[2] / "actline" / "cli"
 
@@ -200,11 +203,11 @@ def test_subtitles_labels_and_tiers_keep_their_form(name: str):
 def test_halves_of_characters_are_not_written_half(tmp_path: Path, ending: str):
     found = timeline("half \ud800")
     if ending in ("vtt", "txt", "eaf"):
-        (path,) = save(found, tmp_path, formats=[ending])
+        (path,) = save_formats(found, tmp_path, formats=[ending])
         assert "half \\ud800" in path.read_text(encoding="utf-8")
         return
     with pytest.raises(OutputError, match="halves of characters"):
-        save(found, tmp_path, formats=[ending])
+        save_formats(found, tmp_path, formats=[ending])
     assert not any(path.is_file() for path in tmp_path.iterdir())
 
 

@@ -13,9 +13,7 @@ from actline.parsing import annotated_id
 from actline.plain import fit_to_show
 from actline.stored import json_text
 from actline.timeline import Activity
-from actline.timeline.formats import load_folder, load_timelines
-from actline.timeline.reading import shown
-from actline.timeline.results import read_results, read_segments
+from actline.timeline.read import read, read_results, read_segments
 from actline.timeline.video_scores import read_video_scores
 
 ROWS = [
@@ -59,11 +57,11 @@ def test_scoring_and_showing_read_the_same_from_every_form(tmp_path: Path, name:
     path = tmp_path / name
     path.write_text(FORMS[name], encoding="utf-8")
     assert read_segments(path) == EXPECTED
-    timelines = {timeline.video: timeline for timeline in load_timelines(path)}
+    timelines = {timeline.video: timeline for timeline in read(path).values()}
     assert timelines.keys() == EXPECTED.keys()
     for video, timeline in timelines.items():
         assert sorted(timeline.activities, key=str) == sorted(EXPECTED[video], key=str)
-    assert {t.video for t in load_folder(tmp_path)} == EXPECTED.keys()
+    assert {t.video for t in read(tmp_path).values()} == EXPECTED.keys()
 
 
 def test_a_submission_to_the_thumos_toolkit_is_read(tmp_path: Path):
@@ -76,13 +74,14 @@ def test_a_submission_to_the_thumos_toolkit_is_read(tmp_path: Path):
         "video_test_0000004": [Activity("7", 1.2, 3.4, 0.9), Activity("7", 0.0, 1.0, 0.9)],
         "video_test_0000006": [Activity("97", 5.0, 6.0, 0.25)],
     }
-    assert len(load_timelines(path)) == 2
+    assert len(tuple(read(path).values())) == 2
 
 
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("a.txt", "0.000000\t1.500000\trun\n", "line 1: .* is not a video, start, end"),
+        ("a.txt", "0.000000\t1.500000\trun\n", "Audacity labels.* keeps no scores"),
+        ("a.txt", "0.000000 1.500000 run\n", "line 1: .* is not a video, start, end"),
         ("a.txt", "v 0 1 7 0.5\nv 0 x 7 0.5\n", "line 2: 'x' is not a number"),
         ("a.txt", "v 0 1 7 nan\n", "line 1: score 'nan' is not a finite"),
         ("a.csv", "video,label,start,end\nv,x,0,1\n", "no column confidence"),
@@ -113,7 +112,7 @@ def test_of_a_folder_every_prediction_is_taken_once_and_nothing_else(tmp_path: P
     expected = {"a": "run", "b": "run", "c": "walk"}
     found = read_segments(tmp_path)
     assert {video: rows[0].label for video, rows in found.items()} == expected
-    timelines = load_folder(tmp_path)
+    timelines = tuple(read(tmp_path).values())
     assert {t.video: t.activities[0].label for t in timelines} == expected
 
 
@@ -124,14 +123,17 @@ def test_only_what_lies_in_the_video_is_shown(tmp_path: Path):
     path.write_text(json.dumps(content))
     results = read_results(path)
     assert results.durations == {"kitchen": 3.0}
-    timeline = next(t for t in load_timelines(path) if t.video == "kitchen")
-    assert [(a.start, a.end) for a in shown(timeline).activities] == [(0.0, 3.0), (1.5, 3.0)]
+    timeline = next(t for t in read(path).values() if t.video == "kitchen")
+    assert [(a.start, a.end) for a in timeline.cut_to_video().activities] == [
+        (0.0, 3.0),
+        (1.5, 3.0),
+    ]
 
 
 def test_segments_without_a_score_are_shown_but_not_scored(tmp_path: Path):
     path = tmp_path / "truth.json"
     path.write_text('{"results": {"v": [{"label": "run", "segment": [0, 1]}]}}')
-    (timeline,) = load_timelines(path)
+    timeline = read(path).one()
     assert timeline.activities == (Activity("run", 0.0, 1.0, 1.0),)
     with pytest.raises(PredictionError, match="lacks one of label, score"):
         read_segments(path)

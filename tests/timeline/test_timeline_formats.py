@@ -6,7 +6,9 @@ import io
 import json
 import pickle
 import re
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,20 +24,15 @@ from actline.parsing import shown_name
 from actline.plain import plain
 from actline.stored.csv_text import from_spreadsheet_safe, spreadsheet_safe
 from actline.timeline import Activity, FrameScores, Timeline
-from actline.timeline.formats import (
-    FORMATS,
-    load_folder,
-    load_scores,
-    load_timeline,
-    load_timelines,
-    parse_formats,
-    save,
-    to_audacity,
-    to_csv,
-    to_elan,
-    to_json,
-    to_webvtt,
-)
+from actline.timeline.formats import FORMATS
+from actline.timeline.formats.audacity import to_audacity
+from actline.timeline.formats.elan import to_elan
+from actline.timeline.formats.frame_scores import load_scores
+from actline.timeline.formats.results_csv import to_csv
+from actline.timeline.formats.results_json import to_json
+from actline.timeline.formats.webvtt import to_webvtt
+from actline.timeline.read import read, read_segments
+from actline.timeline.write import ENDINGS, parse_formats, save_formats
 
 MILLISECOND = 0.0005001  # half of one, and room for rounding
 
@@ -119,12 +116,12 @@ def assert_close(ours: Timeline, original: Timeline) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(timelines())
 def test_json_csv_and_npz_give_back_every_label_and_time(tmp_path: Path, timeline: Timeline):
-    for path in save(timeline, tmp_path, formats=("json", "npz")):
-        back = load_timeline(path)
+    for path in save_formats(timeline, tmp_path, formats=("json", "npz")):
+        back = read(path).one()
         assert (back.video, back.duration) == (timeline.video, timeline.duration)
         assert_close(back, timeline)
-    (path,) = save(timeline, tmp_path, formats=("csv",))
-    assert_close(load_timeline(path), timeline)
+    (path,) = save_formats(timeline, tmp_path, formats=("csv",))
+    assert_close(read(path).one(), timeline)
 
 
 @settings(deadline=None)
@@ -198,7 +195,7 @@ def test_elan_tiers_never_overlap_and_keep_everything(timeline: Timeline):
 
 
 def test_elan_document_has_the_parts_in_the_order_the_schema_asks(timeline: Timeline):
-    root = ElementTree.fromstring(to_elan(timeline, media="/videos/my clip.mp4"))
+    root = ElementTree.fromstring(to_elan(replace(timeline, media=Path("/videos/my clip.mp4"))))
     assert root.tag == "ANNOTATION_DOCUMENT"
     assert root.attrib["FORMAT"] == "3.0"
     assert [child.tag for child in root] == [
@@ -219,6 +216,136 @@ def test_elan_document_has_the_parts_in_the_order_the_schema_asks(timeline: Time
         "opening (2)",
         "wave",
     ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(timelines())
+def test_what_players_and_annotation_tools_show_is_read_back(tmp_path: Path, timeline: Timeline):
+    """WebVTT rounds times to the millisecond and confidences to the percent; the others have none.
+
+    An activity without a label is named by its tier in ELAN.
+    """
+
+    def flat(label: str) -> str:
+        return shown_name(one_line(label))
+
+    def tiered(label: str) -> str:
+        kept = "".join(c if c in "\t\n" else plain(c) for c in "\n".join(label.splitlines()))
+        return shown_name(kept)
+
+    for ending, name in (("vtt", flat), ("txt", flat), ("eaf", tiered)):
+        (path,) = save_formats(timeline, tmp_path, formats=(ending,))
+        if not path.read_text().strip():
+            continue  # labels of no activity are an empty file
+        back = read(path).one("video 1")
+        found = [(a.label, round(a.start * 1000), round(a.end * 1000)) for a in back.activities]
+        wanted = [(name(label), start, end) for label, start, end, _ in kept(timeline)]
+        if ending == "eaf":
+            tiers = sum(not label for label, *_ in wanted)
+            assert sum(label.startswith("(no name)") for label, *_ in found) >= tiers
+            found = [("" if one[0].startswith("(no name)") else one[0], *one[1:]) for one in found]
+        assert sorted(found) == sorted(wanted)
+        if ending == "vtt":
+            percents = sorted(round(100 * a.confidence) for a in timeline.activities)
+            assert sorted(round(100 * a.confidence) for a in back.activities) == percents
+
+
+def test_subtitles_that_others_wrote_are_read(tmp_path: Path):
+    path = tmp_path / "kitchen.vtt"
+    path.write_bytes(
+        "\ufeffWEBVTT - a title\r\n\r\nSTYLE\r\n::cue { color: red }\r\n\r\n"
+        "NOTE nothing\r\n\r\nname of the cue\r\n00:01.500 --> 01:00:04.000 align:start\r\n"
+        "<v Anna>open &amp; close\r\nthe door</v>\r\n\r\n00:02.000 --> 00:03.000\r\nrun (5%)"
+        "".encode()
+    )
+    assert read(path)["kitchen"].activities == (
+        Activity("open & close the door", 1.5, 3604.0, 1.0),
+        Activity("run", 2.0, 3.0, 0.05),
+    )
+
+
+def test_labels_that_audacity_wrote_are_read(tmp_path: Path):
+    path = tmp_path / "kitchen.txt"
+    path.write_text("1.000000\t2.500000\twave\n\\\t100.0\t200.0\n3.0\t3.0\t\n")
+    assert read(path).one().activities == (
+        Activity("wave", 1.0, 2.5),
+        Activity("", 3.0, 3.0),
+    )
+
+
+def test_annotations_that_elan_wrote_are_read(tmp_path: Path):
+    path = tmp_path / "kitchen.eaf"
+    path.write_text(
+        """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="" DATE="2024-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">
+  <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>
+  <TIME_ORDER>
+    <TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="1500"/>
+    <TIME_SLOT TIME_SLOT_ID="ts2" TIME_VALUE="900"/>
+    <TIME_SLOT TIME_SLOT_ID="ts3" TIME_VALUE="4000"/><TIME_SLOT TIME_SLOT_ID="ts4"/>
+  </TIME_ORDER>
+  <TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="wave">
+    <ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts3">
+      <ANNOTATION_VALUE></ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+    <ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a2" TIME_SLOT_REF1="ts2" TIME_SLOT_REF2="ts1">
+      <ANNOTATION_VALUE>walk</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+  </TIER>
+  <TIER LINGUISTIC_TYPE_REF="words" TIER_ID="words" PARENT_REF="wave">
+    <ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a3" ANNOTATION_REF="a1">
+      <ANNOTATION_VALUE>hello</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>
+  </TIER>
+</ANNOTATION_DOCUMENT>"""
+    )
+    assert read(path).one().activities == (Activity("walk", 0.9, 1.5), Activity("wave", 1.5, 4.0))
+    path.write_text(path.read_text().replace('TIME_SLOT_REF2="ts3"', 'TIME_SLOT_REF2="ts4"'))
+    with pytest.raises(PredictionError, match=r"kitchen\.eaf, annotation a1 has no time"):
+        read(path)
+
+
+@pytest.mark.parametrize("ending", ["vtt", "txt", "eaf", "npz"])
+def test_what_keeps_no_scores_of_segments_is_not_scored(tmp_path: Path, timeline, ending: str):
+    (path,) = save_formats(timeline, tmp_path, formats=(ending,))
+    assert read(path).one().activities
+    with pytest.raises(PredictionError, match=rf"clip\.{ending} .* keeps no scores"):
+        read_segments(path)
+
+
+def test_a_file_is_told_by_its_content_and_then_by_its_ending(tmp_path: Path, timeline: Timeline):
+    for index, form in enumerate(FORMATS):
+        if form.write is not None:
+            path = timeline.save(tmp_path / f"clip{form.endings[0]}").rename(tmp_path / f"x{index}")
+            assert read(path).one().activities, form.name
+
+
+def test_a_timeline_is_saved_in_the_format_of_its_ending(tmp_path: Path, timeline: Timeline):
+    for ending in ENDINGS:
+        assert timeline.save(str(tmp_path / f"new.{ending}")) == tmp_path / f"new.{ending}"
+        (other,) = save_formats(timeline, tmp_path / "all", formats=(ending,))
+        assert (tmp_path / f"new.{ending}").read_bytes() == other.read_bytes()
+    with pytest.raises(OutputError, match=r"new\.srt: name a file ending in one of \.json, \.csv"):
+        timeline.save(tmp_path / "new.srt")
+
+
+def test_a_timeline_is_filtered_by_label_and_confidence(timeline: Timeline):
+    assert [a.start for a in timeline.filter(labels=["opening"]).activities] == [1.0, 3.5]
+    assert [a.start for a in timeline.filter(labels="wave").activities] == [2.0]
+    assert [a.start for a in timeline.filter(min_confidence=0.5).activities] == [1.0, 2.0]
+    assert timeline.filter(min_confidence=0.5).scores is timeline.scores
+
+
+def test_a_timeline_becomes_a_table_of_pandas(timeline: Timeline):
+    pandas = pytest.importorskip("pandas")
+    table = timeline.to_pandas()
+    assert list(table.columns) == ["video", "label", "start", "end", "confidence"]
+    assert table["label"].tolist() == ["opening", "wave", "opening"]
+    assert isinstance(table, pandas.DataFrame)
+    assert Timeline("empty", 1.0, ()).to_pandas().shape == (0, 5)
+
+
+def test_without_pandas_one_line_says_what_to_install(timeline: Timeline, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as where it is not installed
+    with pytest.raises(OutputError, match=r'tables need pandas: pip install "actline\[pandas\]"'):
+        timeline.to_pandas()
 
 
 @given(awkward)
@@ -249,12 +376,12 @@ def test_json_is_the_form_of_activitynet(timeline: Timeline):
 def test_save_writes_all_formats_and_the_folder_reads_back_whole(
     tmp_path: Path, timeline: Timeline
 ):
-    written = save(timeline, tmp_path / "out")
-    assert [path.name for path in written] == [f"clip.{ending}" for ending in FORMATS]
+    written = save_formats(timeline, tmp_path / "out")
+    assert [path.name for path in written] == [f"clip.{ending}" for ending in ENDINGS]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         path.name for path in written
     )
-    (back,) = load_folder(tmp_path / "out")
+    (back,) = tuple(read(tmp_path / "out").values())
     assert_close(back, timeline)
     assert back.duration == 12.5
     assert back.scores is not None
@@ -266,7 +393,7 @@ def test_save_writes_all_formats_and_the_folder_reads_back_whole(
 
 
 def test_npz_holds_the_documented_arrays_without_pickles(tmp_path: Path, timeline: Timeline):
-    (path,) = save(timeline, tmp_path, formats=("npz",))
+    (path,) = save_formats(timeline, tmp_path, formats=("npz",))
     with np.load(path, allow_pickle=False) as stored:
         assert stored["times"].dtype == np.float64
         assert stored["probabilities"].dtype == np.float32
@@ -286,7 +413,7 @@ def test_formats_are_parsed_and_a_wrong_one_is_named():
 
 def test_same_timeline_gives_the_same_bytes(tmp_path: Path, timeline: Timeline):
     for first, second in zip(
-        save(timeline, tmp_path / "a"), save(timeline, tmp_path / "b"), strict=True
+        save_formats(timeline, tmp_path / "a"), save_formats(timeline, tmp_path / "b"), strict=True
     ):
         assert first.read_bytes() == second.read_bytes()
 
@@ -307,8 +434,8 @@ def test_npz_of_the_documented_arrays_alone_is_enough(tmp_path: Path):
 
 
 def test_timeline_without_scores_or_activities_survives(tmp_path: Path):
-    for path in save(Timeline("empty", 3.0, ()), tmp_path, formats=("json", "csv", "npz")):
-        back = load_timeline(path)
+    for path in save_formats(Timeline("empty", 3.0, ()), tmp_path, formats=("json", "csv", "npz")):
+        back = read(path).one()
         assert back.video == "empty"
         assert back.activities == ()
         assert back.scores is None
@@ -319,19 +446,19 @@ def test_timeline_without_scores_or_activities_survives(tmp_path: Path):
 )
 def test_a_video_id_that_is_no_file_name_is_refused(tmp_path: Path, name: str):
     with pytest.raises(OutputError):
-        save(Timeline(name, 1.0, ()), tmp_path)
+        save_formats(Timeline(name, 1.0, ()), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_one_video_of_a_file_with_several_is_chosen_by_name(tmp_path: Path):
     path = tmp_path / "all.csv"
     path.write_text("video,label,start,end\na,x,0,1\nb,y,1,2\n")
-    assert [timeline.video for timeline in load_timelines(path)] == ["a", "b"]
-    assert load_timeline(path, video="b").activities == (Activity("y", 1.0, 2.0, 1.0),)
+    assert [timeline.video for timeline in tuple(read(path).values())] == ["a", "b"]
+    assert read(path).one("b").activities == (Activity("y", 1.0, 2.0, 1.0),)
     with pytest.raises(PredictionError, match="2 videos"):
-        load_timeline(path)
+        read(path).one()
     with pytest.raises(PredictionError, match='no video "c"'):
-        load_timeline(path, video="c")
+        read(path).one("c")
 
 
 def _json(**entry: object) -> str:
@@ -398,6 +525,15 @@ BAD = {
     "numbers.npz": _npz(classes=np.array([1])),
     "segments.npz": _npz(labels=np.array(["a"])),
     "duration.npz": _npz(duration=np.array(-1.0)),
+    "times.vtt": "WEBVTT\n\n0:1 --> 0:2\nx\n",
+    "empty.vtt": "",
+    "words.txt": "one\ttwo\tx\n",
+    "later.txt": "0.0\t1.0\tx\none\ttwo\tx\n",
+    "text.eaf": "hello",
+    "cut.eaf": "<ANNOTATION_DOCUMENT><TIER>",
+    "entities.eaf": '<!DOCTYPE a [<!ENTITY b "c">]><ANNOTATION_DOCUMENT>&b;</ANNOTATION_DOCUMENT>',
+    "other.eaf": "<a><ANNOTATION_DOCUMENT/></a>",
+    "deep.eaf": "<ANNOTATION_DOCUMENT>" * 100_000,
 }
 
 
@@ -413,7 +549,7 @@ def test_malformed_predictions_get_one_clear_line(
     elif content is not None:
         path.write_text(content)
     with pytest.raises(PredictionError) as caught:
-        load_timeline(path)
+        read(path).one()
     message = str(caught.value)
     assert name in message
     assert "\n" not in message
@@ -422,7 +558,7 @@ def test_malformed_predictions_get_one_clear_line(
 
 
 def test_truncated_npz_is_reported_at_every_length(tmp_path: Path, timeline: Timeline):
-    (path,) = save(timeline, tmp_path, formats=("npz",))
+    (path,) = save_formats(timeline, tmp_path, formats=("npz",))
     whole = path.read_bytes()
     for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
@@ -432,6 +568,6 @@ def test_truncated_npz_is_reported_at_every_length(tmp_path: Path, timeline: Tim
 
 def test_folder_without_predictions_says_so(tmp_path: Path):
     with pytest.raises(PredictionError, match="no predictions"):
-        load_folder(tmp_path)
+        tuple(read(tmp_path).values())
     with pytest.raises(PredictionError, match="no folder"):
-        load_folder(tmp_path / "nowhere")
+        tuple(read(tmp_path / "nowhere").values())
