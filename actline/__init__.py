@@ -4,27 +4,33 @@ import actline
 
 model = actline.load_model("checkpoint.safetensors")
 timeline = actline.detect("video.mp4", model)
+timeline.save("video.vtt")
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actline.annotations.read import read_annotations
     from actline.detection.detect_all import detect_all
     from actline.detection.extract import extract
     from actline.detection.load import detect, load_model
     from actline.errors import ActlineError
     from actline.timeline import Activity, FrameScores, Timeline
+    from actline.timeline.read import Timelines, read
 
 __all__ = [
     "Activity",
     "ActlineError",
     "FrameScores",
     "Timeline",
+    "Timelines",
     "detect",
     "detect_all",
     "extract",
     "load_model",
+    "read",
+    "read_annotations",
 ]
 __version__ = "0.1.0"
 
@@ -34,10 +40,13 @@ _HOMES = {
     "ActlineError": "actline.errors",
     "FrameScores": "actline.timeline",
     "Timeline": "actline.timeline",
+    "Timelines": "actline.timeline.read",
     "detect": "actline.detection.load",
     "detect_all": "actline.detection.detect_all",
     "extract": "actline.detection.extract",
     "load_model": "actline.detection.load",
+    "read": "actline.timeline.read",
+    "read_annotations": "actline.annotations.read",
 }
 
 

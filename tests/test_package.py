@@ -21,6 +21,17 @@ def test_the_two_calls_are_functions_whatever_was_imported_before():
     assert python("import actline; print(actline.load_model.__name__)") == "load_model"
 
 
+def test_reading_and_saving_load_neither_torch_nor_the_decoder():
+    code = (
+        "import actline, sys, tempfile\n"
+        "timeline = actline.Timeline('a', 1.0, (actline.Activity('x', 0.0, 1.0),))\n"
+        "path = timeline.save(tempfile.mkdtemp() + '/a.csv')\n"
+        "assert len(actline.read(path)) == len(actline.read_annotations(path).videos) == 1\n"
+        "print([m for m in ('torch', 'av', 'matplotlib', 'rich', 'pandas') if m in sys.modules])"
+    )
+    assert python(code) == "[]"
+
+
 def test_importing_and_help_do_not_load_the_heavy_libraries():
     heavy = "[m for m in ('torch', 'av', 'matplotlib', 'rich', 'numpy') if m in sys.modules]"
     assert python(f"import sys, actline; print({heavy})") == "[]"

@@ -13,7 +13,7 @@ from actline.detection.segments import check_gap
 from actline.errors import OutputError, VideoError
 from actline.names import output_path
 from actline.timeline import Timeline
-from actline.timeline.formats import FORMATS, save
+from actline.timeline.write import ENDINGS, save_formats
 from actline.video.find import Video
 from actline.video.given import NamedVideo, expand_videos, share_of
 
@@ -41,7 +41,7 @@ def detect_all(
     model: Detector,
     *,
     out: str | PathLike[str] | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = ENDINGS,
     workers: int = 1,
     overwrite: bool = False,
     share: str = "0/1",
@@ -62,7 +62,7 @@ def detect_all(
         videos: files, or folders of videos; None takes those that a chain's features are stored of.
         model: from `actline.load_model`.
         out: folder that gets ID.json and so on, for a video's ID; None writes nothing.
-        formats: which to write, of `actline.timeline.formats.FORMATS`; a chain has no per-frame
+        formats: which to write, of `actline.timeline.write.ENDINGS`; a chain has no per-frame
             scores, and writes no npz.
         workers: threads that are each at a video of its own. More than one pays where decoding is
             slower than the network, as on a GPU; results come as they are done.
@@ -131,7 +131,7 @@ class _Results:
     def save(self, timeline: Timeline, video: Video) -> None:
         """Write a video's results."""
         media = video.path.resolve() if self.media else None
-        save(timeline, self.records.folder, formats=self.formats, media=media)
+        save_formats(timeline, self.records.folder, formats=self.formats, media=media)
 
 
 def _detected(

@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,12 +47,3 @@ def test_shapes_broadcast():
     start, end = np.zeros((3, 1)), np.ones((3, 1))
     assert temporal_iou(start, end, np.zeros(5), np.ones(5)).shape == (3, 5)
     assert [one.shape for one in clip(start, end, last=np.ones(5))] == [(3, 1), (3, 5)]
-
-
-@pytest.mark.parametrize("name", ["intervals"])
-def test_the_examples_in_the_documentation_run(name):
-    import doctest
-    from importlib import import_module
-
-    failed, tried = doctest.testmod(import_module(f"actline.timeline.{name}"))
-    assert tried and not failed
