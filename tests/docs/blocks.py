@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 # What a block may hold; the first two are run.
-LANGUAGES = frozenset({"sh", "python", "text", "json", "yaml", "csv", "mermaid", "toml"})
+LANGUAGES = frozenset({"sh", "python", "text", "json", "yaml", "csv", "mermaid", "toml", "diff"})
 
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[^\n]*)\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE
