@@ -21,20 +21,27 @@ from actline.timeline.proposals import Proposals
 
 @dataclass(frozen=True, eq=False)
 class RescaledSample:
-    """A video's features at a fixed length (C, T), and its activities (M, 2) as parts of it."""
+    """A video's features at a fixed length, and its activities.
+
+    Shape:
+        features: (C, T); segments: (M, 2), fractions of the T snippets; labels: (M,), the places of
+        their classes in the annotations' classes, for a network that classifies.
+    """
 
     video: str
     features: Tensor
     segments: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class RescaledBatch:
-    """Several videos: features (B, C, T), and for each its activities (M, 2)."""
+    """Several videos: features (B, C, T), and for each its activities (M, 2) and labels (M,)."""
 
     videos: tuple[str, ...]
     features: Tensor
     segments: tuple[Tensor, ...]
+    labels: tuple[Tensor, ...]
 
 
 class RescaledVideos(Dataset[RescaledSample]):
@@ -46,6 +53,7 @@ class RescaledVideos(Dataset[RescaledSample]):
 
     def __init__(self, annotations: Annotations, features: FeatureFolder, *, length: int) -> None:
         self.videos = annotations.videos
+        self.classes = annotations.classes
         self.features = features
         self.length = length
 
@@ -57,7 +65,8 @@ class RescaledVideos(Dataset[RescaledSample]):
         snippets = self.features.load(video)
         segments = torch.from_numpy(segments_of(video) / snippets.duration).float()
         features = rescaled(snippets, self.length).features
-        return RescaledSample(video.id, features, segments.clamp(0, 1))
+        labels = torch.from_numpy(labels_of(video, self.classes))
+        return RescaledSample(video.id, features, segments.clamp(0, 1), labels)
 
 
 # How much of an activity must lie within a window for the window to learn it.
@@ -73,15 +82,16 @@ class SlidWindows(Dataset[RescaledSample]):
     """
 
     def __init__(self, annotations: Annotations, features: FeatureFolder, *, length: int) -> None:
+        self.classes = annotations.classes
         self.features = features
         self.length = length
-        self.windows: list[tuple[AnnotatedVideo, int, NDArray[np.float64]]] = []
+        self.windows: list[tuple[AnnotatedVideo, int, NDArray[np.bool_]]] = []
         with progress("windows", total=len(annotations.videos), unit="videos") as advance:
             for video in annotations.videos:
                 for number, window in enumerate(self._windows(video)):
-                    within = segments_within(segments_of(video), window.offset, window.duration)
-                    if len(within):
-                        self.windows.append((video, number, within))
+                    shown = mostly_within(segments_of(video), window.offset, window.duration)
+                    if shown.any():
+                        self.windows.append((video, number, shown))
                 advance()
         if not self.windows:
             raise AnnotationError(
@@ -93,9 +103,11 @@ class SlidWindows(Dataset[RescaledSample]):
         return len(self.windows)
 
     def __getitem__(self, key: tuple[int, int]) -> RescaledSample:
-        video, number, within = self.windows[key[1]]
+        video, number, shown = self.windows[key[1]]
         window = self._windows(video)[number]
-        return RescaledSample(video.id, window.features, torch.from_numpy(within).float())
+        within = segments_within(segments_of(video), window.offset, window.duration)
+        labels = torch.from_numpy(labels_of(video, self.classes)[shown])
+        return RescaledSample(video.id, window.features, torch.from_numpy(within).float(), labels)
 
     def _windows(self, video: AnnotatedVideo) -> list[SnippetFeatures]:
         return sliding_windows(self.features.load(video), self.length)
@@ -106,8 +118,16 @@ def segments_within(
 ) -> NDArray[np.float64]:
     """Segments of which a window shows most, as parts of it: (M, 2) seconds to (N, 2)."""
     clipped = np.stack(clip(*segments.T, first=start, last=start + duration), axis=1)
+    return (clipped[mostly_within(segments, start, duration)] - start) / duration
+
+
+def mostly_within(
+    segments: NDArray[np.float64], start: float, duration: float
+) -> NDArray[np.bool_]:
+    """Of which segments a window shows most: (M, 2) seconds to (M,)."""
+    clipped = np.stack(clip(*segments.T, first=start, last=start + duration), axis=1)
     lengths, shown = (ends[:, 1] - ends[:, 0] for ends in (segments, clipped))
-    return (clipped[(shown > 0) & (shown >= MOSTLY * lengths)] - start) / duration
+    return (shown > 0) & (shown >= MOSTLY * lengths)
 
 
 def collate_rescaled(
@@ -118,6 +138,7 @@ def collate_rescaled(
         tuple(sample.video for sample in samples),
         torch.stack([sample.features for sample in samples]),
         tuple(sample.segments for sample in samples),
+        tuple(sample.labels for sample in samples),
     )
 
 
@@ -213,6 +234,12 @@ def segments_of(video: AnnotatedVideo) -> NDArray[np.float64]:
     """A video's activities as (M, 2) seconds."""
     ends = [(activity.start, activity.end) for activity in video.activities]
     return np.array(ends, np.float64).reshape(-1, 2)
+
+
+def labels_of(video: AnnotatedVideo, classes: Sequence[str]) -> NDArray[np.int64]:
+    """The classes of a video's activities, as places in `classes`: (M,)."""
+    places = {name: place for place, name in enumerate(classes)}
+    return np.array([places[activity.label] for activity in video.activities], np.int64)
 
 
 def best_matches(
