@@ -44,7 +44,7 @@ def window_attention(
     offset = torch.arange(width, device=queries.device) - row
     seen = F.pad(valid, around).unfold(1, width, block).unsqueeze(2)  # (B, blocks, 1, width)
     seen = seen & (offset >= 0) & (offset < window)
-    seen = seen | (offset == before)  # what is not valid sees itself, lest weights add up to 0
+    seen = seen | (offset == before)  # padding sees itself: weights must not add up to 0
     scores = torch.matmul(queries, keys).masked_fill(~seen.unsqueeze(1), -torch.inf)
     weights = dropout(scores.softmax(dim=-1), probability)
     return torch.matmul(weights, values.transpose(3, 4)).flatten(2, 3)[:, :, :T]
@@ -69,8 +69,8 @@ def attention(
 class _DroppedAttention(torch.autograd.Function):
     """Attention with dropout, of one head at a time.
 
-    The weights of a head fit into a processor's cache, those of a batch do not; and they are made
-    anew for the gradients, rather than kept: of T features they have T x T values a head.
+    The weights of a head fit into a processor's cache, those of a batch do not; and they are
+    computed again for the gradients, rather than kept: T features have T x T of them a head.
     """
 
     @staticmethod

@@ -180,7 +180,7 @@ def times_sparse(dense: Tensor, forth: SparseParts, back: SparseParts) -> Tensor
 class _SparseTimesDense(torch.autograd.Function):
     """`embedding_bag` whose gradient is one more of the transposed matrix.
 
-    PyTorch's own gradient sorts all indices anew in every step.
+    PyTorch's own gradient sorts all indices again in every step.
     """
 
     @staticmethod

@@ -34,7 +34,7 @@ class SpatialConv3d(nn.Conv3d):
 
 
 class DepthwiseConv3d(nn.Conv3d):
-    """A convolution of every channel by itself; on a CPU with quick gradients.
+    """A depthwise convolution, one kernel a channel; on a CPU with quick gradients.
 
     Shape:
         input: (B, C, T, H, W); returns (B, C, T, H / stride, W / stride).

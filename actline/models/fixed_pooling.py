@@ -33,7 +33,7 @@ def average_frames(x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
 
 
 def maximum_frames(x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """The largest of every `stride` frames, each value by itself; shapes as `strided_frames`.
+    """The largest of every `stride` frames, each value separately; shapes as `strided_frames`.
 
     A maximum has no time of its own: it lies where it is reached, at the last of its frames where
     values grow and at the first where they fall. So a pooled frame lies at the mean of the times
@@ -57,7 +57,7 @@ def bin_sums(x: Tensor, stride: int) -> Tensor:
 
 
 def in_clip(frames: Tensor, count: int) -> Tensor:
-    """Places (B, P) in frames as parts of a clip of `count`: 0 its first frame, 1 its last."""
+    """Places (B, P) in frames as fractions of a clip of `count`: 0 its first frame, 1 its last."""
     return frames.float() / max(count - 1, 1)
 
 

@@ -78,7 +78,7 @@ class LocalGlobalAttention(nn.Module):
         near, far = split.split(local_heads, dim=2)  # (3, B, heads / 2, T, D)
         seen = None
         if mask is not None:
-            # A padded feature sees itself, lest its weights add up to nothing.
+            # A padded feature sees itself, so that its weights never add up to zero.
             itself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
             seen = mask.bool().view(len(x), 1, 1, -1) | itself
         dropped = self.dropout if self.training else 0.0

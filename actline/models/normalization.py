@@ -12,7 +12,7 @@ class NormalizationError(ValueError):
 class SplitBatchNorm3d(nn.Module):
     """Batch normalization whose statistics are taken over `splits` parts of the batch.
 
-    Training normalizes each part by itself, so that the statistics do not depend on how large a
+    Training normalizes each part separately, so that the statistics do not depend on how large a
     batch one device holds (Multigrid, Wu et al. 2020, Section 3.3). Evaluation uses
     `running_mean` and `running_var`, which `aggregate_statistics` computes from the parts'.
 

@@ -51,14 +51,14 @@ def start_from(
     if not taken:
         raise CheckpointError(f"{path}: nothing in it fits this network; choose another init")
     share = sum(own[n].numel() for n in taken) / max(1, sum(own[n].numel() for n in wanted))
-    told = f"{share:.0%} of the network's weights ({len(taken)} of {len(wanted)} tensors)"
+    given = f"{share:.0%} of the network's weights ({len(taken)} of {len(wanted)} tensors)"
     if share < least:
         raise CheckpointError(
-            f"{path} gives {told}, less than init_share={least:g}; choose the checkpoint of such a "
-            f"network, or give init_share={math.floor(100 * share) / 100:g}"
+            f"{path} gives {given}, less than init_share={least:g}; choose the checkpoint of such "
+            f"a network, or give init_share={math.floor(100 * share) / 100:g}"
         )
     if say is not None:
         left = "" if len(wanted) == len(own) else ", besides what tells classes apart, which is new"
-        say(f"{path} gives {told}{left}")
+        say(f"{path} gives {given}{left}")
     network.load_state_dict(taken, strict=False)
     return sorted(own.keys() - taken.keys())

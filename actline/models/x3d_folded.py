@@ -9,7 +9,7 @@ from actline.models.folding import FoldedConvolution
 from actline.models.x3d_blocks import Bottleneck, SqueezeExcitation, Stem
 
 # The widened features of so many bytes are made at a time. It keeps them near the processor, and
-# below the 32 MiB from which glibc takes memory from the system anew, page by page, at every
+# below the 32 MiB from which glibc takes fresh memory from the system, page by page, at every
 # call: on X3D-M's first block that takes longer than its convolutions.
 WIDENED_BYTES = 28 * 2**20
 

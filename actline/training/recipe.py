@@ -53,7 +53,7 @@ class DataConfig:
         skip_missing: leave out videos that are not there, as many of Kinetics' are not any more;
             otherwise the first of them stops the run.
         decoded: folder that keeps whole videos decoded at the clips' short sides: worth its space
-            for small frames; None decodes anew what every clip needs.
+            for small frames; None decodes what every clip needs each time.
     """
 
     annotations: str
