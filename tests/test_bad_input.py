@@ -15,8 +15,8 @@ import torch
 from tiny import write_data, write_recipe
 
 from actline.files import CLAIMS
-from actline.training.recipe import read_recipe
-from actline.training.validation import train_and_validate
+from actline.training.tasks import read_recipe
+from actline.training.train import train
 
 
 class Kit:
@@ -53,7 +53,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("kit")
     data = write_data(folder / "data")
     recipe = read_recipe(write_recipe(folder / "r.yaml", data, epochs=1))
-    return data, train_and_validate(recipe, device="cpu").best
+    return data, train(recipe, device="cpu").best
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from actline.cli import bench, demo
 from actline.cli.main import COMMANDS
-from actline.training.recipe import read_recipe
+from actline.training.tasks import read_recipe
 
 
 @pytest.fixture(scope="module")

@@ -36,11 +36,11 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; 130 when stopped before the end."""
-    from actline.training.recipe import read_recipe
-    from actline.training.validation import train_and_validate
+    from actline.training.tasks import read_recipe
+    from actline.training.train import train
 
     recipe = read_recipe(arguments.recipe, arguments.values)
-    result = train_and_validate(recipe, device=arguments.device)
+    result = train(recipe, device=arguments.device)
     if result.stopped:
         say("stopped; the same command goes on from here")
         return 130

@@ -94,25 +94,36 @@ def to_mapping(value: Any) -> Any:
     return value
 
 
-def with_overrides(values: Any, overrides: Sequence[str], *, where: str) -> Any:
+def with_overrides(values: Any, overrides: Sequence[str] | Mapping[str, Any], *, where: str) -> Any:
     """Apply `key.subkey=value` strings, the values read as YAML, to nested mappings.
+
+    Args:
+        overrides: such strings, or values by `key.subkey`.
 
     Raises:
         RecipeError: an override is not of that form, or goes through a value that has no keys.
     """
     result = _copied(values)
-    for override in overrides:
-        path, equals, text = override.partition("=")
-        if not equals or not path:
-            raise RecipeError(f'"{override}" is not of the form key=value, as in optimizer.lr=0.01')
+    for path, value in _pairs(overrides):
         *parents, last = path.split(".")
         place = result
         for parent in parents:
             place = place.setdefault(parent, {}) if isinstance(place, dict) else None
         if not isinstance(place, dict):
             raise RecipeError(f'{where}: "{path}" leads through a value that has no keys')
-        place[last] = parse_yaml(text, where=f"{override}")
+        place[last] = value
     return result
+
+
+def _pairs(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(overrides, Mapping):
+        yield from ((path, to_mapping(value)) for path, value in overrides.items())
+        return
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise RecipeError(f'"{override}" is not of the form key=value, as in optimizer.lr=0.01')
+        yield path, parse_yaml(text, where=override)
 
 
 def _convert(hint: Any, value: object, *, where: str) -> Any:

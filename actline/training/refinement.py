@@ -1,32 +1,55 @@
-"""What a recipe for refinement trains: TCANet on snippet features and proposals."""
+"""Training TCANet on snippet features and proposals."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
-from actline.datasets.batches import loaded
-from actline.datasets.segments import ProposalBatch, ProposedVideos, collate_proposals, trainable
+from actline.datasets.segments import ProposalBatch, ProposedVideos, collate_proposals
 from actline.errors import CheckpointError, RecipeError
 from actline.features.snippets import SnippetOrigin
 from actline.models.bmn import BMN
 from actline.models.checkpoint import load_segment_checkpoint
+from actline.models.stage import MOST_PROPOSALS
+from actline.models.tcanet import TCANetConfig
 from actline.parsing import annotated_id
 from actline.progress import progress
+from actline.stored.ranges import Count
 from actline.timeline.proposals import MATCHED, Proposals, proposals_of, read_proposals
-from actline.training.proposals import check_width, recipe_features
-from actline.training.recipe import RefinementRecipe
-from actline.training.setup import batches_for, built, segment_card, start
+from actline.training.setup import built, start
+from actline.training.snippets import SnippetJob, SnippetRecipe
 from actline.training.tcanet_losses import THRESHOLDS, refinement_loss
 
 
-class RefinementJob:
-    """Training videos of a recipe with their proposals, and TCANet's loss.
+@dataclass(frozen=True, kw_only=True)
+class RefinementRecipe(SnippetRecipe):
+    """Training TCANet on snippet features and proposals.
 
-    Args:
-        device: where a BMN makes the proposals.
+    Attributes:
+        proposals: a checkpoint of BMN, which proposes on the same features; or another method's
+            proposals for all videos: a results JSON, or a folder of CSV files as TCANet's
+            authors have them.
+        proposals_per_video: how many are trained on, before suppression.
+        proposals_order: whether these are the first by score, or the first in the file, which are
+            then taken as they stand, neither cut at the video's ends nor equal ones once.
+        matches: the activity that a proposal is trained towards: the one that overlaps it most,
+            or the one that a CSV file has stored with it, as `gt_xmin` and `gt_xmax`.
+    """
+
+    task: Literal["refinement"]
+    network: TCANetConfig
+    proposals: str
+    proposals_per_video: Count = 64
+    proposals_order: Literal["score", "file"] = "score"
+    matches: Literal["overlap", "file"] = "overlap"
+
+
+class RefinementJob(SnippetJob[RefinementRecipe, ProposalBatch]):
+    """Training videos of a recipe with their proposals, and TCANet's loss.
 
     Raises:
         CheckpointError: the recipe's `proposals` is no BMN for these features.
@@ -35,18 +58,13 @@ class RefinementJob:
         RecipeError: they are of another width or interval than the recipe's network takes.
     """
 
-    unused_parameters = False
+    Recipe = RefinementRecipe
 
     def __init__(
-        self, recipe: RefinementRecipe, annotations: Annotations, *, device: torch.device
+        self, recipe: RefinementRecipe, training: Annotations, *, device: torch.device
     ) -> None:
-        self.recipe = recipe
-        self.device = device
-        chosen = trainable(annotations, min_seconds=recipe.data.min_seconds)
-        self.features = recipe_features(recipe)
-        origin = self.features.agree_on(chosen.videos)
-        check_width(self.features, chosen, recipe)
-        interval = self.features.load(chosen.videos[0]).interval
+        super().__init__(recipe, training, device=device)
+        interval = self.features.load(self.training.videos[0]).interval
         if abs(interval - recipe.network.snippet_interval) > 1e-6 * interval:
             raise RecipeError(
                 f"{recipe.data.features} has a snippet every {interval:g} s; "
@@ -56,14 +74,14 @@ class RefinementJob:
             raise RecipeError(
                 f"network.stages is {recipe.network.stages}; give 1 to {len(THRESHOLDS)}"
             )
-        self.given = _source(recipe.proposals, origin, recipe)
+        self.given = _source(recipe.proposals, self.origin, recipe)
         self._proposed: dict[tuple[str, int], Proposals] = {}
         torch.manual_seed(recipe.seed)
         self.network = built(recipe.network.build)
         start(self.network, recipe)
-        self.card = segment_card(recipe, annotations.classes, origin, self.features.whole_form)
-        self.videos = ProposedVideos(chosen, self.features, self._to_train_on(chosen))
-        self.items = len(self.videos)
+        proposals = self._to_train_on(self.training)
+        self.dataset = ProposedVideos(self.training, self.features, proposals)
+        self.collate = collate_proposals
 
     def _to_train_on(self, annotations: Annotations) -> dict[str, Proposals]:
         """The proposals of training videos, in the order and with the matches that are asked for.
@@ -90,40 +108,28 @@ class RefinementJob:
     def proposals(self, annotations: Annotations, *, most: int) -> dict[str, Proposals]:
         """The best proposals for videos, by their ids, not yet suppressed.
 
-        They are kept: every validation asks for the same ones.
-
         Raises:
             FeatureError: a video's features cannot be used.
         """
         found = {}
-        if isinstance(self.given, BMN):
-            self.given.to(self.device)
         with progress("proposing", total=len(annotations.videos), unit="videos") as advance:
             for video in annotations.videos:
-                key = video.id, most
-                if key not in self._proposed:
-                    self._proposed[key] = self._propose(video, most)
-                found[video.id] = self._proposed[key]
+                found[video.id] = self._proposals(video, most)
                 advance()
         return found
 
-    def _propose(self, video: AnnotatedVideo, most: int) -> Proposals:
-        features = self.features.load(video)
-        if isinstance(self.given, BMN):
-            return self.given.stage()(features, most=most)
-        return proposals_of(video.id, self.given, duration=features.duration).best(most)
-
-    def batches(
-        self, accelerator: Accelerator, *, first: int, last: int
-    ) -> Iterator[ProposalBatch]:
-        """This process's batches from number `first` to before `last`.
-
-        Raises:
-            FeatureError: while iterating, a video's features cannot be used.
-        """
-        sampler = batches_for(self.recipe, self.items, accelerator, first=first, last=last)
-        workers = self.recipe.data.workers
-        return loaded(self.videos, sampler, collate_proposals, workers=workers, pinned=False)
+    def _proposals(self, video: AnnotatedVideo, most: int) -> Proposals:
+        """The best of one video; they are kept: every validation asks for the same ones."""
+        key = video.id, most
+        if key not in self._proposed:
+            features = self.features.load(video)
+            if isinstance(self.given, BMN):
+                bmn = self.given.to(self.device)
+                found = bmn.stage()(features, most=most)
+            else:
+                found = proposals_of(video.id, self.given, duration=features.duration).best(most)
+            self._proposed[key] = found
+        return self._proposed[key]
 
     def loss(
         self,
@@ -143,6 +149,14 @@ class RefinementJob:
             generator=generator,
         )
         return losses.total
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """As in `Job`."""
+        return {**super().files(), "proposals": [Path(self.recipe.proposals)]}
+
+    def given_to(self, video: AnnotatedVideo) -> Proposals:
+        """As in `SnippetJob`."""
+        return self._proposals(video, MOST_PROPOSALS)
 
 
 def _source(

@@ -1,6 +1,5 @@
 """What every run needs besides network and data: devices, batches, card, optimizer, averages."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,22 +14,10 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from actline.datasets.batches import TrainingBatches
 from actline.errors import DeviceError, RecipeError
-from actline.features.public_files import PublicForm
-from actline.features.snippets import SnippetOrigin
-from actline.models.cards import ModelCard, SegmentCard
 from actline.models.transfer import start_from
 from actline.plain import plain
-from actline.stored.configuration import to_mapping
-from actline.training.recipe import (
-    OptimizerConfig,
-    PretrainingRecipe,
-    ProposalRecipe,
-    Recipe,
-    RefinementRecipe,
-    Run,
-)
+from actline.training.recipe import OptimizerConfig, Recipe
 from actline.training.state import read_state
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -54,7 +41,9 @@ def device_of_process(device: torch.device) -> torch.device:
     return torch.device("cuda", rank % torch.cuda.device_count())
 
 
-def accelerator_for(recipe: Run, *, device: torch.device, unused_parameters: bool) -> Accelerator:
+def accelerator_for(
+    recipe: Recipe, *, device: torch.device, unused_parameters: bool
+) -> Accelerator:
     """Processes and precision, by Accelerate, on this device.
 
     `unused_parameters`: whether some parameters may get no gradient in a step.
@@ -97,54 +86,6 @@ def _processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def batches_for(
-    recipe: Run, items: int, accelerator: Accelerator, *, first: int, last: int
-) -> TrainingBatches:
-    """This process's batches of `items`, from number `first` to before `last`."""
-    return TrainingBatches(
-        items,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        first=first,
-        last=last,
-        process=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
-
-
-def model_card(recipe: Recipe | PretrainingRecipe, classes: tuple[str, ...]) -> ModelCard:
-    """The card of a network on frames that is trained by this recipe."""
-    return ModelCard(
-        network=recipe.network,
-        classes=classes,
-        size=recipe.clip.size,
-        mean=recipe.clip.mean,
-        std=recipe.clip.std,
-        rate=recipe.clip.rate,
-        stride=recipe.clip.stride,
-        window=recipe.window,
-        overlap=recipe.overlap,
-        recipe=json.dumps(to_mapping(recipe)),
-    )
-
-
-def segment_card(
-    recipe: ProposalRecipe | RefinementRecipe,
-    classes: tuple[str, ...],
-    origin: SnippetOrigin | None,
-    form: PublicForm,
-) -> SegmentCard:
-    """The card of a network on snippet features that is trained by this recipe."""
-    return SegmentCard(
-        network=recipe.network,
-        classes=classes,
-        origin=origin,
-        form=form,
-        suppression=recipe.suppression,
-        recipe=json.dumps(to_mapping(recipe)),
-    )
-
-
 def built(make: Callable[[], Network]) -> Network:
     """A new network with random weights, by its configuration's `build`.
 
@@ -157,7 +98,7 @@ def built(make: Callable[[], Network]) -> Network:
         raise RecipeError(f"network: {error}; change it") from error
 
 
-def start(network: nn.Module, recipe: Run, *, classes: Sequence[str] | None = None) -> None:
+def start(network: nn.Module, recipe: Recipe, *, classes: Sequence[str] | None = None) -> None:
     """Take the recipe's initial weights, where it names some and the run has not begun.
 
     Args:
@@ -176,7 +117,7 @@ def say_once(line: str) -> None:
         print(plain(line))
 
 
-def optimizer_for(network: nn.Module, recipe: Run) -> torch.optim.Optimizer:
+def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD or AdamW; the fusion layers have a learning rate of their own (authors' code)."""
     config: OptimizerConfig = recipe.optimizer
     fusion = [p for name, p in network.named_parameters() if ".fusion." in name and p.requires_grad]

@@ -13,8 +13,8 @@ from actline.cli.main import main
 from actline.detection.frames import score_video
 from actline.detection.load import load_model
 from actline.models.checkpoint import save_checkpoint
-from actline.training.recipe import read_recipe
-from actline.training.validation import train_and_validate
+from actline.training.tasks import read_recipe
+from actline.training.train import train
 
 # Mean and largest change of a probability when the windows lie elsewhere (docs/detect.md).
 MEAN_TOLERANCE, LARGEST_TOLERANCE = 0.02, 0.25
@@ -27,7 +27,7 @@ def kit(tmp_path_factory):
     network = {"widths": [8, 8, 8, 16], "depths": [1, 1, 1, 1], "head_width": 16}
     coarse_fine = {"pooling": "grid", "cells": 1, "fine": network, "coarse": network}
     recipe = write_recipe(folder / "r.yaml", data, network=coarse_fine, epochs=4, fine_loss=1.0)
-    best = train_and_validate(read_recipe(recipe), device="cpu").best
+    best = train(read_recipe(recipe), device="cpu").best
     video = folder / "long.mp4"
     write_video(video, "move", (20.0, 45.0), seconds=60.0, rate=10)
     return video, load_model(best, device="cpu")

@@ -27,10 +27,6 @@ def main() -> None:
 
     import torch
 
-    import actline.cli.detect
-    import actline.cli.evaluate
-    import actline.detection.frames
-    import actline.training.validation  # noqa: F401 - loaded before the memory is bounded
     from tests.fuzz.inputs import INPUTS, accepted_is_sound
     from tests.fuzz.kit import Kit
 

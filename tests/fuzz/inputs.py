@@ -25,8 +25,8 @@ from actline.stored.torch_files import load_torch
 from actline.timeline.proposals import read_proposals
 from actline.timeline.read import read
 from actline.timeline.video_scores import read_video_scores
-from actline.training.recipe import read_recipe
 from actline.training.state import read_state
+from actline.training.tasks import read_recipe
 from actline.video.decode import ShortSide
 from actline.video.tables import check_tables
 from actline.video.truncation import is_cut_off

@@ -21,7 +21,8 @@ from actline.pretraining.multigrid import (
     MultigridConfig,
     Schedule,
 )
-from actline.training.recipe import PretrainingRecipe, read_recipe
+from actline.training.pretraining import PretrainingRecipe
+from actline.training.tasks import read_recipe
 
 HALF = 0.5**0.5
 PLAIN = MultigridConfig(long_cycle=((1.0, 1.0),), short_cycle=(), stages=())

@@ -12,8 +12,8 @@ from actline.cli.main import main
 from actline.detection.load import load_model
 from actline.detection.model import find_device
 from actline.errors import DeviceError
-from actline.training.recipe import read_recipe
 from actline.training.setup import accelerator_for, device_of_process
+from actline.training.tasks import read_recipe
 
 ABSENT = "cuda:63"
 

@@ -26,9 +26,9 @@ from actline.models.transfer import start_from
 from actline.models.x3d import X3DConfig
 from actline.pretraining.augmentation import augment
 from actline.pretraining.volume_freeze import label_frames
-from actline.training.pretraining import PretrainingJob
-from actline.training.recipe import PretrainingRecipe, read_recipe
-from actline.training.validation import train_and_validate
+from actline.training.pretraining import PretrainingJob, PretrainingRecipe
+from actline.training.tasks import read_recipe
+from actline.training.train import train
 
 CLIP = {"rate": 5, "frames": 8, "size": 32, "short_sides": [32, 36], "flip": 0.5}
 X3D = {"widths": [8, 8, 8, 16], "depths": [1, 1, 1, 1], "head_width": 16, "dropout": 0.5}
@@ -93,7 +93,7 @@ def test_networks_and_methods_train_on_kinetics_and_say_what_is_missing(
 ):
     recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics, **changes))
     assert isinstance(recipe, PretrainingRecipe)
-    result = train_and_validate(recipe, device="cpu")
+    result = train(recipe, device="cpu")
     printed = capsys.readouterr().out
     assert "1 of 10 videos are not in" in printed
     assert "top-1 accuracy" in printed
@@ -113,7 +113,7 @@ def test_a_missing_video_stops_the_run_where_it_is_not_to_be_skipped(kinetics, t
     }
     recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics, data=data))
     with pytest.raises(VideoError, match="tube0000005"):
-        train_and_validate(recipe, device="cpu")
+        train(recipe, device="cpu")
     with pytest.raises(VideoError, match="has none of the 10 annotated videos"):
         present(read_annotations(kinetics), tmp_path)
 
@@ -138,9 +138,7 @@ def test_multigrid_trains_through_its_shapes(kinetics, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "batch_norm", watched)
     changes = {"multigrid": MULTIGRID, "clip": LARGE_CLIP, "batch_size": 1, "epochs": 2}
     changes["network"] = {**X3D, "splits": 1}
-    result = train_and_validate(
-        read_recipe(pretraining(tmp_path / "r.yaml", kinetics, **changes)), device="cpu"
-    )
+    result = train(read_recipe(pretraining(tmp_path / "r.yaml", kinetics, **changes)), device="cpu")
     frames = {shape[2] for shape in seen}
     assert frames == {4, 8}
     # A batch of four short clips is normalized in four parts: one sample with four times the
@@ -208,7 +206,7 @@ def test_a_killed_multigrid_run_ends_with_the_same_weights(kinetics, tmp_path):
 def test_a_head_of_other_classes_is_new_and_one_of_the_same_can_be(kinetics, tmp_path):
     recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics))
     assert isinstance(recipe, PretrainingRecipe)
-    checkpoint = train_and_validate(recipe, device="cpu").best
+    checkpoint = train(recipe, device="cpu").best
     classes = read_card(checkpoint).classes
     network = recipe.network.build(len(classes))
     assert start_from(network, checkpoint, classes=classes) == []
@@ -312,7 +310,7 @@ def several(path: Path, untrimmed: Path, **changes) -> Path:
 
 def test_untrimmed_videos_of_several_classes_are_classified(untrimmed, tmp_path, capsys):
     recipe = read_recipe(several(tmp_path / "r.yaml", untrimmed, views=3))
-    result = train_and_validate(recipe, device="cpu")
+    result = train(recipe, device="cpu")
     assert "mAP over videos (3 views)" in capsys.readouterr().out
     card = read_card(result.best)
     assert card.classes == CLASSES
@@ -356,7 +354,7 @@ def test_a_clip_of_several_classes_has_those_that_happen_in_it(untrimmed):
 def test_short_videos_are_left_out_of_pretraining(kinetics, tmp_path):
     recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics), ["data.min_seconds=3"])
     with pytest.raises(AnnotationError, match=r"every video is shorter than data\.min_seconds"):
-        train_and_validate(recipe, device="cpu")
+        train(recipe, device="cpu")
 
 
 def test_all_processes_of_a_step_draw_the_same_augmentations(kinetics, tmp_path):
@@ -367,7 +365,7 @@ def test_all_processes_of_a_step_draw_the_same_augmentations(kinetics, tmp_path)
         recipe = read_recipe(pretraining(tmp_path / "r.yaml", kinetics), change)
         assert isinstance(recipe, PretrainingRecipe)
         annotations, _ = present(read_annotations(kinetics), kinetics / "videos")
-        job = PretrainingJob(recipe, annotations.subset("training"))
+        job = PretrainingJob(recipe, annotations.subset("training"), device=torch.device("cpu"))
         for process in range(2):
             batches = job.batches(Processes(process), first=0, last=8)  # type: ignore[arg-type]
             for step, batch in enumerate(batches):

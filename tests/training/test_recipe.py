@@ -14,8 +14,9 @@ from actline.models.x3d import X3DConfig
 from actline.pretraining.augmentation import VolumeAugmentation
 from actline.pretraining.multigrid import MultigridConfig, Schedule
 from actline.stored.configuration import from_mapping, range_of, to_mapping
-from actline.training.recipe import TASKS, PretrainingRecipe, Recipe, read_recipe
-from actline.training.validation import window_note
+from actline.training.frames import FrameRecipe, window_note
+from actline.training.pretraining import PretrainingRecipe
+from actline.training.tasks import TASKS, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
@@ -43,13 +44,15 @@ def test_every_recipe_of_ours_is_valid(path):
     assert from_mapping(type(recipe), to_mapping(recipe), where="itself") == recipe
 
 
-ON_FRAMES = [path for path in RECIPES if isinstance(read_recipe(path), Recipe | PretrainingRecipe)]
+ON_FRAMES = [
+    path for path in RECIPES if isinstance(read_recipe(path), FrameRecipe | PretrainingRecipe)
+]
 
 
 @pytest.mark.parametrize("path", ON_FRAMES, ids=lambda path: path.stem)
 def test_every_recipe_on_frames_builds_its_network(path):
     recipe = read_recipe(path)
-    assert isinstance(recipe, Recipe | PretrainingRecipe)
+    assert isinstance(recipe, FrameRecipe | PretrainingRecipe)
     with torch.device("meta"):
         network = recipe.network.build(3)
     assert network.state_dict()
@@ -118,7 +121,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize("path", ON_FRAMES, ids=lambda path: path.stem)
 def test_batches_of_every_recipe_on_frames_can_be_split(path):
     recipe = read_recipe(path)
-    assert isinstance(recipe, Recipe | PretrainingRecipe)
+    assert isinstance(recipe, FrameRecipe | PretrainingRecipe)
     network = recipe.network
     trained = network.coarse if isinstance(network, CoarseFineConfig) else network
     assert recipe.batch_size % trained.splits == 0
@@ -148,7 +151,7 @@ def test_numbers_such_as_1e_2_are_numbers(tmp_path):
 
 def test_overrides_reach_nested_keys(tmp_path):
     recipe = read_recipe(write(tmp_path, GOOD), ["optimizer.lr=3e-4", "clip.short_sides=[64, 72]"])
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, FrameRecipe)
     assert recipe.optimizer.lr == 3e-4
     assert recipe.clip.short_sides == (64, 72)
 
@@ -200,8 +203,8 @@ def numbers_of(kind: type) -> Iterator[tuple[type, str]]:
 
 
 def test_every_number_of_every_recipe_has_a_range():
-    for recipe in TASKS.values():
-        for kind, name in numbers_of(recipe):
+    for task in TASKS:
+        for kind, name in numbers_of(task.Recipe):
             if kind not in (VolumeAugmentation, MultigridConfig):  # which check them themselves
                 hint = get_type_hints(kind, include_extras=True)[name]
                 assert range_of(hint) is not None, f"{kind.__name__}.{name}"
@@ -275,9 +278,9 @@ def test_a_missing_key_and_a_missing_file_are_named(tmp_path):
 GENERATED = Path(__file__).parents[2] / "recipes" / "generated"
 
 
-def generated(name: str) -> Recipe | PretrainingRecipe:
+def generated(name: str) -> FrameRecipe | PretrainingRecipe:
     recipe = read_recipe(GENERATED / f"{name}.yaml")
-    assert isinstance(recipe, Recipe | PretrainingRecipe)
+    assert isinstance(recipe, FrameRecipe | PretrainingRecipe)
     return recipe
 
 
@@ -307,7 +310,7 @@ def test_windows_far_from_training_clips_are_pointed_out_with_advice_that_works(
 ):
     clip = f"clip.frames={frames}"
     recipe = read_recipe(write(tmp_path, GOOD), [clip, f"window={window}", "overlap=0"])
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, FrameRecipe)
     note = window_note(recipe)
     assert note is not None
     assert "\n" not in note
@@ -315,7 +318,7 @@ def test_windows_far_from_training_clips_are_pointed_out_with_advice_that_works(
     assert f"windows of {window}" in note
     advice = note.split("; ")[1].split(" shows")[0].split()
     changed = read_recipe(write(tmp_path, GOOD), [clip, *advice])
-    assert isinstance(changed, Recipe)
+    assert isinstance(changed, FrameRecipe)
     assert window_note(changed) is None
 
 
@@ -323,7 +326,7 @@ def test_windows_far_from_training_clips_are_pointed_out_with_advice_that_works(
 def test_windows_near_training_clips_are_no_matter(tmp_path, frames, window):
     values = [f"clip.frames={frames}", f"window={window}", "overlap=0"]
     recipe = read_recipe(write(tmp_path, GOOD), values)
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, FrameRecipe)
     assert window_note(recipe) is None
 
 

@@ -35,20 +35,24 @@ from tiny_segments import (
     write_tcanet,
 )
 
+from actline.annotations.annotations import Annotations
 from actline.annotations.read import read_annotations
 from actline.cli.main import main
 from actline.datasets.batches import derived_seed
+from actline.datasets.segments import RescaledVideos
 from actline.evaluation.overlap import tables_of
 from actline.files import CLAIMS
 from actline.models.checkpoint import load_segment_checkpoint
 from actline.stored.safetensors_files import save_tensors
-from actline.training.loop import Validation, train
-from actline.training.proposals import ProposalJob
-from actline.training.recipe import ProposalRecipe, RefinementRecipe, read_recipe
-from actline.training.refinement import RefinementJob
+from actline.training.job import Validation
+from actline.training.loop import run_job
+from actline.training.proposals import ProposalJob, ProposalRecipe
+from actline.training.refinement import RefinementJob, RefinementRecipe
 from actline.training.state import Dependencies
-from actline.training.validation import train_and_validate
+from actline.training.tasks import read_recipe
+from actline.training.train import train
 
+CPU = torch.device("cpu")
 WRITERS = {"bmn": write_bmn, "tcanet": write_tcanet}
 Written = Callable[[Path, str], None]
 
@@ -72,7 +76,7 @@ class Kit:
     def train(self, which: str, name: str, /, **changes: Any) -> Path:
         """The weights that a run ends with."""
         recipe = read_recipe(self.recipe(which, name, **changes))
-        return train_and_validate(recipe, device="cpu").last
+        return train(recipe, device="cpu").last
 
 
 def write_proposals(path: Path) -> Path:
@@ -151,7 +155,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(kit, which):
     assert kills >= 1
     step = torch.load(state, weights_only=True)["step"]
     assert 0 < step < 120, "it was killed in the middle"
-    train_and_validate(read_recipe(recipe), device="cpu")
+    train(read_recipe(recipe), device="cpu")
     for name in ("last.safetensors", "best.safetensors"):
         assert same_weights(alone.parent / name, recipe.parent / "run" / name)
 
@@ -163,7 +167,7 @@ def test_accumulated_gradients_are_the_mean_of_their_batches(kit):
     trained = load_file(kit.train("bmn", "accumulated", **changes))
     recipe = read_recipe(kit.recipe("bmn", "by-hand", **changes))
     assert isinstance(recipe, ProposalRecipe)
-    job = ProposalJob(recipe, read_annotations(kit.annotations).subset("training"))
+    job = ProposalJob(recipe, read_annotations(kit.annotations).subset("training"), device=CPU)
     network = copy.deepcopy(job.network)
     generator = torch.Generator().manual_seed(derived_seed(recipe.seed, 0, 0))
     batches = list(job.batches(Accelerator(cpu=True), first=0, last=2))
@@ -268,7 +272,7 @@ def test_proposals_are_trained_on_in_the_files_order_with_its_matches_as_publish
         recipe = read_recipe(kit.recipe("tcanet", "stored", **changes))
         assert isinstance(recipe, RefinementRecipe)
         training = read_annotations(kit.annotations).subset("training")
-        return RefinementJob(recipe, training, device=torch.device("cpu")).videos[0, 0]
+        return RefinementJob(recipe, training, device=CPU).dataset[0, 0]
 
     published = sample(proposals_order="file", matches="file")
     assert published.proposals.tolist() == [[5, 9], [1, DURATION + 3], [5, 9]]
@@ -296,16 +300,15 @@ def test_the_last_epoch_is_kept_as_best_where_that_is_asked_for(kit, tmp_path, k
     recipe = read_recipe(kit.recipe("tcanet", f"keep-{keep}", **changes))
     assert isinstance(recipe, RefinementRecipe)
     training = read_annotations(kit.annotations).subset("training")
-    job = RefinementJob(recipe, training, device=torch.device("cpu"))
     scores = iter((0.5, 0.25))
+
+    class Falling(RefinementJob):
+        def validate(self, network: torch.nn.Module, held_out: Annotations) -> Validation:
+            return Validation(next(scores), "none")
+
+    job = Falling(recipe, training, device=CPU)
     depends = Dependencies(job.card.classes, {}, {}, {})
-    result = train(
-        recipe,
-        job,
-        validate=lambda *_: Validation(next(scores), "none"),
-        depends=depends,
-        device=torch.device("cpu"),
-    )
+    result = run_job(job, training, depends=depends, device=CPU)
     assert same_weights(result.best, result.last) == same
     assert result.best_score == (0.25 if same else 0.5)
 
@@ -344,9 +347,10 @@ def test_videos_without_activities_or_with_only_short_ones_are_left_out_of_train
     data = {"annotations": str(annotations), "min_seconds": 1.0}
     recipe = read_recipe(kit.recipe("bmn", "few", data=data, out=str(tmp_path / "run")))
     assert isinstance(recipe, ProposalRecipe)
-    job = ProposalJob(recipe, read_annotations(annotations).subset("training"))
-    assert [video.id for video in job.videos.videos] == ["a2", "a3"]
-    train_and_validate(recipe, device="cpu")
+    job = ProposalJob(recipe, read_annotations(annotations).subset("training"), device=CPU)
+    assert isinstance(job.dataset, RescaledVideos)
+    assert [video.id for video in job.dataset.videos] == ["a2", "a3"]
+    train(recipe, device="cpu")
 
 
 def test_only_ambiguous_segments_of_thumos_are_not_trained_on(tmp_path):
@@ -364,9 +368,10 @@ def test_only_ambiguous_segments_of_thumos_are_not_trained_on(tmp_path):
     path.write_text(json.dumps({"database": database}))
     recipe = read_recipe(write_bmn(tmp_path / "r.yaml", path, tmp_path, data=data))
     assert isinstance(recipe, ProposalRecipe)
-    job = ProposalJob(recipe, read_annotations(path).subset("validation"))
-    assert [video.id for video in job.videos.videos] == ["video_validation_0000000"]
-    train_and_validate(recipe, device="cpu")
+    job = ProposalJob(recipe, read_annotations(path).subset("validation"), device=CPU)
+    assert isinstance(job.dataset, RescaledVideos)
+    assert [video.id for video in job.dataset.videos] == ["video_validation_0000000"]
+    train(recipe, device="cpu")
 
     database["video_validation_0000000"]["annotations"] = []
     path.write_text(json.dumps({"database": database}))
@@ -587,7 +592,7 @@ def of_other_videos(kit: Kit, plain: dict[str, Path], folder: Path) -> Path:
 def of_other_features(kit: Kit, plain: dict[str, Path], folder: Path) -> Path:
     features = write_features(folder / "others", replace(ORIGIN, checkpoint="cd" * 32))
     recipe = write_bmn(folder / "bmn.yaml", kit.annotations, features, epochs=1)
-    return train_and_validate(read_recipe(recipe), device="cpu").last
+    return train(read_recipe(recipe), device="cpu").last
 
 
 def with_end_before_start(kit: Kit, plain: dict[str, Path], folder: Path) -> Path:
@@ -649,7 +654,7 @@ def test_a_frame_networks_recipe_key_is_no_key_of_bmns(kit, tmp_path, capsys):
 def test_held_out_videos_are_not_trained_on(kit):
     recipe = read_recipe(kit.recipe("bmn", "seen"))
     assert isinstance(recipe, ProposalRecipe)
-    job = ProposalJob(recipe, read_annotations(kit.annotations).subset("training"))
+    job = ProposalJob(recipe, read_annotations(kit.annotations).subset("training"), device=CPU)
     seen = {
         name
         for batch in job.batches(Accelerator(cpu=True), first=0, last=8)

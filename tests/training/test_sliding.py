@@ -30,8 +30,8 @@ from actline.models.checkpoint import load_segment_checkpoint
 from actline.models.stage import stage_of
 from actline.timeline.intervals import temporal_iou
 from actline.timeline.proposals import Proposals
-from actline.training.recipe import read_recipe
-from actline.training.validation import train_and_validate
+from actline.training.tasks import read_recipe
+from actline.training.train import train
 
 CPU = torch.device("cpu")
 
@@ -110,7 +110,7 @@ def test_training_slides_and_detection_with_its_checkpoint_does_too(tmp_path):
         optimizer={"kind": "adamw", "lr": 0.01},
         epochs=60,
     )
-    checkpoint = train_and_validate(read_recipe(recipe), device="cpu").last
+    checkpoint = train(read_recipe(recipe), device="cpu").last
     bmn, _ = load_segment_checkpoint(checkpoint)
     assert isinstance(bmn, BMN) and bmn.config.sliding
     folder = FeatureFolder(features)

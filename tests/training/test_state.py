@@ -25,11 +25,12 @@ from actline.annotations.held_out import with_held_out
 from actline.annotations.read import read_annotations
 from actline.cli.main import main
 from actline.errors import AnnotationError, RecipeError, TrainingError
-from actline.training.loop import Validation, check_batches, train
-from actline.training.proposals import ProposalJob
-from actline.training.recipe import ProposalRecipe, read_recipe
+from actline.training.job import Validation
+from actline.training.loop import check_batches, run_job
+from actline.training.proposals import ProposalJob, ProposalRecipe
 from actline.training.schedule import Passes
-from actline.training.validation import depends_on, train_and_validate
+from actline.training.tasks import read_recipe
+from actline.training.train import depends_on, train
 
 
 class Kit:
@@ -45,7 +46,7 @@ class Kit:
 
     def run(self, *values: str) -> None:
         """Train, with values changed."""
-        train_and_validate(read_recipe(self.recipe, values), device="cpu")
+        train(read_recipe(self.recipe, values), device="cpu")
 
     def annotate(self, **changes: Any) -> None:
         """Write the annotations again."""
@@ -300,26 +301,27 @@ def test_a_signal_ends_validation_where_it_stands_and_the_next_run_does_it_again
     training, held_out = annotations.subset("training"), annotations.subset("validation")
     validated = 0
 
-    def endless(network: torch.nn.Module, card: Any) -> Validation:
-        os.kill(os.getpid(), signal.SIGINT)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            time.sleep(0.001)
-        raise AssertionError("it was not interrupted")
+    class Endless(ProposalJob):
+        def validate(self, network: torch.nn.Module, held_out: Annotations) -> Validation:
+            os.kill(os.getpid(), signal.SIGINT)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                time.sleep(0.001)
+            raise AssertionError("it was not interrupted")
 
-    def quick(network: torch.nn.Module, card: Any) -> Validation:
-        nonlocal validated
-        validated += 1
-        return Validation(0.5, "a score")
+    class Quick(ProposalJob):
+        def validate(self, network: torch.nn.Module, held_out: Annotations) -> Validation:
+            nonlocal validated
+            validated += 1
+            return Validation(0.5, "a score")
 
     results = []
-    for validate in (endless, quick):
-        job = ProposalJob(recipe, training)
-        depends = depends_on(job, training, held_out, {})
-        results.append(
-            train(recipe, job, validate=validate, depends=depends, device=torch.device("cpu"))
-        )
-        if validate is endless:
+    cpu = torch.device("cpu")
+    for kind in (Endless, Quick):
+        job = kind(recipe, training, device=cpu)
+        depends = depends_on(job, held_out)
+        results.append(run_job(job, held_out, depends=depends, device=cpu))
+        if kind is Endless:
             assert (kit.out / "last.safetensors").exists()
             assert not (kit.out / "best.safetensors").exists()
     assert [result.stopped for result in results] == [True, False]

@@ -18,11 +18,12 @@ from actline.detection.fine_features import extract_fine
 from actline.detection.load import load_model
 from actline.errors import FeatureError, TrainingError
 from actline.models.checkpoint import load_checkpoint, save_checkpoint, weights_hash
-from actline.training.frames import DenseJob, new_network, training_clips
-from actline.training.recipe import Recipe, read_recipe
-from actline.training.validation import train_and_validate
+from actline.training.frames import FrameJob, FrameRecipe, new_network, training_clips
+from actline.training.tasks import read_recipe
+from actline.training.train import train
 from actline.video.find import find_video
 
+CPU = torch.device("cpu")
 COARSE_FINE = {
     "pooling": "grid",
     "cells": 1,
@@ -53,7 +54,7 @@ def run_actline(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 def test_loss_falls_and_checkpoints_hold_what_detection_needs(data, tmp_path):
     recipe = read_recipe(write_recipe(tmp_path / "r.yaml", data, ema=0.5, accumulate=2))
-    result = train_and_validate(recipe, device="cpu")
+    result = train(recipe, device="cpu")
     model = load_model(result.best, device="cpu")
     assert model.classes == ("brighten", "move")
     assert model.card.thresholds is not None
@@ -123,7 +124,7 @@ def test_an_interrupted_run_saves_says_so_and_goes_on(data, tmp_path):
 
 @pytest.mark.slow
 def test_coarse_fine_trains_on_stored_features_and_jointly(data, tmp_path):
-    fine = train_and_validate(read_recipe(write_recipe(tmp_path / "f.yaml", data)), device="cpu")
+    fine = train(read_recipe(write_recipe(tmp_path / "f.yaml", data)), device="cpu")
     model = load_model(fine.best, device="cpu")
     origin = model.card.feature_origin(weights_hash(model.network))
     for index in range(6):
@@ -137,7 +138,7 @@ def test_coarse_fine_trains_on_stored_features_and_jointly(data, tmp_path):
     recipe = read_recipe(
         write_recipe(tmp_path / "c.yaml", data, out=str(tmp_path / "stored"), **stored)
     )
-    result = train_and_validate(recipe, device="cpu")
+    result = train(recipe, device="cpu")
     trained, _ = load_checkpoint(result.last)
     before, _ = load_checkpoint(fine.best)
     assert all(
@@ -153,7 +154,7 @@ def test_coarse_fine_trains_on_stored_features_and_jointly(data, tmp_path):
         init=str(fine.best),
         fine_loss=1.0,
     )
-    trained, _ = load_checkpoint(train_and_validate(read_recipe(joint), device="cpu").last)
+    trained, _ = load_checkpoint(train(read_recipe(joint), device="cpu").last)
     assert not torch.equal(trained.fine.stem.spatial.weight, before.stem.spatial.weight), (
         "jointly it learns"
     )
@@ -165,11 +166,11 @@ def test_jointly_the_fine_stream_may_see_more_than_the_clip(data, tmp_path):
         tmp_path / "j.yaml", data, network=COARSE_FINE, fine_loss=1.0, fine_frames=14, epochs=1
     )
     recipe = read_recipe(path)
-    assert isinstance(recipe, Recipe)
-    job = DenseJob(recipe, read_annotations(data).subset("training"))
+    assert isinstance(recipe, FrameRecipe)
+    job = FrameJob(recipe, read_annotations(data).subset("training"), device=CPU)
     places = set()
     for epoch in range(20):
-        samples = [job.clips[epoch, index] for index in range(2)]
+        samples = [job.dataset[epoch, index] for index in range(2)]
         for sample in samples:
             assert sample.fine_clip is not None
             assert sample.clip.shape[1:] == (8, 32, 32)
@@ -183,11 +184,11 @@ def test_jointly_the_fine_stream_may_see_more_than_the_clip(data, tmp_path):
     # In the middle, and at the video's ends moved inwards.
     assert places == set(range(7))
     same = read_recipe(path, ["fine_frames=0"])
-    assert isinstance(same, Recipe)
-    alone = DenseJob(same, read_annotations(data).subset("training")).clips[0, 0]
-    assert torch.equal(alone.clip, job.clips[0, 0].clip)
-    assert torch.equal(alone.labels, job.clips[0, 0].labels)
-    result = train_and_validate(recipe, device="cpu")
+    assert isinstance(same, FrameRecipe)
+    alone = FrameJob(same, read_annotations(data).subset("training"), device=CPU).dataset[0, 0]
+    assert torch.equal(alone.clip, job.dataset[0, 0].clip)
+    assert torch.equal(alone.labels, job.dataset[0, 0].labels)
+    result = train(recipe, device="cpu")
     assert result.best.exists()
 
 
@@ -195,7 +196,7 @@ def test_jointly_the_fine_stream_may_see_more_than_the_clip(data, tmp_path):
 def test_stored_features_span_what_a_window_of_detection_does(data, tmp_path, window):
     """The Gaussians' width is a share of them: it must be the same in training and detection."""
     fine = read_recipe(write_recipe(tmp_path / "f.yaml", data, window=8, overlap=4))
-    assert isinstance(fine, Recipe)
+    assert isinstance(fine, FrameRecipe)
     network, card = new_network(fine, CLASSES)
     save_checkpoint(tmp_path / "fine.safetensors", network, card)
     model = load_model(tmp_path / "fine.safetensors", device="cpu")
@@ -215,7 +216,7 @@ def test_stored_features_span_what_a_window_of_detection_does(data, tmp_path, wi
             window=window,
         )
     )
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, FrameRecipe)
     annotations = read_annotations(data).subset("training")
     clips = training_clips(recipe, annotations, new_network(recipe, CLASSES)[1])
     batch = collate([clips[epoch, 0] for epoch in range(8)])
@@ -227,16 +228,12 @@ def test_stored_features_span_what_a_window_of_detection_does(data, tmp_path, wi
 
 def test_a_window_far_from_the_clips_is_said_once(data, tmp_path, capsys):
     changes = {"epochs": 2, "evaluate_every": 1, "window": 64}
-    train_and_validate(
-        read_recipe(write_recipe(tmp_path / "r.yaml", data, **changes)), device="cpu"
-    )
+    train(read_recipe(write_recipe(tmp_path / "r.yaml", data, **changes)), device="cpu")
     assert capsys.readouterr().out.count("trained on clips of 8 frames") == 1
 
 
 def test_features_of_another_checkpoint_are_refused(data, tmp_path):
-    fine = train_and_validate(
-        read_recipe(write_recipe(tmp_path / "f.yaml", data, epochs=1)), device="cpu"
-    )
+    fine = train(read_recipe(write_recipe(tmp_path / "f.yaml", data, epochs=1)), device="cpu")
     model = load_model(fine.best, device="cpu")
     wrong = model.card.feature_origin("0" * 64)
     for index in range(6):
@@ -250,27 +247,27 @@ def test_features_of_another_checkpoint_are_refused(data, tmp_path):
         features={"folder": str(tmp_path / "features"), "checkpoint": str(fine.best)},
     )
     with pytest.raises(FeatureError, match="made with another checkpoint"):
-        train_and_validate(read_recipe(recipe), device="cpu")
+        train(read_recipe(recipe), device="cpu")
 
 
 def test_a_loss_that_is_not_finite_names_the_videos_and_keeps_the_checkpoint(data, tmp_path):
     good = write_recipe(tmp_path / "r.yaml", data, epochs=2, save_every_seconds=0.0)
-    train_and_validate(read_recipe(good), device="cpu")
+    train(read_recipe(good), device="cpu")
     kept = (tmp_path / "run" / "best.safetensors").read_bytes()
     (tmp_path / "run" / "state.pt").unlink()
     with pytest.raises(TrainingError, match=r"the loss is nan on videos tiny\d, tiny\d"):
         # Nothing is saved on the way, which would find weights that are not finite before the loss.
         seldom = ["epochs=50", "evaluate_every=0", "save_every_seconds=1000"]
         wild = ["optimizer.lr=100", "optimizer.weight_decay=1.0", *seldom]
-        train_and_validate(read_recipe(good, wild), device="cpu")
+        train(read_recipe(good, wild), device="cpu")
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == kept
 
 
 def test_a_folder_with_another_recipes_run_is_not_overwritten(data, tmp_path):
     path = write_recipe(tmp_path / "r.yaml", data, epochs=1)
-    train_and_validate(read_recipe(path), device="cpu")
+    train(read_recipe(path), device="cpu")
     with pytest.raises(TrainingError, match="seed was 0, is 1"):
-        train_and_validate(read_recipe(path, ["seed=1"]), device="cpu")
+        train(read_recipe(path, ["seed=1"]), device="cpu")
 
 
 @pytest.mark.slow

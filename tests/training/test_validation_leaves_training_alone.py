@@ -23,10 +23,10 @@ from actline.models.networks import NetworkConfig
 from actline.models.normalization import SplitBatchNorm3d
 from actline.models.slowfast import SlowFastConfig
 from actline.models.x3d import X3DConfig
-from actline.training.pretraining import clips_of
-from actline.training.recipe import PretrainingRecipe, read_recipe
-from actline.training.validation import train_and_validate, validate_dense
-from actline.training.validation_clips import validate_clips
+from actline.training.frames import validate_frames
+from actline.training.pretraining import PretrainingRecipe, clips_of, validate_clips
+from actline.training.tasks import read_recipe
+from actline.training.train import train
 
 X3D = X3DConfig(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1), head_width=16, splits=2)
 NETWORKS: dict[str, NetworkConfig] = {
@@ -105,8 +105,12 @@ def test_preparing_and_validating_leave_a_network_in_training_alone(which, data)
     assert not model.network.training
     model.window_logits(clip[0])
     for_inference(network, torch.device("cpu"))
-    validate_dense(
-        network, card, read_annotations(data).subset("testing"), data / "videos", device="cpu"
+    validate_frames(
+        network,
+        card,
+        read_annotations(data).subset("testing"),
+        data / "videos",
+        device=torch.device("cpu"),
     )
     assert_same(before, everything(network))
 
@@ -194,7 +198,7 @@ def test_training_goes_on_bit_for_bit_with_and_without_validation(which, data, t
         else:
             write_features(folder / "features")
             path = segments(which, folder, changes)
-        train_and_validate(read_recipe(path), device="cpu")
+        train(read_recipe(path), device="cpu")
         (state,) = folder.rglob("state.pt")
         states.append(torch.load(state, weights_only=True))
     without, looked_at = states
@@ -215,7 +219,7 @@ def segments(which: str, folder: Path, changes: dict[str, Any]) -> Path:
     bmn = write_bmn(folder / "bmn.yaml", annotations, features, out=str(folder / "bmn"), **changes)
     if which == "bmn":
         return bmn
-    proposer = train_and_validate(read_recipe(bmn), device="cpu").best
+    proposer = train(read_recipe(bmn), device="cpu").best
     (folder / "bmn" / "state.pt").unlink()
     return write_tcanet(
         folder / "tcanet.yaml",
