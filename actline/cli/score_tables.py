@@ -1,19 +1,14 @@
-"""Scores as tables: in the terminal, and as CSV that spreadsheets open safely."""
+"""Scores as tables in the terminal."""
 
-import csv
-import io
-import math
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from actline.cli.standard import say
+from actline.evaluation.tables import Cell, is_nan
 from actline.plain import plain
 
 # More is beyond what a person reads in a terminal.
 _MOST_ROWS, _LONGEST_CELL = 1000, 120
-
-Cell = str | int | float | None
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
@@ -36,20 +31,6 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Cell]
         say(f"… {len(rows) - _MOST_ROWS:,} more rows, which --out and --csv write")
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Write a table whole or not at all; text that would run as a formula has a `'` before it."""
-    from actline.files import write_text
-    from actline.stored.csv_text import spreadsheet_safe
-
-    text = io.StringIO(newline="")
-    # All text in quotes: before Python 3.13 the module leaves a lone carriage return bare.
-    writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    for row in (header, *rows):
-        cells: list[Cell] = [None if _is_nan(cell) else cell for cell in row]
-        writer.writerow([spreadsheet_safe(c) if isinstance(c, str) else c for c in cells])
-    write_text(path, text.getvalue())
-
-
 def named(ids: Sequence[str], most: int = 3) -> str:
     """The first of several names."""
     return ", ".join(ids[:most]) + (", …" if len(ids) > most else "")
@@ -61,10 +42,6 @@ def counted(number: int, what: str) -> str:
 
 
 def _shown(cell: Cell) -> str:
-    if cell is None or _is_nan(cell):
+    if cell is None or is_nan(cell):
         return "\N{EN DASH}"
     return f"{100 * cell:.2f}" if isinstance(cell, float) else str(cell)
-
-
-def _is_nan(cell: Cell) -> bool:
-    return isinstance(cell, float) and math.isnan(cell)

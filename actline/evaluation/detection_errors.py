@@ -97,7 +97,7 @@ THUMOS = DiagnosisProtocol(
         Buckets("instances", (1, 40, 80, np.inf)),
     ),
 )
-PROTOCOLS = {"activitynet": ACTIVITYNET, "thumos": THUMOS}
+PROTOCOLS = (ACTIVITYNET, THUMOS)
 
 
 @dataclass(frozen=True)

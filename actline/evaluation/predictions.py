@@ -1,7 +1,7 @@
 """Predictions as `actline detect` writes them, per frame or as segments, beside the annotations."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,27 +68,54 @@ def read_predictions(folder: Path, annotations: Annotations) -> dict[str, FrameS
         if video in result:
             raise PredictionError(f"{path}: video {video} is in another file too; keep one")
         if video is not None:
-            result[video] = _in_order(read_scores(path), annotations.classes, path)
+            result[video] = _in_order(read_scores(path), annotations.classes, str(path))
     if not result:
         raise PredictionError(f"none of the {len(paths)} predictions in {folder} is annotated")
     return result
 
 
+def frame_scores(given: Mapping[str, object], annotations: Annotations) -> dict[str, FrameScores]:
+    """Frame scores of annotated videos, with the annotations' class order.
+
+    Raises:
+        PredictionError: a video has none or is there twice, none is annotated, or the classes are
+            others than the annotations'.
+    """
+    result: dict[str, FrameScores] = {}
+    for name, scores in given.items():
+        video = annotated_id(name, annotations)
+        if video is None:
+            continue
+        if not isinstance(scores, FrameScores) or not len(scores.times):
+            raise PredictionError(f"video {name} has no per-frame scores; give a model's that has")
+        if video in result:
+            raise PredictionError(f"video {video} has predictions under two ids; keep one")
+        result[video] = _in_order(scores, annotations.classes, f"video {name}")
+    if not result:
+        raise PredictionError(f"none of the {len(given)} videos with predictions is annotated")
+    return result
+
+
 def coverage(
-    folder: Path,
+    given: Path | Sequence[str],
     annotations: Annotations,
-    predictions: dict[str, FrameScores],
+    predictions: Mapping[str, FrameScores],
     *,
     min_seconds: float,
 ) -> Coverage:
-    """Count what is missing, too short or unknown."""
+    """Count what is missing, too short or unknown.
+
+    Args:
+        given: the predictions' folder, or their videos' ids.
+    """
+    names = _score_files(given) if isinstance(given, Path) else given
     short = tuple(v.id for v in annotations.videos if (v.duration or np.inf) < min_seconds)
     taken = [v.id for v in annotations.videos if v.id not in set(short)]
     return Coverage(
         annotated=len(annotations.videos),
         missing=tuple(v for v in taken if v not in predictions),
         short=short,
-        unknown=tuple(v for v in _score_files(folder) if annotated_id(v, annotations) is None),
+        unknown=tuple(v for v in names if annotated_id(v, annotations) is None),
     )
 
 
@@ -98,14 +125,14 @@ def _score_files(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix().removesuffix(".npz"): path for path in paths}
 
 
-def _in_order(scores: FrameScores, classes: tuple[str, ...], path: Path) -> FrameScores:
+def _in_order(scores: FrameScores, classes: tuple[str, ...], where: str) -> FrameScores:
     if scores.classes == classes:
         return scores
     different = sorted(set(scores.classes) ^ set(classes))
     if different:
-        where = "predictions" if different[0] in scores.classes else "annotations"
+        side = "predictions" if different[0] in scores.classes else "annotations"
         raise PredictionError(
-            f'{path}: class "{different[0]}" is among the {where} alone; '
+            f'{where}: class "{different[0]}" is among the {side} alone; '
             "evaluate against the annotations the model was trained with"
         )
     order = [scores.classes.index(name) for name in classes]
@@ -231,39 +258,14 @@ def choose_segments(
         PredictionError: none of the videos is annotated, their segments are all of other classes
             or there is none, or a video is there under two ids.
     """
-    others = frozenset(elsewhere)
-    found: dict[str, SegmentColumns] = {}
-    left, unknown = [], []
-    for given, segments in results.items():
-        video = annotated_id(given, annotations)
-        if video is None and annotated_id(given, others) is not None:
-            left.append(given)
-            continue
-        if video is None:
-            unknown.append(given)
-            video = given
-        if video in found:
-            raise PredictionError(f'video {video} has predictions with "v_" and without; keep one')
-        found[video] = SegmentColumns.of(segments)
+    found, left, unknown = _sorted_out(results, annotations, frozenset(elsewhere))
     if len(unknown) == len(found):
         raise PredictionError(
             f"none of the {len(results)} videos with predictions is among those to score; "
             "check ANNOTATIONS and --subset"
         )
-    unclassed: dict[str, int] = {}
-    known = set(annotations.classes)
-    total = backward = 0
-    unlisted: dict[int, NDArray[np.bool_]] = {}  # by the names that a file's videos share
-    for segments in found.values():
-        total += len(segments)
-        backward += int((segments.end < segments.start).sum())
-        names = segments.names
-        if labelled and id(names) not in unlisted:
-            unlisted[id(names)] = np.array([name not in known for name in names], bool)
-        if labelled and len(segments):
-            wrong = segments.label[unlisted[id(names)][segments.label]]
-            for label, count in zip(*np.unique(wrong, return_counts=True), strict=True):
-                unclassed[names[label]] = unclassed.get(names[label], 0) + int(count)
+    unclassed = _unlisted(found.values(), frozenset(annotations.classes)) if labelled else {}
+    total = sum(len(segments) for segments in found.values())
     if not total:
         raise PredictionError("the predictions hold no segment of any video to score")
     if sum(unclassed.values()) == total:
@@ -278,5 +280,44 @@ def choose_segments(
         unknown=tuple(unknown),
         unknown_predictions=sum(len(results[video]) for video in unknown),
         unknown_classes=unclassed,
-        backward_predictions=backward,
+        backward_predictions=sum(int((one.end < one.start).sum()) for one in found.values()),
     )
+
+
+def _sorted_out(
+    results: Mapping[str, Sequence[Activity]], annotations: Annotations, others: frozenset[str]
+) -> tuple[dict[str, SegmentColumns], list[str], list[str]]:
+    """Segments by the annotations' ids, ids that are elsewhere, and unknown ones among the first.
+
+    Raises:
+        PredictionError: a video is there under two ids.
+    """
+    found: dict[str, SegmentColumns] = {}
+    left, unknown = [], []
+    for given, segments in results.items():
+        video = annotated_id(given, annotations)
+        if video is None and annotated_id(given, others) is not None:
+            left.append(given)
+            continue
+        if video is None:
+            unknown.append(given)
+            video = given
+        if video in found:
+            raise PredictionError(f'video {video} has predictions with "v_" and without; keep one')
+        found[video] = SegmentColumns.of(segments)
+    return found, left, unknown
+
+
+def _unlisted(found: Iterable[SegmentColumns], known: frozenset[str]) -> dict[str, int]:
+    """How many segments there are of each class that is not known."""
+    counts: dict[str, int] = {}
+    unlisted: dict[int, NDArray[np.bool_]] = {}  # by the names that a file's videos share
+    for segments in found:
+        names = segments.names
+        if id(names) not in unlisted:
+            unlisted[id(names)] = np.array([name not in known for name in names], bool)
+        if len(segments):
+            wrong = segments.label[unlisted[id(names)][segments.label]]
+            for label, count in zip(*np.unique(wrong, return_counts=True), strict=True):
+                counts[names[label]] = counts.get(names[label], 0) + int(count)
+    return counts

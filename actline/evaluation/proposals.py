@@ -57,7 +57,7 @@ THUMOS = ProposalProtocol(
     tuple(np.linspace(0.5, 1.0, 11).tolist()),
     (50, 100, 200, 500, 1000),
 )
-PROTOCOLS = {"activitynet": ACTIVITYNET, "thumos": THUMOS}
+PROTOCOLS = (ACTIVITYNET, THUMOS)
 
 
 @dataclass(frozen=True, eq=False)

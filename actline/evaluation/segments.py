@@ -91,14 +91,7 @@ THUMOS_TOOLKIT_WIDE = replace(
     name="THUMOS-14 toolkit mAP at tIoU 0.1:0.1:0.7",
     thresholds=(0.1, 0.2, *THUMOS_TOOLKIT.thresholds),
 )
-PROTOCOLS = {
-    "activitynet": ACTIVITYNET,
-    "hacs": HACS,
-    "thumos": THUMOS,
-    "thumos-wide": THUMOS_WIDE,
-    "thumos-toolkit": THUMOS_TOOLKIT,
-    "thumos-toolkit-wide": THUMOS_TOOLKIT_WIDE,
-}
+PROTOCOLS = (ACTIVITYNET, HACS, THUMOS, THUMOS_WIDE, THUMOS_TOOLKIT, THUMOS_TOOLKIT_WIDE)
 
 
 @dataclass(frozen=True, eq=False)

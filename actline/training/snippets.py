@@ -89,8 +89,6 @@ class SnippetJob(Job[SnippetRecipeType, BatchType]):
         RecipeError: they are of another width than the recipe's network takes.
     """
 
-    card: SegmentCard  # type: ignore[assignment]
-
     def __init__(
         self, recipe: SnippetRecipeType, training: Annotations, *, device: torch.device
     ) -> None:
@@ -149,7 +147,7 @@ class SnippetJob(Job[SnippetRecipeType, BatchType]):
             for video in held_out.videos:
                 features = self.features.load(video)
                 proposals = stage(features, self.given_to(video))
-                kept = suppressed(proposals, self.card.suppression, duration=features.duration)
+                kept = suppressed(proposals, self.recipe.suppression, duration=features.duration)
                 found[video.id] = as_activities(kept)
                 advance()
         score = average_recall(held_out, found)

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.cli import evaluate
 from actline.cli.main import main
 from actline.evaluation import detection_errors as errors
 from actline.evaluation import proposals, segments
+from actline.evaluation.protocols import PROTOCOLS, PrecisionProtocol
 from actline.timeline import Activity, FrameScores, Timeline
 from actline.timeline.read import read_segments
 from actline.timeline.write import save_formats
@@ -94,13 +96,19 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", segments.PROTOCOLS)
-def test_every_segment_protocol_gives_the_librarys_numbers(kit, capsys, name):
+def test_the_command_offers_every_protocol():
+    assert tuple(one.name for one in PROTOCOLS) == evaluate.PROTOCOLS
+
+
+OF_SEGMENTS = [one for one in PROTOCOLS if isinstance(one, PrecisionProtocol)]
+
+
+@pytest.mark.parametrize("protocol", OF_SEGMENTS, ids=lambda one: one.name)
+def test_every_segment_protocol_gives_the_librarys_numbers(kit, capsys, protocol):
+    name = protocol.name
     out = kit.folder / "out.json"
     assert kit.run("--out", str(out), protocol=name) == 0
-    score = segments.detection_average_precision(
-        kit.annotations, kit.found(), segments.PROTOCOLS[name]
-    )
+    score = segments.detection_average_precision(kit.annotations, kit.found(), protocol.matching)
     written, printed = json.loads(out.read_text()), said(capsys)
     assert written["mean"] == written["mean_available"] == score.average
     assert written["mean_at"] == score.mean.tolist()

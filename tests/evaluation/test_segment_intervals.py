@@ -43,11 +43,11 @@ def example(seed: int, videos: int = 5) -> tuple[Annotations, dict[str, list[Act
     return Annotations(("a", "b", "c"), tuple(annotated)), found
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_video_once_is_the_score_itself(name):
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.name)
+def test_every_video_once_is_the_score_itself(protocol):
     annotations, found = example(0)
-    score = detection_average_precision(annotations, found, PROTOCOLS[name])
-    weighing = _weighing(annotations, found, PROTOCOLS[name])
+    score = detection_average_precision(annotations, found, protocol)
+    weighing = _weighing(annotations, found, protocol)
     assert weighing.mean(np.ones(5)) == pytest.approx(score.average, abs=1e-12)
 
 
