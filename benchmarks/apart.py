@@ -113,8 +113,8 @@ def _serve(
     import torch
 
     from benchmarks.devices import full_float32
-    from benchmarks.measure import peak_memory, seconds
     from benchmarks.published import running
+    from benchmarks.quantities import peak_memory, seconds
 
     torch.set_num_threads(threads)
     measures = {"seconds": seconds, "memory": peak_memory}

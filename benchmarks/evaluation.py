@@ -13,8 +13,9 @@ from actline.evaluation.proposals import ACTIVITYNET as PROPOSALS
 from actline.evaluation.proposals import ProposalScore, average_recall
 from actline.evaluation.segments import SegmentScore, detection_average_precision
 from actline.timeline import Activity
-from benchmarks.measure import Row, alternate, compared, peak_memory
+from benchmarks.measure import Row, alternate, compared
 from benchmarks.published import NOT_COMPARED, absent, functions, has_pandas, repository, running
+from benchmarks.quantities import peak_memory
 
 REPOSITORY = "ActivityNet"
 EVALUATOR = "ActivityNet's evaluator"

@@ -17,7 +17,8 @@ from actline.timeline.suppression import SuppressionConfig, suppress
 from benchmarks import end_to_end, evaluation, suppression, tcanet
 from benchmarks.decoding import write_video
 from benchmarks.devices import CPU
-from benchmarks.measure import alternate, peak_memory
+from benchmarks.measure import alternate
+from benchmarks.quantities import peak_memory
 from benchmarks.table import machine
 
 

@@ -93,7 +93,7 @@ def test_both_are_called_in_turn_after_a_warm_up_of_each(benchmarks):
 
 
 PEAK = """
-from benchmarks.measure import peak_memory
+from benchmarks.quantities import peak_memory
 
 kept = []
 
@@ -121,7 +121,7 @@ def test_a_failure_while_memory_is_measured_is_told(benchmarks):
         raise ValueError("broken")
 
     with pytest.raises(RuntimeError, match="ValueError: broken"):
-        benchmarks("measure").peak_memory(call)
+        benchmarks("quantities").peak_memory(call)
 
 
 def test_what_published_code_needs_is_patched_and_put_back(benchmarks, tmp_path):
@@ -170,7 +170,7 @@ def test_what_is_apart_is_measured_there_and_ends_with_its_context(benchmarks, t
     ):
         ours, slept = measure.alternate(lambda: None, other, runs=2)
         assert ours < 0.05 <= slept < 5
-        assert 0 <= measure.peak_memory(other) < 60 << 20
+        assert 0 <= other.peak_memory() < 60 << 20
         assert multiprocessing.active_children()
         raise KeyError("of ours")
     assert not multiprocessing.active_children()
@@ -277,7 +277,7 @@ def test_on_a_gpu_time_goes_from_idle_to_idle_and_memory_is_what_it_allocates(
         monkeypatch.setattr(
             torch.cuda, name, lambda _, name=name, value=value: (events.append(name), value)[1]
         )
-    measure, gpu = benchmarks("measure"), torch.device("cuda")
+    measure, gpu = benchmarks("quantities"), torch.device("cuda")
     measure.seconds(lambda: events.append("call"), gpu)
     assert events == ["synchronize", "call", "synchronize"]
     events.clear()
