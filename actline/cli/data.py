@@ -26,6 +26,12 @@ def add_parser(subparsers) -> None:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    _add_check(commands)
+    _add_generate(commands)
+    _add_convert(commands)
+
+
+def _add_check(commands) -> None:
     check = commands.add_parser(
         "check",
         help="tell what is wrong with a data set, and what is in it",
@@ -73,6 +79,8 @@ def add_parser(subparsers) -> None:
     )
     check.set_defaults(run=run_check)
 
+
+def _add_generate(commands) -> None:
     generate = commands.add_parser(
         "generate",
         help="write videos of the generated benchmark",
@@ -89,6 +97,8 @@ def add_parser(subparsers) -> None:
     generate.add_argument("--workers", type=int, help="processes (default: one a core)")
     generate.set_defaults(run=run_generate)
 
+
+def _add_convert(commands) -> None:
     convert = commands.add_parser(
         "convert",
         help="write annotations in another form",
@@ -106,74 +116,46 @@ def add_parser(subparsers) -> None:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Check; 1 when something serious is wrong."""
-    from actline.annotations.check import check_annotations, check_videos, holds_any_of
-    from actline.annotations.read import find_classes, read_annotations
-    from actline.annotations.statistics import statistics
-    from actline.errors import AnnotationError, OutputError
+    from actline.annotations.data_set import check_data
+    from actline.errors import OutputError
     from actline.generated.fingerprint import SETTINGS, check_generated
     from actline.progress import progress
 
-    given: Path = arguments.data
     if arguments.plot and arguments.plot.suffix.lower() not in (".png", ".svg"):
         raise OutputError(f"cannot draw {arguments.plot}: name a file ending in .png or .svg")
-    if not arguments.frame_rate > 0:
-        raise AnnotationError(f"--frame-rate {arguments.frame_rate:g} must be above 0, such as 24")
-    folder = given if given.is_dir() else given.parent
-    annotations = read_annotations(
-        arguments.annotations or given,
-        classes=arguments.classes or find_classes(folder),
-        strict=False,
+    checked = check_data(
+        arguments.data,
+        annotations=arguments.annotations,
+        videos=arguments.videos,
+        classes=arguments.classes,
+        quick=arguments.quick,
+        decode=arguments.decode,
+        frame_rate=arguments.frame_rate,
+        failure=failure,
     )
-    findings = check_annotations(annotations)
-    seconds = None
-    videos = arguments.videos or _default_videos(folder, required=given.is_dir())
-    # Beside a single file other videos may lie.
-    beside = not (arguments.videos or given.is_dir())
-    if beside and videos is not None and not holds_any_of(videos, annotations):
-        say(f"{videos} holds none of the annotated videos, and was not looked at")
-        videos = None
-    if videos is not None:
-        with progress("looking at videos", len(annotations.videos), unit="videos") as advance:
-            more, seconds = check_videos(
-                annotations,
-                videos,
-                whole=not arguments.quick,
-                decode=arguments.decode,
-                frame_rate=arguments.frame_rate,
-                advance=advance,
-                failure=failure,
-            )
+    if checked.passed_over is not None:
+        say(f"{checked.passed_over} holds none of the annotated videos, and was not looked at")
+    findings, generated = checked.findings, None
+    given: Path = arguments.data
+    folder = given if given.is_dir() else given.parent
+    if checked.videos is not None and (folder / SETTINGS).is_file() and not arguments.quick:
+        count = len(checked.annotations.videos)
+        with progress("decoding videos", count, unit="videos") as advance:
+            more, generated = check_generated(folder, checked.videos, advance=advance)
         findings = (*more, *findings)
-    generated = None
-    if videos is not None and (folder / SETTINGS).is_file() and not arguments.quick:
-        with progress("decoding videos", len(annotations.videos), unit="videos") as advance:
-            more, generated = check_generated(folder, videos, advance=advance)
-        findings = (*more, *findings)
-    found = statistics(annotations, seconds)
     if arguments.plot:
         from actline.reporting.statistics import plot_statistics
 
-        plot_statistics(found, arguments.plot)
-    _show_statistics(found)
+        plot_statistics(checked.statistics, arguments.plot)
+    _show_statistics(checked.statistics)
     _show_findings(findings, examples=None if arguments.all else 3)
     if generated is not None:
         _show_identity(generated)
-    if videos is None:
+    if checked.videos is None:
         say("no videos were looked at; name their folder with --videos")
     if arguments.plot:
         say(f"statistics drawn in {arguments.plot}")
     return 1 if any(finding.serious for finding in findings) else 0
-
-
-def _default_videos(folder: Path, *, required: bool) -> Path | None:
-    """The folder of videos where none is named; None only if it is not `required`."""
-    from actline.annotations.check import holds_videos
-
-    if (folder / "videos").is_dir():
-        return folder / "videos"
-    if holds_videos(folder, below=required):
-        return folder
-    return folder / "videos" if required else None
 
 
 def _show_findings(findings, *, examples: int | None) -> None:
@@ -294,37 +276,19 @@ def _show_identity(identity) -> None:
 
 
 def run_convert(arguments: argparse.Namespace) -> None:
-    """Read one form, write another."""
-    from actline.annotations.annotations import summary
-    from actline.annotations.formats import activitynet, charades, table
-    from actline.annotations.read import read_annotations
-    from actline.errors import OutputError
-    from actline.files import write_text
+    """Read one format, write another."""
+    from actline.annotations.data_set import convert_annotations
 
-    given, out = arguments.input, arguments.output
-    ending = out.suffix.lower()
-    if ending not in (".csv", ".json") or (arguments.charades and ending != ".json"):
-        wanted = ".json" if arguments.charades else ".csv or .json"
-        raise OutputError(f"cannot write {out}: name a file ending in {wanted}")
-    if out.exists() and given.exists() and out.samefile(given):
-        raise OutputError(f"{out} is the input itself; name another file")
-    annotations = read_annotations(given, classes=arguments.classes, keep_wrong=True)
-    if ending == ".csv":
-        table.write_table(annotations, out)
-    elif arguments.charades:
-        charades.write_json(annotations, out)
-        names = out.with_suffix(".classes.txt")
-        write_text(names, "\n".join(annotations.classes) + "\n")
-        say(f"{names}: the names of the classes, to give with --classes")
-    else:
-        activitynet.write_json(annotations, out)
-    mended = ending == ".csv"
-    told = summary(annotations.problems, mended=mended)
-    if told and not mended:
-        say("the activities are written as they stand, nothing left out or cut; they have")
-    for line in told:
-        say(line)
-    activities = sum(
-        len(video.activities if mended else video.truth) for video in annotations.videos
+    made = convert_annotations(
+        arguments.input,
+        arguments.output,
+        classes=arguments.classes,
+        with_numbers=arguments.charades,
     )
-    say(f"{out}: {len(annotations.videos)} videos, {activities} activities")
+    if made.classes is not None:
+        say(f"{made.classes}: the names of the classes, to give with --classes")
+    if made.faults and not made.mended:
+        say("the activities are written as they stand, nothing left out or cut; they have")
+    for line in made.faults:
+        say(line)
+    say(f"{made.path}: {made.videos} videos, {made.activities} activities")

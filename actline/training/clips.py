@@ -106,14 +106,15 @@ class ClipJob(Job[ClipRecipeType, BatchType]):
             )
         return replace(annotations, videos=kept)
 
-    def require(self, held_out: Annotations) -> None:
+    @classmethod
+    def require(cls, recipe: ClipRecipeType, held_out: Annotations) -> None:
         """As in `Job`.
 
         Raises:
             VideoError: a video is missing.
         """
         for video in held_out.videos:
-            find_video(self.recipe.data.videos, video.id)
+            find_video(recipe.data.videos, video.id)
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         """As in `Job`."""

@@ -88,9 +88,10 @@ class Job(ABC, Generic[RecipeType, BatchType]):
             ActlineError: there are none.
         """
 
+    @classmethod
     @abstractmethod
-    def require(self, held_out: Annotations) -> None:
-        """Look, before the first step, for what validation would miss after the last.
+    def require(cls, recipe: RecipeType, held_out: Annotations) -> None:
+        """Look, before anything else, for what validation would miss after the last step.
 
         Raises:
             ActlineError: a video or its features are missing.

@@ -141,6 +141,17 @@ class PretrainingJob(ClipJob[PretrainingRecipe, ShapedBatch]):
             return annotations
         return replace(annotations, videos=kept)
 
+    @classmethod
+    def require(cls, recipe: PretrainingRecipe, held_out: Annotations) -> None:
+        """As in `ClipJob`.
+
+        Raises:
+            AnnotationError: a video has several classes where the recipe takes one.
+            VideoError: a video is missing.
+        """
+        clips_of(recipe, held_out)
+        super().require(recipe, held_out)
+
     def schedule(self, processes: int) -> Schedule:
         """The shape of every step; without Multigrid always the full one."""
         recipe = self.recipe

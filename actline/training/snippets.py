@@ -122,14 +122,16 @@ class SnippetJob(Job[SnippetRecipeType, BatchType]):
         without = recipe.data.without
         return without_videos(annotations, without) if without else annotations
 
-    def require(self, held_out: Annotations) -> None:
+    @classmethod
+    def require(cls, recipe: SnippetRecipeType, held_out: Annotations) -> None:
         """As in `Job`.
 
         Raises:
             FeatureError: a video's features are missing.
         """
+        features = recipe_features(recipe)
         for video in held_out.videos:
-            self.features.require(video)
+            features.require(video)
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         """As in `Job`."""

@@ -1,0 +1,179 @@
+"""A data set as a whole: annotations and videos checked together, annotations converted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from actline.annotations.annotations import Annotations, summary
+from actline.annotations.check import (
+    Finding,
+    check_annotations,
+    check_videos,
+    holds_any_of,
+    holds_videos,
+)
+from actline.annotations.formats import activitynet, charades, table
+from actline.annotations.read import find_classes, read_annotations
+from actline.annotations.statistics import Statistics, statistics
+from actline.errors import AnnotationError, OutputError
+from actline.files import write_text
+from actline.progress import progress
+
+ENDINGS = (".csv", ".json")
+
+
+@dataclass(frozen=True, eq=False)
+class DataCheck:
+    """What a data set holds, and what is wrong with it.
+
+    Attributes:
+        annotations: as read, malformed entries left out.
+        findings: what is wrong.
+        statistics: what there is.
+        videos: the folder of videos that was looked at; None if none was.
+        passed_over: a folder beside the annotations that holds none of their videos.
+    """
+
+    annotations: Annotations
+    findings: tuple[Finding, ...]
+    statistics: Statistics
+    videos: Path | None
+    passed_over: Path | None
+
+    @property
+    def serious(self) -> bool:
+        """Whether training, detection or evaluation would fail or go wrong."""
+        return any(finding.serious for finding in self.findings)
+
+
+def check_data(
+    data: str | Path,
+    *,
+    annotations: str | Path | None = None,
+    videos: str | Path | None = None,
+    classes: str | Path | None = None,
+    quick: bool = False,
+    decode: bool = False,
+    frame_rate: float = 24.0,
+    failure: Callable[[Path, Exception], str] | None = None,
+) -> DataCheck:
+    """Look for what is wrong with a data set, and count what is in it.
+
+    Args:
+        data: a data set's folder, or an annotations file.
+        annotations: the file of them; by default the ones in the folder.
+        videos: the folder of videos; by default `data/videos`, or `data` itself.
+        classes: a file of class names; by default the one beside the annotations.
+        quick: whether only the beginnings of videos are read.
+        decode: whether every video is decoded to its end.
+        frame_rate: frames a second of videos that are folders of frames.
+        failure: words for an error that nobody foresaw.
+
+    Raises:
+        AnnotationError: the annotations cannot be read at all.
+    """
+    if not frame_rate > 0:
+        raise AnnotationError(f"--frame-rate {frame_rate:g} must be above 0, such as 24")
+    given = Path(data)
+    folder = given if given.is_dir() else given.parent
+    read = read_annotations(
+        annotations or given, classes=classes or find_classes(folder), strict=False
+    )
+    looked_at = Path(videos) if videos else _default_videos(folder, required=given.is_dir())
+    passed_over = None
+    # Beside a single file other videos may lie.
+    beside = not (videos or given.is_dir())
+    if beside and looked_at is not None and not holds_any_of(looked_at, read):
+        looked_at, passed_over = None, looked_at
+    findings, seconds = check_annotations(read), None
+    if looked_at is not None:
+        options = {} if failure is None else {"failure": failure}
+        with progress("looking at videos", len(read.videos), unit="videos") as advance:
+            more, seconds = check_videos(
+                read,
+                looked_at,
+                whole=not quick,
+                decode=decode,
+                frame_rate=frame_rate,
+                advance=advance,
+                **options,
+            )
+        findings = (*more, *findings)
+    return DataCheck(read, findings, statistics(read, seconds), looked_at, passed_over)
+
+
+def _default_videos(folder: Path, *, required: bool) -> Path | None:
+    """The folder of videos where none is named; None only if it is not `required`."""
+    if (folder / "videos").is_dir():
+        return folder / "videos"
+    if holds_videos(folder, below=required):
+        return folder
+    return folder / "videos" if required else None
+
+
+@dataclass(frozen=True, eq=False)
+class Converted:
+    """Annotations written in another format.
+
+    Attributes:
+        path: the file.
+        classes: the file of class names beside it, of Charades' numbers; else None.
+        mended: whether what training mends was mended, as in a table; else it stands as it was.
+        faults: what that is, a line each.
+        videos, activities: how many were written.
+    """
+
+    path: Path
+    classes: Path | None
+    mended: bool
+    faults: tuple[str, ...]
+    videos: int
+    activities: int
+
+
+def convert_annotations(
+    given: str | Path,
+    out: str | Path,
+    *,
+    classes: str | Path | None = None,
+    with_numbers: bool = False,
+) -> Converted:
+    """Read annotations in any format that is read, and write them as a table or as JSON.
+
+    Args:
+        given: the file or folder.
+        out: ending in .csv for a table, in .json for ActivityNet's format.
+        classes: a file of class names, where the annotations lack them.
+        with_numbers: JSON as charades.json, with class numbers, and their names in a file beside.
+
+    Raises:
+        OutputError: `out` ends otherwise, is the input itself, or cannot be written.
+        AnnotationError: the annotations cannot be read.
+    """
+    given, out = Path(given), Path(out)
+    ending = out.suffix.lower()
+    if ending not in ENDINGS or (with_numbers and ending != ".json"):
+        wanted = ".json" if with_numbers else " or ".join(ENDINGS)
+        raise OutputError(f"cannot write {out}: name a file ending in {wanted}")
+    if out.exists() and given.exists() and out.samefile(given):
+        raise OutputError(f"{out} is the input itself; name another file")
+    annotations = read_annotations(given, classes=classes, keep_wrong=True)
+    names = None
+    if ending == ".csv":
+        table.write_table(annotations, out)
+    elif with_numbers:
+        charades.write_json(annotations, out)
+        names = out.with_suffix(".classes.txt")
+        write_text(names, "\n".join(annotations.classes) + "\n")
+    else:
+        activitynet.write_json(annotations, out)
+    mended = ending == ".csv"
+    written = (video.activities if mended else video.truth for video in annotations.videos)
+    return Converted(
+        path=out,
+        classes=names,
+        mended=mended,
+        faults=tuple(summary(annotations.problems, mended=mended)),
+        videos=len(annotations.videos),
+        activities=sum(map(len, written)),
+    )
