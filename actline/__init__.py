@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from actline.detection.extract import extract
     from actline.detection.load import detect, load_model
     from actline.errors import ActlineError
+    from actline.evaluation.evaluate import evaluate
+    from actline.reporting.report import report
     from actline.timeline import Activity, FrameScores, Timeline
     from actline.timeline.read import Timelines, read
+    from actline.training.train import train
 
 __all__ = [
     "Activity",
@@ -27,10 +30,13 @@ __all__ = [
     "Timelines",
     "detect",
     "detect_all",
+    "evaluate",
     "extract",
     "load_model",
     "read",
     "read_annotations",
+    "report",
+    "train",
 ]
 __version__ = "0.1.0"
 
@@ -43,10 +49,13 @@ _HOMES = {
     "Timelines": "actline.timeline.read",
     "detect": "actline.detection.load",
     "detect_all": "actline.detection.detect_all",
+    "evaluate": "actline.evaluation.evaluate",
     "extract": "actline.detection.extract",
     "load_model": "actline.detection.load",
     "read": "actline.timeline.read",
     "read_annotations": "actline.annotations.read",
+    "report": "actline.reporting.report",
+    "train": "actline.training.train",
 }
 
 

@@ -18,7 +18,7 @@ from actline.evaluation.selection import Selection
 from actline.evaluation.tables import Cell, write_csv, write_json
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame  # pyright: ignore[reportMissingImports]
 
 Table = tuple[tuple[str, ...], list[tuple[Cell, ...]]]
 """A table's headings and rows."""
@@ -55,9 +55,11 @@ class Evaluation(ABC):
     def to_pandas(self) -> "DataFrame":
         """The table as a pandas `DataFrame`; needs pandas."""
         try:
-            from pandas import DataFrame
+            from pandas import DataFrame  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise OutputError("tables need pandas; install it with: pip install pandas") from error
+            raise OutputError(
+                'tables need pandas; install it with: pip install "actline[pandas]"'
+            ) from error
         header, rows = self.table
         return DataFrame(rows, columns=list(header))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from actline.annotations.annotations import Annotations
 from actline.annotations.read import read_annotations
 from actline.errors import PredictionError, VideoError
+from actline.parsing import annotated_id
 from actline.reporting.html import Shown, write_report
 from actline.reporting.media import Failed
 from actline.reporting.metrics import read_metrics
 from actline.timeline import Timeline
 from actline.timeline.read import read
-from actline.parsing import annotated_id
 from actline.video.find import find_video
 
 MOST_VIDEOS = 20  # when none are named: a page is looked at by a person

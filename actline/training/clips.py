@@ -106,15 +106,14 @@ class ClipJob(Job[ClipRecipeType, BatchType]):
             )
         return replace(annotations, videos=kept)
 
-    @classmethod
-    def require(cls, recipe: ClipRecipeType, held_out: Annotations) -> None:
+    def require(self, held_out: Annotations) -> None:
         """As in `Job`.
 
         Raises:
             VideoError: a video is missing.
         """
         for video in held_out.videos:
-            find_video(recipe.data.videos, video.id)
+            find_video(self.recipe.data.videos, video.id)
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         """As in `Job`."""

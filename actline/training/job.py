@@ -88,10 +88,9 @@ class Job(ABC, Generic[RecipeType, BatchType]):
             ActlineError: there are none.
         """
 
-    @classmethod
     @abstractmethod
-    def require(cls, recipe: RecipeType, held_out: Annotations) -> None:
-        """Look, before anything else, for what validation would miss after the last step.
+    def require(self, held_out: Annotations) -> None:
+        """Look, before the first step, for what validation would miss after the last.
 
         Raises:
             ActlineError: a video or its features are missing.

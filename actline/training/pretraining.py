@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from actline.annotations.annotations import Annotations
 from actline.datasets.batches import derived_seed, loaded
-from actline.datasets.trimmed_clips import TrimmedBatch, TrimmedClips, collate_trimmed, labelled
+from actline.datasets.trimmed_clips import (
+    TrimmedBatch,
+    TrimmedClips,
+    class_of,
+    collate_trimmed,
+    labelled,
+)
 from actline.detection.model import for_inference
 from actline.errors import RecipeError
 from actline.evaluation.average_precision import average_precision
@@ -132,25 +138,20 @@ class PretrainingJob(ClipJob[PretrainingRecipe, ShapedBatch]):
 
     @classmethod
     def usable(cls, recipe: PretrainingRecipe, annotations: Annotations) -> Annotations:
-        """As in `ClipJob`; and of one class each, only videos that have one are validated on."""
+        """As in `ClipJob`; and of one class each, only videos that have one are validated on.
+
+        Raises:
+            AnnotationError: one of these has several.
+        """
         annotations = super().usable(recipe, annotations)
         subset = recipe.data.validation_subset
         kept = tuple(v for v in annotations.videos if v.subset != subset or v.activities)
-        none_left = not any(video.subset == subset for video in kept)
-        if recipe.classes_per_video == "several" or none_left:
+        validated = [video for video in kept if video.subset == subset]
+        if recipe.classes_per_video == "several" or not validated:
             return annotations
+        for video in validated:
+            class_of(video, annotations)
         return replace(annotations, videos=kept)
-
-    @classmethod
-    def require(cls, recipe: PretrainingRecipe, held_out: Annotations) -> None:
-        """As in `ClipJob`.
-
-        Raises:
-            AnnotationError: a video has several classes where the recipe takes one.
-            VideoError: a video is missing.
-        """
-        clips_of(recipe, held_out)
-        super().require(recipe, held_out)
 
     def schedule(self, processes: int) -> Schedule:
         """The shape of every step; without Multigrid always the full one."""

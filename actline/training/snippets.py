@@ -122,16 +122,14 @@ class SnippetJob(Job[SnippetRecipeType, BatchType]):
         without = recipe.data.without
         return without_videos(annotations, without) if without else annotations
 
-    @classmethod
-    def require(cls, recipe: SnippetRecipeType, held_out: Annotations) -> None:
+    def require(self, held_out: Annotations) -> None:
         """As in `Job`.
 
         Raises:
             FeatureError: a video's features are missing.
         """
-        features = recipe_features(recipe)
         for video in held_out.videos:
-            features.require(video)
+            self.features.require(video)
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         """As in `Job`."""

@@ -67,8 +67,8 @@ def train(
     annotations = task.usable(recipe, _with_subsets(recipe, annotations))
     held_out = annotations.subset(data.validation_subset)
     _require_activities(held_out, recipe)
-    task.require(recipe, held_out)
     job = task(recipe, annotations.subset(data.train_subset), device=where)
+    job.require(held_out)
     return run_job(job, held_out, depends=depends_on(job, held_out), device=where)
 
 
