@@ -87,26 +87,40 @@ def detect_all(
     """
     out = None if out is None else Path(out)
     options = _Options(threshold, min_seconds, max_gap, frame_rate)
+    formats = formats if model.per_frame else _without_scores(formats)
     if not model.per_frame:
-        formats = [ending for ending in formats if ending != "npz"]
-        if not formats:
-            raise OutputError("a chain has no per-frame scores; choose other --formats than npz")
         check_gap(max_gap)
-    if isinstance(videos, str | PathLike | Video):
-        videos = [videos]
-    if videos is not None:
-        found = expand_videos(videos, without=[] if out is None else [out], warn=warn)
-    elif isinstance(model, GivenSegments):
-        found = model.videos()
-    else:
-        raise VideoError("no video is named; name files or folders")
-    found = share_of(found, share)
+    found = share_of(_found(videos, model, out, warn), share)
     results = None
     if out is not None:
         settings = options.settings(model)
         records = DetectionRecords(out, model, settings, overwrite=overwrite)
         results = _Results(records, formats, media=videos is not None)
     return _detected(found, model, options, results, workers=workers, say=say)
+
+
+def _without_scores(formats: Sequence[str]) -> Sequence[str]:
+    """The formats that a chain can write."""
+    formats = [ending for ending in formats if ending != "npz"]
+    if not formats:
+        raise OutputError("a chain has no per-frame scores; choose other --formats than npz")
+    return formats
+
+
+def _found(
+    videos: NamedVideo | Sequence[NamedVideo] | None,
+    model: Detector,
+    out: Path | None,
+    warn: Callable[[str], None],
+) -> list[Video]:
+    """The videos that are named, or stored."""
+    if isinstance(videos, str | PathLike | Video):
+        videos = [videos]
+    if videos is not None:
+        return expand_videos(videos, without=[] if out is None else [out], warn=warn)
+    if isinstance(model, GivenSegments):
+        return model.videos()
+    raise VideoError("no video is named; name files or folders")
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,7 @@ def extract(
 ) -> Iterator[Outcome[Path]]:
     """Store features of videos, for training on stored features.
 
-    As in `detect_all`, videos that are done are skipped, one that cannot be read fails and the rest
-    go on, and several processes that write into one folder share the videos.
+    Skipping, failures and sharing are as in `detect_all`.
 
     Args:
         videos: files, or folders of videos.
@@ -72,10 +71,11 @@ def extract(
     out = Path(out)
     given = [videos] if isinstance(videos, str | PathLike | Video) else videos
     found = share_of(expand_videos(given, without=[out], warn=warn), share)
-    model = checkpoint
-    if not isinstance(model, Model):
+    if isinstance(checkpoint, Model):
+        model = checkpoint
+    else:
         find_device(device)  # before what takes longer
-        model = load_backbone(Path(model), device=device)
+        model = load_backbone(Path(checkpoint), device=device)
     kind: _Features
     if snippets is None:
         kind = _FineFeatures(model, out, frame_rate, cells, precision)

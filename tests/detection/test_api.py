@@ -17,6 +17,7 @@ from actline.cli.main import main
 from actline.detection.batch import Outcome
 from actline.detection.clips import ClipDetector
 from actline.detection.frames import FrameDetector
+from actline.detection.given import with_given
 from actline.detection.segments import SegmentDetector
 from actline.errors import CheckpointError, OutputError, VideoError
 from actline.features.snippets import SnippetOrigin, load_snippets
@@ -204,6 +205,27 @@ def test_features_are_extracted_from_python_as_by_the_command(kit, tmp_path):
     assert statuses(again) == dict.fromkeys(NAMES, "skipped")
     fine = actline.extract(kit / "videos", checkpoint, out=tmp_path / "fine", cells=1, workers=2)
     assert statuses(fine) == dict.fromkeys(NAMES, "done")
+
+
+def test_a_chain_takes_stored_features_of_the_annotated_videos(kit, tmp_path):
+    chain = actline.load_model(kit / "chain.safetensors", device="cpu")
+    frames = kit / "model.safetensors"
+    features = tmp_path / "features"
+    assert len(list(actline.extract(kit / "videos", frames, out=features, snippets=0.4))) == 3
+    rows = [f"{name},move,1.0,2.5" for name in NAMES[:2]]
+    (tmp_path / "annotations.csv").write_text("\n".join(["video,label,start,end", *rows]) + "\n")
+    stored = with_given(chain, features=features, annotations=tmp_path / "annotations.csv")
+    found = {one.video.id: one.result for one in actline.detect_all(None, stored)}
+    assert list(found) == list(NAMES[:2])
+    for name, timeline in found.items():
+        assert timeline is not None
+        assert timeline.activities == chain.detect(kit / "videos" / f"{name}.mp4").activities
+    assert with_given(chain) is chain
+    per_frame = actline.load_model(frames, device="cpu")
+    with pytest.raises(CheckpointError, match="--features is for a chain"):
+        with_given(per_frame, features=features)
+    with pytest.raises(VideoError, match="no video is named"):
+        actline.detect_all(None, chain)
 
 
 @pytest.mark.parametrize("name", ["load_model", "detect", "detect_all", "extract"])
