@@ -35,6 +35,15 @@ settings.load_profile("actline")
 sys.path.insert(0, str(HERE))  # for `encode`, which several test files import
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin every test, fixtures included, at the same random numbers of torch's own generator.
+
+    Which tests ran before it in its process depends on how busy the machine is.
+    """
+    torch.manual_seed(0)
+
+
 class Goldens:
     """The folder of golden cases: numbers read off the published implementations."""
 
