@@ -138,6 +138,7 @@ class ExportedNetwork(Backbone):
     def __init__(self, path: Path, *, runtime: Runtime) -> None:
         super().__init__()
         self.card, weights = read_exported(path)
+        self.classes = len(self.card.classes)
         # So that folders of results know whose they are, as with other networks.
         self.register_buffer("weights", torch.tensor(list(bytes.fromhex(weights))))
         start = {"openvino": _with_openvino, "onnxruntime": _with_onnxruntime}[runtime]
