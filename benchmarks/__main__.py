@@ -11,8 +11,7 @@ from benchmarks.measure import Row
 from benchmarks.scripts import SCRIPTS, measured
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, and write the table to the screen and to files."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes: checks that results agree, in seconds"
@@ -45,6 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FIG.png",
         help="instead of the table, time and memory over sizes: a figure, and JSON beside it",
     )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, and write the table to the screen and to files."""
+    parser = _parser()
     arguments = parser.parse_args(argv)
     prepare()  # as the command line does
 

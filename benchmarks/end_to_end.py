@@ -11,7 +11,7 @@ import torch
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.datasets.batches import TrainingBatches, loaded
-from actline.datasets.frame_clips import ClipConfig, DenseClips, collate
+from actline.datasets.frame_clips import ClipConfig, FrameClips, collate
 from actline.detection.frames import FrameDetector, prepare
 from actline.detection.load import detect
 from actline.models.cards import ModelCard
@@ -121,7 +121,7 @@ def loading(folder: Path, *, quick: bool) -> Row:
         activity = Activity("a", 1.0, 3.0, 1.0)
         videos.append(AnnotatedVideo(f"v{index}", "training", 6.0, (activity,)))
     clip = ClipConfig(frames=frames, rate=5, size=size, short_sides=(size + 16,))
-    clips = DenseClips(Annotations(("a",), tuple(videos)), folder, clip, seed=0)
+    clips = FrameClips(Annotations(("a",), tuple(videos)), folder, clip, seed=0)
     batches = 3 if quick else 12
     sampler = TrainingBatches(count, batch_size=2, seed=0, first=0, last=batches)
     network = (SMALL if quick else X3DConfig()).build(1).train()

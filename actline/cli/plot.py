@@ -1,7 +1,6 @@
 """`actline plot`: a timeline as a picture, or SSDet's augmentations of one's own clips."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from actline.cli.standard import say
@@ -101,17 +100,9 @@ def _plot_timeline(arguments: argparse.Namespace, prediction: Path) -> None:
 
 
 def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> None:
-    import numpy as np
-    import torch
-
     from actline.errors import VideoError
     from actline.names import id_of
-    from actline.pretraining.volume_cutmix import volume_cutmix
-    from actline.pretraining.volume_freeze import LabelledClip, label_frames, volume_freeze
-    from actline.pretraining.volume_mixup import volume_mixup
-    from actline.reporting.augmentations import plot_augmentations
-    from actline.video.decode import ShortSide, probe, read_clip
-    from actline.video.transforms import TestTransform, to_clip
+    from actline.reporting.augmentations import plot_augmentations_of
 
     names = _names(arguments) or tuple(id_of(video) for video in videos)
     if len(videos) < 2 or len(names) != len(videos):
@@ -121,30 +112,12 @@ def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> No
         )
     if arguments.frames < 4 or arguments.size < 16:
         raise VideoError("--frames starts at 4 and --size at 16")
-    mean, std = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
-    crop = TestTransform(size=arguments.size, mean=mean, std=std)
-    clips = []
-    for video in videos:
-        # Frames spread over the whole video, however long.
-        times = (np.arange(arguments.frames) + 0.5) * probe(video).duration / arguments.frames
-        clips.append(crop(to_clip(read_clip(video, times, size=ShortSide(arguments.size)))))
-    batch = label_frames(torch.stack(clips), labels=torch.arange(1, len(videos) + 1))
-    generator = torch.Generator().manual_seed(arguments.seed)
-
-    def mixed(augmentation: Callable[..., LabelledClip], batch: LabelledClip) -> LabelledClip:
-        # A clip may be its own partner, which shows nothing: then another is drawn.
-        shown = len(batch.labels[:, 0].unique())
-        drawn = augmentation(batch, generator=generator)
-        while len(drawn.labels[:, 0].unique()) == shown:
-            drawn = augmentation(batch, generator=generator)
-        return drawn
-
-    frozen = volume_freeze(batch, generator=generator)
-    rows = [
-        ("A clip", batch),
-        ("Volume Freeze", frozen),
-        ("Volume MixUp", mixed(volume_mixup, batch)),
-        ("Volume CutMix", mixed(volume_cutmix, batch)),
-        ("All three", volume_cutmix(mixed(volume_mixup, frozen), generator=generator)),
-    ]
-    say(plot_augmentations(rows, arguments.out, names=names, mean=mean, std=std))
+    drawn = plot_augmentations_of(
+        videos,
+        arguments.out,
+        names=names,
+        frames=arguments.frames,
+        size=arguments.size,
+        seed=arguments.seed,
+    )
+    say(drawn)

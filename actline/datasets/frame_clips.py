@@ -65,7 +65,7 @@ class ClipConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class DenseBatch:
+class FrameBatch:
     """Clips of several videos, padded to the longest.
 
     Shape:
@@ -88,7 +88,7 @@ class DenseBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class DenseSample:
+class FrameSample:
     """One clip: (3, T, H, W), labels (K, L), and what the Fine stream has of the video.
 
     That is stored features {stage: (C, N, G, G)} or the frames around the clip, (3, N, H, W), and
@@ -103,7 +103,7 @@ class DenseSample:
     fine_start: int = 0
 
 
-class DenseClips(Dataset[DenseSample]):
+class FrameClips(Dataset[FrameSample]):
     """Random training clips of a data set's videos.
 
     An item is asked for as (epoch, index): where the clip begins and how it is augmented depend
@@ -153,7 +153,7 @@ class DenseClips(Dataset[DenseSample]):
     def __len__(self) -> int:
         return len(self.annotations.videos)
 
-    def __getitem__(self, key: tuple[int, int]) -> DenseSample:
+    def __getitem__(self, key: tuple[int, int]) -> FrameSample:
         epoch, index = key
         video = self.annotations.videos[index]
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index))
@@ -175,11 +175,11 @@ class DenseClips(Dataset[DenseSample]):
             whole = self.transform(to_clip(pixels), generator)
             start = first - begin
             clip = whole[:, start : start + len(chosen)]
-            return DenseSample(video.id, clip, labels, fine_clip=whole, fine_start=start)
+            return FrameSample(video.id, clip, labels, fine_clip=whole, fine_start=start)
         pixels = self.footage.read(video, chosen, size=size)
         fine, fine_start = self._fine_features(video.id, first, len(chosen))
         clip = self.transform(to_clip(pixels), generator)
-        return DenseSample(video.id, clip, labels, fine=fine, fine_start=fine_start)
+        return FrameSample(video.id, clip, labels, fine=fine, fine_start=fine_start)
 
     def labels(
         self, video: AnnotatedVideo, times: NDArray[np.float64], following: float | None
@@ -209,12 +209,12 @@ class DenseClips(Dataset[DenseSample]):
         return stages, first - begin
 
 
-def collate(samples: Sequence[DenseSample]) -> DenseBatch:
+def collate(samples: Sequence[FrameSample]) -> FrameBatch:
     """Put samples together, padding with zeros where lengths differ."""
     clip, frame_mask = pad_in_time([sample.clip for sample in samples])
     labels, label_mask = pad_in_time([sample.labels for sample in samples])
     videos = tuple(sample.video for sample in samples)
-    batch = DenseBatch(videos, clip, labels, frame_mask, label_mask)
+    batch = FrameBatch(videos, clip, labels, frame_mask, label_mask)
     start = torch.tensor([float(sample.fine_start) for sample in samples])
     wider = [sample.fine_clip for sample in samples if sample.fine_clip is not None]
     if wider:

@@ -2,12 +2,13 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,12 +18,74 @@ from numpy.typing import NDArray
 from actline.errors import OutputError
 from actline.files import written_whole
 from actline.plain import plain
-from actline.pretraining.volume_freeze import LabelledClip
+from actline.pretraining.volume_cutmix import volume_cutmix
+from actline.pretraining.volume_freeze import LabelledClip, label_frames, volume_freeze
+from actline.pretraining.volume_mixup import volume_mixup
 from actline.reporting.plots import ENDINGS
+from actline.video.decode import ShortSide, probe, read_clip
+from actline.video.transforms import TestTransform, to_clip
 
 STRIP = 8  # frames of a clip that are shown
 BACKGROUND = "#c9ced4"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+
+
+def plot_augmentations_of(
+    videos: Sequence[Path],
+    out: str | os.PathLike[str],
+    *,
+    names: Sequence[str],
+    frames: int = 32,
+    size: int = 160,
+    seed: int = 0,
+) -> Path:
+    """Draw what SSDet's pretraining makes of clips of these videos, two or more.
+
+    Args:
+        names: the videos' labels.
+        frames: of a clip, spread over the whole video.
+        size: pixels a side.
+        seed: of what is drawn at random.
+
+    Raises:
+        VideoError: a video cannot be read.
+        OutputError: `out` ends in neither .png nor .svg, or cannot be written.
+    """
+    mean, std = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+    crop = TestTransform(size=size, mean=mean, std=std)
+    clips = []
+    for video in videos:
+        # Frames spread over the whole video, however long.
+        times = (np.arange(frames) + 0.5) * probe(video).duration / frames
+        clips.append(crop(to_clip(read_clip(video, times, size=ShortSide(size)))))
+    batch = label_frames(torch.stack(clips), labels=torch.arange(1, len(videos) + 1))
+    generator = torch.Generator().manual_seed(seed)
+    frozen = volume_freeze(batch, generator=generator)
+    rows = [
+        ("A clip", batch),
+        ("Volume Freeze", frozen),
+        ("Volume MixUp", _mixed(volume_mixup, batch, generator)),
+        ("Volume CutMix", _mixed(volume_cutmix, batch, generator)),
+        (
+            "All three",
+            volume_cutmix(_mixed(volume_mixup, frozen, generator), generator=generator),
+        ),
+    ]
+    return plot_augmentations(rows, out, names=names, mean=mean, std=std)
+
+
+def _mixed(
+    augmentation: Callable[..., LabelledClip], batch: LabelledClip, generator: torch.Generator
+) -> LabelledClip:
+    """A batch whose first clip is mixed with another.
+
+    A clip may be its own partner, which shows nothing: then another is drawn.
+    """
+    shown = len(batch.labels[:, 0].unique())
+    drawn = augmentation(batch, generator=generator)
+    while len(drawn.labels[:, 0].unique()) == shown:
+        drawn = augmentation(batch, generator=generator)
+    return drawn
 
 
 def plot_augmentations(

@@ -37,7 +37,7 @@ class VideoData(DataConfig):
         skip_missing: leave out videos that are missing, as many of Kinetics' are; otherwise the
             first of them stops the run.
         decoded: folder that keeps whole videos decoded at the clips' short sides: worth its space
-            for small frames; None decodes for every clip.
+            for small frames; None decodes what every clip needs each time.
     """
 
     videos: str

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from actline.annotations.annotations import Annotations, frame_labels
 from actline.datasets.footage import folder_rate
-from actline.datasets.frame_clips import MAX_FINE_POSITIONS, DenseBatch, DenseClips, collate
+from actline.datasets.frame_clips import MAX_FINE_POSITIONS, FrameBatch, FrameClips, collate
 from actline.detection.frames import prepare, score_video
 from actline.errors import CheckpointError
 from actline.evaluation.average_precision import average_precision
@@ -80,7 +80,7 @@ class FrameRecipe(ClipRecipe):
             raise ValueError("network: per_frame must be true for detection")
 
 
-class FrameJob(ClipJob[FrameRecipe, DenseBatch]):
+class FrameJob(ClipJob[FrameRecipe, FrameBatch]):
     """Training clips of a recipe, their loss, and the mAP over whole videos.
 
     Raises:
@@ -113,7 +113,7 @@ class FrameJob(ClipJob[FrameRecipe, DenseBatch]):
     def loss(
         self,
         network: nn.Module,
-        batch: DenseBatch,
+        batch: FrameBatch,
         device: torch.device,
         generator: torch.Generator,
     ) -> Tensor:
@@ -165,7 +165,7 @@ def new_network(recipe: FrameRecipe, classes: tuple[str, ...]) -> tuple[Backbone
     return network, card
 
 
-def training_clips(recipe: FrameRecipe, annotations: Annotations, card: ModelCard) -> DenseClips:
+def training_clips(recipe: FrameRecipe, annotations: Annotations, card: ModelCard) -> FrameClips:
     """Training clips, with stored Fine features where the recipe names them."""
     features, origin, shapes = None, None, None
     if recipe.features is not None:
@@ -175,7 +175,7 @@ def training_clips(recipe: FrameRecipe, annotations: Annotations, card: ModelCar
         origin = replace(origin, rate=card.rate, stride=card.stride, size=card.size)
         assert isinstance(recipe.network, CoarseFineConfig), "checked when the recipe was read"
         shapes = recipe.network.fine_shapes
-    return DenseClips(
+    return FrameClips(
         annotations,
         Path(recipe.data.videos),
         recipe.clip,
@@ -192,7 +192,7 @@ def training_clips(recipe: FrameRecipe, annotations: Annotations, card: ModelCar
 
 
 def batch_loss(
-    network: nn.Module, batch: DenseBatch, recipe: FrameRecipe, device: torch.device
+    network: nn.Module, batch: FrameBatch, recipe: FrameRecipe, device: torch.device
 ) -> Tensor:
     """The detection loss of one batch, with the Fine stream's own where the recipe asks."""
     clip = batch.clip.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last_3d)
