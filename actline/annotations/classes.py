@@ -9,6 +9,7 @@ from pathlib import Path
 
 from actline.errors import AnnotationError
 from actline.parsing import parse_name, trimmed
+from actline.stored.text import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,15 @@ class ClassNames:
         near = difflib.get_close_matches(name, self.names, 1) if suggest else ()
         mend = f'did you mean "{near[0]}"?' if near else "add it there or leave it out"
         return f'class "{name}" is not among the classes of {self.source}; {mend}'
+
+
+def read_classes(path: str | Path) -> ClassNames:
+    """Read class names, one a line, or as Charades' `c000 Name` or THUMOS-14's `7 Name`.
+
+    Raises:
+        AnnotationError: the file is missing, empty, not UTF-8, or has a class twice.
+    """
+    return parse_classes(read_text(Path(path), error=AnnotationError, what="classes"), Path(path))
 
 
 def parse_classes(text: str, path: Path) -> ClassNames:

@@ -162,11 +162,11 @@ def convert_annotations(
     if ending == ".csv":
         table.write_table(annotations, out)
     elif with_numbers:
-        charades.write_json(annotations, out)
+        charades.write_charades(annotations, out)
         names = out.with_suffix(".classes.txt")
         write_text(names, "\n".join(annotations.classes) + "\n")
     else:
-        activitynet.write_json(annotations, out)
+        activitynet.write_activitynet(annotations, out)
     mended = ending == ".csv"
     written = (video.activities if mended else video.truth for video in annotations.videos)
     return Converted(

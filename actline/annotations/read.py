@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from actline.annotations.annotations import Annotations, Problem
-from actline.annotations.classes import ClassNames, parse_classes
-from actline.annotations.formats import activitynet, charades, kinetics, multithumos, table, thumos
+from actline.annotations.classes import read_classes
+from actline.annotations.formats import READERS, charades, thumos
+from actline.annotations.formats.reader import Given, with_classes
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
 from actline.stored.csv_text import header_of
@@ -55,12 +56,11 @@ def read_annotations(
     (Activity(label='wave', start=1.0, end=2.5, confidence=1.0),)
     """
     path = Path(path)
-    listed = None if classes is None else read_classes(classes)
-    annotations = (
-        _read_folder(path, listed, strict=strict)
-        if path.is_dir()
-        else _read_file(path, listed, strict=strict)
-    )
+    reading = Reading(None if classes is None else read_classes(classes), strict)
+    if path.is_dir():
+        annotations = _read_folder(path, reading)
+    else:
+        annotations = _read_given(_given_file(path), reading)
     if not keep_wrong:
         annotations = thumos.without_wrong_videos(annotations)
     if not annotations.videos and annotations.problems:
@@ -69,15 +69,6 @@ def read_annotations(
     if not annotations.videos:
         raise AnnotationError(f"{path} names no videos; give a file with annotations")
     return annotations
-
-
-def read_classes(path: str | Path) -> ClassNames:
-    """Read class names, one a line, or as Charades' `c000 Name` or THUMOS-14's `7 Name`.
-
-    Raises:
-        AnnotationError: the file is missing, empty, not UTF-8, or has a class twice.
-    """
-    return parse_classes(read_text(Path(path), error=AnnotationError, what="classes"), Path(path))
 
 
 def without_videos(annotations: Annotations, listed: str | Path | Sequence[str]) -> Annotations:
@@ -149,20 +140,15 @@ def find_classes(folder: Path) -> Path | None:
     return None
 
 
-def _read_file(path: Path, classes: ClassNames | None, *, strict: bool) -> Annotations:
+def _given_file(path: Path) -> Given:
+    """A file, with what its form is told by.
+
+    Raises:
+        AnnotationError: it is missing, not text, or JSON of something else.
+    """
     text = read_text(path, error=AnnotationError, what="annotations")
-    if text.lstrip()[:1] in ("{", "["):
-        return _read_json(text, path, Reading(classes, strict))
-    header = header_of(text)
-    if set(charades.CSV_COLUMNS) <= set(header):
-        subset = charades.CSV_SUBSETS.get(path.name, "training")
-        return _read_charades({path: text}, {path: subset}, classes, strict=strict)
-    if kinetics.is_csv(header):
-        return kinetics.from_csvs({path: text}, Reading(classes, strict))
-    return table.from_table(text, path, Reading(classes, strict))
-
-
-def _read_json(text: str, path: Path, reading: Reading) -> Annotations:
+    if text.lstrip()[:1] not in ("{", "["):
+        return Given(path, text=text, header=header_of(text))
     content = parse_json(text, path, error=AnnotationError)
     if isinstance(content, dict) and "results" in content and "database" not in content:
         raise AnnotationError(
@@ -170,70 +156,36 @@ def _read_json(text: str, path: Path, reading: Reading) -> Annotations:
         )
     if isinstance(content, dict) and not content:
         raise AnnotationError(f"{path} names no videos; give a file with annotations")
-    if isinstance(content, dict) and kinetics.is_json(content):
-        return kinetics.from_json({path: content}, reading)
-    if isinstance(content, dict) and activitynet.is_json(content):
-        return activitynet.from_json(content, path, reading)
-    if isinstance(content, dict) and multithumos.is_json(content):
-        return multithumos.from_json(content, path, reading)
-    if isinstance(content, dict) and charades.is_json(content):
-        return charades.from_json(content, path, reading)
-    raise AnnotationError(
+    if not isinstance(content, dict):
+        raise _of_no_known_form(path)
+    return Given(path, text=text, content=content)
+
+
+def _of_no_known_form(path: Path) -> AnnotationError:
+    return AnnotationError(
         f"{path} holds no annotations of a known form (videos with `actions` or `annotations`)"
     )
 
 
-def _read_folder(folder: Path, classes: ClassNames | None, *, strict: bool) -> Annotations:
+def _read_given(given: Given, reading: Reading) -> Annotations:
+    for reader in READERS:
+        if reader.recognizes(given):
+            return reader.read(given, reading)
+    if not given.is_folder:
+        raise _of_no_known_form(given.path)
+    raise AnnotationError(
+        f"{given.path} holds neither {', '.join(ANNOTATIONS_FILES)} nor Charades' or Kinetics' "
+        "CSVs nor THUMOS-14's class files; add one, or name the file itself"
+    )
+
+
+def _read_folder(folder: Path, reading: Reading) -> Annotations:
     try:
         present = {child.name for child in folder.iterdir()}
     except OSError as error:
         raise AnnotationError(f"cannot read the folder {folder}: {error.strerror}") from error
-    subsets = {folder / name: s for name, s in charades.CSV_SUBSETS.items() if name in present}
-    if subsets:
-        texts = {
-            path: read_text(path, error=AnnotationError, what="annotations") for path in subsets
-        }
-        return _read_charades(texts, subsets, classes, strict=strict)
-    for name in ANNOTATIONS_FILES:
-        if name in present:
-            beside = find_classes(folder)
-            if classes is None and beside is not None:
-                classes = read_classes(beside)
-            return _read_file(folder / name, classes, strict=strict)
-    if class_files := thumos.find_class_files(folder):
-        beside = thumos.find_beside(class_files, thumos.CLASSES_FILE)
-        if classes is None and beside:
-            classes = read_classes(beside[0])
-        return thumos.from_class_files(class_files, Reading(classes, strict))
-    if class_files := multithumos.find_class_files(folder):
-        beside = thumos.find_beside(class_files, multithumos.CLASSES_FILE)
-        if classes is None and beside:
-            classes = read_classes(beside[0])
-        return multithumos.from_class_files(class_files, Reading(classes, strict))
-    if files := kinetics.find_files(folder):
-        beside = kinetics.find_classes(files)
-        if classes is None and beside is not None:
-            classes = read_classes(beside)
-        return kinetics.from_files(files, Reading(classes, strict))
-    raise AnnotationError(
-        f"{folder} holds neither {', '.join(ANNOTATIONS_FILES)} nor Charades' or Kinetics' CSVs "
-        "nor THUMOS-14's class files; add one, or name the file itself"
-    )
-
-
-def _read_charades(
-    texts: dict[Path, str],
-    subsets: dict[Path, str],
-    classes: ClassNames | None,
-    *,
-    strict: bool,
-) -> Annotations:
-    if classes is None:
-        folder = next(iter(texts)).parent
-        if not (folder / charades.CLASSES_FILE).exists():
-            raise AnnotationError(
-                f"{folder} has no {charades.CLASSES_FILE}, which names the classes of Charades' "
-                "CSVs; put it there, or give it as the classes"
-            )
-        classes = read_classes(folder / charades.CLASSES_FILE)
-    return charades.from_csvs(texts, subsets, Reading(classes, strict))
+    # Charades' own files count before one that was made of them.
+    own = next((name for name in ANNOTATIONS_FILES if name in present), None)
+    if own is None or not present.isdisjoint(charades.CSV_SUBSETS):
+        return _read_given(Given(folder, is_folder=True), reading)
+    return _read_given(_given_file(folder / own), with_classes(reading, find_classes(folder)))

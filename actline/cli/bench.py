@@ -208,7 +208,7 @@ def keep_few(folder: Path, *, training: int) -> Path:
     """Annotations of a generated set with its first `training` training videos alone."""
     from dataclasses import replace
 
-    from actline.annotations.formats.activitynet import write_json
+    from actline.annotations.formats.activitynet import write_activitynet
     from actline.annotations.read import read_annotations
 
     whole = read_annotations(folder)
@@ -216,7 +216,7 @@ def keep_few(folder: Path, *, training: int) -> Path:
     kept = {video.id for video in chosen}
     videos = tuple(v for v in whole.videos if v.id in kept or v.subset != "training")
     path = folder / f"annotations-{training}.json"
-    write_json(replace(whole, videos=videos), path)
+    write_activitynet(replace(whole, videos=videos), path)
     return path
 
 

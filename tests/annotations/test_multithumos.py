@@ -98,7 +98,7 @@ def test_json_takes_a_list_of_classes_with_numbers_or_without(tmp_path, numbered
 def test_json_written_by_us_counts_from_0_and_is_read_so(tmp_path):
     path = write(tmp_path / "multithumos.json", as_json([1, 2, 3], [65, 0, 1]))
     found = read_annotations(path)
-    charades.write_json(found, tmp_path / "ours.json")
+    charades.write_charades(found, tmp_path / "ours.json")
     classes = write(tmp_path / "classes.txt", "\n".join(CLASSES))
     assert read_annotations(tmp_path / "ours.json", classes=classes).videos == found.videos
 

@@ -92,8 +92,8 @@ def test_every_form_is_written_and_read_back(tmp_path_factory, rows):
     classes = tuple(sorted({a.label for a in activities}))
     video = AnnotatedVideo("v", "testing", 100.0, activities)
     given_annotations = Annotations(classes, (video,))
-    activitynet.write_json(given_annotations, folder / "a.json")
-    charades.write_json(given_annotations, folder / "c.json")
+    activitynet.write_activitynet(given_annotations, folder / "a.json")
+    charades.write_charades(given_annotations, folder / "c.json")
     table.write_table(given_annotations, folder / "t.csv")
     for path in ("a.json", "t.csv"):
         assert read_annotations(folder / path).videos == (video,)

@@ -174,7 +174,7 @@ def test_thumos14_json_with_segments_as_text(tmp_path):
         (video,) = found.videos
         assert (video.subset, video.activities) == ("testing", (Activity("Diving", 5.1, 6.2),))
         assert video.ambiguous == (Activity(AMBIGUOUS, 8.0, 9.0),)
-    activitynet.write_json(found, tmp_path / "again.json")
+    activitynet.write_activitynet(found, tmp_path / "again.json")
     assert read_annotations(tmp_path / "again.json").videos == found.videos
 
 

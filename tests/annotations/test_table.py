@@ -147,8 +147,8 @@ def any_annotations(draw) -> Annotations:
 @given(annotations=any_annotations())
 def test_every_form_reads_back_what_was_written(annotations, tmp_path_factory):
     folder = tmp_path_factory.mktemp("forms")
-    charades.write_json(annotations, folder / "charades.json")
-    activitynet.write_json(annotations, folder / "activitynet.json")
+    charades.write_charades(annotations, folder / "charades.json")
+    activitynet.write_activitynet(annotations, folder / "activitynet.json")
     table.write_table(annotations, folder / "table.csv")
     for name in ("activitynet.json", "table.csv"):
         assert read_annotations(folder / name).videos == annotations.videos
@@ -176,7 +176,7 @@ def test_table_is_written_so_that_no_spreadsheet_runs_a_label(tmp_path):
 
 def test_written_activitynet_form_is_the_official_one(tmp_path):
     video = AnnotatedVideo("a", "testing", 9.0, (Activity("walk", 1.0, 2.0),))
-    activitynet.write_json(Annotations(("walk",), (video,)), tmp_path / "a.json")
+    activitynet.write_activitynet(Annotations(("walk",), (video,)), tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text())["database"] == {
         "a": {
             "subset": "testing",

@@ -11,6 +11,7 @@ from typing import Any
 
 from actline.annotations.annotations import Annotations, Fault
 from actline.annotations.formats import thumos
+from actline.annotations.formats.reader import Reader
 from actline.annotations.reading import Reading, subset_name
 from actline.errors import AnnotationError
 from actline.files import write_text
@@ -20,19 +21,19 @@ from actline.stored.text import read_text
 from actline.timeline import Activity
 
 
-def is_json(content: Mapping[str, Any]) -> bool:
+def _is_json(content: Mapping[str, Any]) -> bool:
     """Whether JSON has a database, or is one itself (videos with `annotations`)."""
     return isinstance(content.get("database"), dict) or any(
         isinstance(video, dict) and "annotations" in video for video in content.values()
     )
 
 
-def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
+def _from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
     """Read the official form, and the flat one with `duration_second` in place of `duration`.
 
     Of THUMOS-14, segments labelled `Ambiguous`, or listed as `ambiguous` beside the annotations as
-    `write_json` does, are kept as `AnnotatedVideo.ambiguous`; and where no subset is given, the
-    id tells it.
+    `write_activitynet` does, are kept as `AnnotatedVideo.ambiguous`; and where no subset is given,
+    the id tells it.
 
     Raises:
         AnnotationError: an entry is malformed, or its class is not listed.
@@ -57,7 +58,7 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
             subset = entry.get("subset")
             subset = None if subset is None else parse_name(subset, "subset", where)
             if subset is None:
-                subset = thumos.subset_of(video_id)
+                subset = thumos.subset_of_id(video_id)
         except AnnotationError as error:
             reading.mistake(video_id, error)
             continue
@@ -121,7 +122,7 @@ def with_subsets(annotations: Annotations, path: str | Path) -> Annotations:
     )
 
 
-def write_json(annotations: Annotations, path: Path) -> None:
+def write_activitynet(annotations: Annotations, path: Path) -> None:
     """Write the official form with the truth as listed, whole or not at all.
 
     It has all that ActivityNet's evaluator asks for. That counts every label as a class, so
@@ -154,3 +155,10 @@ def _taxonomy(annotations: Annotations) -> list[dict[str, Any]]:
             for number, name in enumerate(annotations.classes, 1)
         ),
     ]
+
+
+READER = Reader(
+    name="ActivityNet-style JSON",
+    recognizes=lambda given: _is_json(given.content),
+    read=lambda given, reading: _from_json(given.content, given.path, reading),
+)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.annotations.formats.reader import Given, Reader, with_classes
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
 from actline.files import write_text
 from actline.parsing import brief, parse_id, parse_name, parse_number, video_id_of, video_ids_of
 from actline.stored.csv_text import Row, parse_rows
+from actline.stored.text import read_text
 from actline.timeline import Activity
 
 CSV_SUBSETS = {"Charades_v1_train.csv": "training", "Charades_v1_test.csv": "testing"}
@@ -19,7 +21,7 @@ CLASSES_FILE = "Charades_v1_classes.txt"
 CSV_COLUMNS = ("id", "actions", "length")
 
 
-def from_csvs(
+def _from_csvs(
     texts: Mapping[Path, str], subsets: Mapping[Path, str], reading: Reading
 ) -> Annotations:
     """Read official CSVs, given as their texts, each with the subset its videos are in.
@@ -77,12 +79,12 @@ def _csv_activities(row: Row, video_id: str, reading: Reading) -> list[Activity]
     return activities
 
 
-def is_json(content: Mapping[str, Any]) -> bool:
+def _is_json(content: Mapping[str, Any]) -> bool:
     """Whether JSON is of the form {id: {subset, duration, actions: [[class, start, end], …]}}."""
     return any(isinstance(video, dict) and "actions" in video for video in content.values())
 
 
-def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
+def read_charades_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
     """Read the JSON form; classes are numbers, named `c000`, `c001`, … where no names are given.
 
     Raises:
@@ -143,7 +145,7 @@ def _label(given: object, video_id: str, where: str, reading: Reading) -> str:
     return reading.label(name, video_id, where)
 
 
-def write_json(annotations: Annotations, path: Path) -> None:
+def write_charades(annotations: Annotations, path: Path) -> None:
     """Write the JSON form with the truth as listed; classes become their index.
 
     Whole or not at all.
@@ -158,3 +160,40 @@ def write_json(annotations: Annotations, path: Path) -> None:
         for video in annotations.videos
     }
     write_text(path, json.dumps(content, allow_nan=False) + "\n")
+
+
+def _csvs(given: Given) -> dict[Path, str]:
+    """The official CSVs of a folder, or the one that is given, each with the subset of its videos.
+
+    A CSV of another name with their columns is of the training subset.
+    """
+    if given.is_folder:
+        paths = ((given.path / name, subset) for name, subset in CSV_SUBSETS.items())
+        return {path: subset for path, subset in paths if path.exists()}
+    if set(CSV_COLUMNS) <= set(given.header):
+        return {given.path: CSV_SUBSETS.get(given.path.name, "training")}
+    return {}
+
+
+def _recognizes(given: Given) -> bool:
+    return bool(_csvs(given)) or _is_json(given.content)
+
+
+def _read(given: Given, reading: Reading) -> Annotations:
+    subsets = _csvs(given)
+    if not subsets:
+        return read_charades_json(given.content, given.path, reading)
+    texts = {
+        path: given.text or read_text(path, error=AnnotationError, what="annotations")
+        for path in subsets
+    }
+    classes = next(iter(subsets)).with_name(CLASSES_FILE)
+    if reading.classes is None and not classes.exists():
+        raise AnnotationError(
+            f"{classes.parent} has no {CLASSES_FILE}, which names the classes of Charades' "
+            "CSVs; put it there, or give it as the classes"
+        )
+    return _from_csvs(texts, subsets, with_classes(reading, classes))
+
+
+READER = Reader("Charades", _recognizes, _read)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, Problem
+from actline.annotations.formats.reader import Given, Reader, with_classes
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
 from actline.parsing import brief, parse_id, parse_name, parse_number
@@ -41,12 +42,12 @@ _FOLDER = re.compile(r".*(?:annotation|train|val|test).*", re.IGNORECASE)
 _CUT_ID = re.compile(r".+_(\d{6})_(\d{6})")
 
 
-def is_csv(header: tuple[str, ...]) -> bool:
+def _is_csv(header: tuple[str, ...]) -> bool:
     """Whether a CSV's columns are those of Kinetics, perhaps without some."""
     return "video" not in header and not set(CSV_COLUMNS[:3]).isdisjoint(header)
 
 
-def is_json(content: Mapping[str, Any]) -> bool:
+def _is_json(content: Mapping[str, Any]) -> bool:
     """Whether JSON holds clips, each with one `annotations` that is no list.
 
     Clips of test files may have none; their address and subset tell them.
@@ -61,7 +62,7 @@ def is_json(content: Mapping[str, Any]) -> bool:
     )
 
 
-def find_files(folder: Path) -> tuple[Path, ...]:
+def _find_files(folder: Path) -> tuple[Path, ...]:
     """The CSVs of a Kinetics folder, or where there are none its JSON; none in any other.
 
     They are named after their split, such as `kinetics-400_train.csv`, and lie in the folder
@@ -85,7 +86,7 @@ def find_files(folder: Path) -> tuple[Path, ...]:
         raise AnnotationError(f"cannot read the folder {folder}: {error.strerror}") from error
 
 
-def find_classes(files: tuple[Path, ...]) -> Path | None:
+def _find_classes(files: tuple[Path, ...]) -> Path | None:
     """The list of class names in the folders of a Kinetics folder's files, or the ones above."""
     for folder in dict.fromkeys(f for path in files for f in (path.parent, path.parent.parent)):
         for name in (CLASSES_FILE, "classes.txt"):
@@ -94,7 +95,7 @@ def find_classes(files: tuple[Path, ...]) -> Path | None:
     return None
 
 
-def from_files(paths: tuple[Path, ...], reading: Reading) -> Annotations:
+def _from_files(paths: tuple[Path, ...], reading: Reading) -> Annotations:
     """Read the files of a folder, all CSV or all JSON.
 
     Raises:
@@ -102,16 +103,16 @@ def from_files(paths: tuple[Path, ...], reading: Reading) -> Annotations:
     """
     texts = {path: read_text(path, error=AnnotationError, what="annotations") for path in paths}
     if all(path.suffix.lower() == ".csv" for path in paths):
-        return from_csvs(texts, reading)
+        return _from_csvs(texts, reading)
     contents = {}
     for path, text in texts.items():
         contents[path] = parse_json(text, path, error=AnnotationError)
-        if not isinstance(contents[path], dict) or not is_json(contents[path]):
+        if not isinstance(contents[path], dict) or not _is_json(contents[path]):
             raise AnnotationError(f"{path} holds no clips of Kinetics; name the file itself")
-    return from_json(contents, reading)
+    return _from_json(contents, reading)
 
 
-def from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
+def _from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
     """Read official CSVs, given as their texts.
 
     Files of the test split may come without the column `label`; their clips have no activity.
@@ -141,7 +142,7 @@ def from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
     return clips.annotations()
 
 
-def from_json(contents: Mapping[Path, Mapping[str, Any]], reading: Reading) -> Annotations:
+def _from_json(contents: Mapping[Path, Mapping[str, Any]], reading: Reading) -> Annotations:
     """Read clips by YouTube id, with `segment`, or by an id that tells start and end itself.
 
     The latter, `database` of the 3D-ResNets code, may give segments in frames: the id counts.
@@ -227,7 +228,7 @@ def _opens(path: Path) -> bool:
     if not path.is_file():  # a pipe would be waited for
         return False
     with path.open("rb") as file:
-        return is_csv(header_of(file.read(1000).decode("utf-8-sig", "replace")))
+        return _is_csv(header_of(file.read(1000).decode("utf-8-sig", "replace")))
 
 
 def _json_clip(
@@ -287,3 +288,21 @@ def _label(given: object, subset: str, where: str) -> str | None:
     if given is None:
         raise AnnotationError(f"{where}: the clip has no label; only those of the test split may")
     return parse_name(given, "label", where)
+
+
+def _recognizes(given: Given) -> bool:
+    if given.is_folder:
+        return bool(_find_files(given.path))
+    return _is_csv(given.header) or _is_json(given.content)
+
+
+def _read(given: Given, reading: Reading) -> Annotations:
+    if given.is_folder:
+        files = _find_files(given.path)
+        return _from_files(files, with_classes(reading, _find_classes(files)))
+    if given.content:
+        return _from_json({given.path: given.content}, reading)
+    return _from_csvs({given.path: given.text}, reading)
+
+
+READER = Reader("Kinetics", _recognizes, _read)

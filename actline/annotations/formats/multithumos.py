@@ -9,6 +9,7 @@ from typing import Any
 from actline.annotations.annotations import Annotations
 from actline.annotations.classes import ClassNames
 from actline.annotations.formats import charades, thumos
+from actline.annotations.formats.reader import Given, Reader, with_classes
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
 from actline.parsing import brief
@@ -88,7 +89,7 @@ _LINE = re.compile(r"(video_(validation|test)_\d{7})\s+(\S+)\s+(\S+)")
 _SUBSETS = {"validation": "validation", "test": "testing"}
 
 
-def is_json(content: Mapping[str, Any]) -> bool:
+def _is_json(content: Mapping[str, Any]) -> bool:
     """Whether JSON of Charades' form holds MultiTHUMOS, as published: its classes count from 1.
 
     THUMOS-14's 20 classes alone, and the file that we write, which counts from 0, are not it.
@@ -105,7 +106,7 @@ def is_json(content: Mapping[str, Any]) -> bool:
     return bool(numbers) and min(numbers) > 0 and max(numbers) > len(thumos.CLASSES)
 
 
-def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
+def _from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
     """Read the JSON of the published per-frame code, whose class 1 is the first listed.
 
     Raises:
@@ -115,10 +116,10 @@ def from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annot
     if listed.numbers == {index: index for index in range(len(listed.names))}:
         # A list of bare names does not say that the file's numbers count from 1.
         listed = replace(listed, numbers={n + 1: index for n, index in listed.numbers.items()})
-    return charades.from_json(content, path, replace(reading, classes=listed))
+    return charades.read_charades_json(content, path, replace(reading, classes=listed))
 
 
-def find_class_files(folder: Path) -> tuple[Path, ...]:
+def _find_class_files(folder: Path) -> tuple[Path, ...]:
     """The files `CLASS.txt` of a MultiTHUMOS folder; none in any other.
 
     They lie in the folder itself or in one below named as annotations, as in the archive.
@@ -139,7 +140,7 @@ def find_class_files(folder: Path) -> tuple[Path, ...]:
     return ()
 
 
-def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
+def _from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
     """Read files of lines `video start end`, in seconds, each named after its class.
 
     Classes are in the published order where none are listed. Subsets are THUMOS-14's: "validation",
@@ -193,3 +194,20 @@ def _opens(path: Path) -> bool:
     with path.open("rb") as file:
         text = file.read(200).decode("utf-8-sig", "replace")
     return bool(_LINE.match(text.lstrip()))
+
+
+def _recognizes(given: Given) -> bool:
+    if given.is_folder:
+        return bool(_find_class_files(given.path))
+    return _is_json(given.content)
+
+
+def _read(given: Given, reading: Reading) -> Annotations:
+    if not given.is_folder:
+        return _from_json(given.content, given.path, reading)
+    files = _find_class_files(given.path)
+    beside = next(iter(thumos.find_beside(files, CLASSES_FILE)), None)
+    return _from_class_files(files, with_classes(reading, beside))
+
+
+READER = Reader("MultiTHUMOS", _recognizes, _read)

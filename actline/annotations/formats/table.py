@@ -9,6 +9,7 @@ from pathlib import Path
 from actline.annotations.annotations import Annotations
 from actline.annotations.classes import ClassNames
 from actline.annotations.formats import thumos
+from actline.annotations.formats.reader import Reader
 from actline.annotations.reading import Reading, subset_name
 from actline.errors import AnnotationError
 from actline.files import written_whole
@@ -38,7 +39,7 @@ class _Video:
     activities: list[Activity] = field(default_factory=list)
 
 
-def from_table(text: str, path: Path, reading: Reading) -> Annotations:
+def _from_table(text: str, path: Path, reading: Reading) -> Annotations:
     """Read `video,label,start,end`, with `subset` and `duration` where the columns are there.
 
     Times are seconds, minutes:seconds (`1:02.5`) or hours:minutes:seconds. A row without a label
@@ -89,7 +90,7 @@ def from_table(text: str, path: Path, reading: Reading) -> Annotations:
     tidied = (
         reading.video(
             video_id,
-            subset=video.subset or thumos.subset_of(video_id) or "training",
+            subset=video.subset or thumos.subset_of_id(video_id) or "training",
             duration=video.duration,
             activities=video.activities,
         )
@@ -151,7 +152,7 @@ def _activity(row: _Cells, video_id: str, reading: Reading, *, by_hand: bool) ->
         return None
     label = from_spreadsheet_safe(parse_name(row["label"], "label", row.where))
     index = not by_hand and label == "-1"
-    if thumos.subset_of(video_id) and (index or label == thumos.AMBIGUOUS):
+    if thumos.subset_of_id(video_id) and (index or label == thumos.AMBIGUOUS):
         label = thumos.AMBIGUOUS
     else:
         label = reading.label(label, video_id, row.where)
@@ -215,3 +216,10 @@ def write_table(annotations: Annotations, path: Path) -> None:
                 writer.writerow([name, spreadsheet_safe(a.label), a.start, a.end, *rest])
             if not rows:
                 writer.writerow([name, "", "", "", *rest])
+
+
+READER = Reader(
+    name="table of activities",
+    recognizes=lambda given: bool(given.text) and not given.content,
+    read=lambda given, reading: _from_table(given.text, given.path, reading),
+)

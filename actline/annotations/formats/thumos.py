@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations, Fault, Problem
+from actline.annotations.formats.reader import Given, Reader, with_classes
 from actline.annotations.reading import Reading
 from actline.errors import AnnotationError
 from actline.parsing import brief, parse_id, parse_number, video_id_of
@@ -67,7 +68,7 @@ def set_apart(video: AnnotatedVideo) -> AnnotatedVideo:
     )
 
 
-def subset_of(video_id: str) -> str | None:
+def subset_of_id(video_id: str) -> str | None:
     """The subset that a video's id tells; None for an id that is not THUMOS-14's."""
     known = _ID.fullmatch(video_id)
     return known and _ID_SUBSETS[known[1]]
@@ -95,7 +96,7 @@ def without_wrong_videos(annotations: Annotations) -> Annotations:
     return replace(annotations, videos=kept, problems=(*others, *told))
 
 
-def find_class_files(folder: Path) -> tuple[Path, ...]:
+def _find_class_files(folder: Path) -> tuple[Path, ...]:
     """The files `CLASS_val.txt` and `CLASS_test.txt` of a THUMOS-14 folder; none in any other.
 
     They lie in the folder itself or at most two below, in folders named as annotations, such as
@@ -131,7 +132,7 @@ def find_beside(class_files: Iterable[Path], pattern: str) -> tuple[Path, ...]:
     return tuple(sorted(path for folder in near for path in folder.glob(pattern)))
 
 
-def from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
+def _from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
     """Read files of lines `video start end`, in seconds, each named after its class and subset.
 
     Durations come from files such as `test_durations.txt` beside or above them (a line with the
@@ -207,3 +208,16 @@ def lines_of(path: Path) -> list[tuple[str, str]]:
     text = read_text(path, error=AnnotationError, what="annotations")
     lines = enumerate(text.splitlines(), 1)
     return [(f"{path}, line {n}", line.strip()) for n, line in lines if line.strip()]
+
+
+def _recognizes(given: Given) -> bool:
+    return given.is_folder and bool(_find_class_files(given.path))
+
+
+def _read(given: Given, reading: Reading) -> Annotations:
+    files = _find_class_files(given.path)
+    beside = next(iter(find_beside(files, CLASSES_FILE)), None)
+    return _from_class_files(files, with_classes(reading, beside))
+
+
+READER = Reader("THUMOS-14", _recognizes, _read)
