@@ -100,7 +100,7 @@ def evaluate(
         PredictionError: the predictions cannot be read or scored, or there is no such protocol.
         AnnotationError: the annotations cannot be, or have none of the videos.
 
-    Example:
+    Examples:
         >>> import actline
         >>> from actline.annotations.annotations import AnnotatedVideo, Annotations
         >>> jump = actline.Activity("jump", start=2.0, end=6.0)

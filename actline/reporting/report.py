@@ -73,7 +73,7 @@ def report(
         AnnotationError: the annotations cannot be read.
         OutputError: the page cannot be written.
 
-    Example:
+    Examples:
         >>> import actline
         >>> page = actline.report("detections", "videos", "report.html")  # doctest: +SKIP
         >>> page.videos  # doctest: +SKIP

@@ -59,10 +59,11 @@ class Timeline:
         sampled: seconds at which Grid Pool looked, where the model has one; (P,).
         media: the video's file, where it is known, for programs that open it beside the labels.
 
-    >>> wave, walk = Activity("wave", 1.0, 2.5, 0.9), Activity("walk", 2.0, 9.0, 0.4)
-    >>> timeline = Timeline("kitchen", 12.0, (wave, walk))
-    >>> [activity.label for activity in timeline.filter(min_confidence=0.5).activities]
-    ['wave']
+    Examples:
+        >>> wave, walk = Activity("wave", 1.0, 2.5, 0.9), Activity("walk", 2.0, 9.0, 0.4)
+        >>> timeline = Timeline("kitchen", 12.0, (wave, walk))
+        >>> [activity.label for activity in timeline.filter(min_confidence=0.5).activities]
+        ['wave']
     """
 
     video: str

@@ -44,7 +44,7 @@ def train(
         TrainingError: the loss is not finite, or the folder holds a run that depends on something
             else.
 
-    Example:
+    Examples:
         >>> import actline
         >>> result = actline.train(
         ...     "recipes/generated/fine.yaml",
