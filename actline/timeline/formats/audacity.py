@@ -9,7 +9,7 @@ from actline.parsing import brief, parse_number
 from actline.stored.text import read_text
 from actline.timeline import Activity, Timeline
 from actline.timeline.formats.format import Format, Results, Use, results_of_one_video
-from actline.timeline.formats.written import in_order, one_line
+from actline.timeline.formats.written import by_start, one_line
 
 _LINE = re.compile(r"\s*\d+(?:\.\d+)?\t\d+(?:\.\d+)?(?:\t[^\t\r\n]*)?(?:[\r\n]|$)")
 
@@ -18,7 +18,7 @@ def to_audacity(timeline: Timeline) -> str:
     """The activities as a label track."""
     return "".join(
         f"{activity.start:.6f}\t{activity.end:.6f}\t{one_line(activity.label)}\n"
-        for activity in in_order(timeline.activities)
+        for activity in by_start(timeline.activities)
     )
 
 

@@ -9,7 +9,7 @@ from actline.errors import PredictionError
 from actline.stored.text import read_text
 from actline.timeline import Activity, Timeline
 from actline.timeline.formats.format import Format, Results, Use, results_of_one_video
-from actline.timeline.formats.written import in_order, milliseconds, one_line, printable
+from actline.timeline.formats.written import by_start, milliseconds, one_line, printable
 
 Span = tuple[int, int]
 """Start and end in milliseconds."""
@@ -112,7 +112,7 @@ def _add_tiers(
 
 def _tiers(timeline: Timeline) -> list[Tier]:
     by_label: dict[str, list[list[Span]]] = {}
-    for activity in in_order(timeline.activities):
+    for activity in by_start(timeline.activities):
         span = milliseconds(activity)
         layers = by_label.setdefault(activity.label, [])
         for layer in layers:
@@ -156,7 +156,7 @@ def read_elan(path: Path, use: Use) -> Results:
         raise PredictionError(f"{path} is not whole XML ({error}); export it again") from error
     if root.tag != _ROOT:
         raise PredictionError(f"{path} is XML, but no ELAN document; export it from ELAN")
-    return results_of_one_video(path, in_order(_annotations(root, path, use)))
+    return results_of_one_video(path, by_start(_annotations(root, path, use)))
 
 
 def _annotations(root: ElementTree.Element, path: Path, use: Use) -> Iterator[Activity]:

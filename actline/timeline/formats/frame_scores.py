@@ -14,7 +14,7 @@ from actline.parsing import parse_id, shown_name, video_id_of
 from actline.stored.npz import read_npz
 from actline.timeline import Activity, FrameScores, Timeline
 from actline.timeline.formats.format import Format, Results, Use
-from actline.timeline.formats.written import in_order
+from actline.timeline.formats.written import by_start
 
 
 def to_npz(timeline: Timeline) -> bytes:
@@ -24,7 +24,7 @@ def to_npz(timeline: Timeline) -> bytes:
         times (T,), probabilities (T, C), classes (C,), sampled (P,), duration () and video ();
         labels (N,), segments (N, 2), confidences (N,). T, C, P and N may be 0.
     """
-    scores, activities = timeline.scores, in_order(timeline.activities)
+    scores, activities = timeline.scores, by_start(timeline.activities)
     segments = [(activity.start, activity.end) for activity in activities]
     no_scores = np.zeros((0, 0), np.float32)
     content = io.BytesIO()

@@ -16,7 +16,7 @@ from actline.stored.text import first_text, text_lines
 from actline.timeline import Activity, Timeline
 from actline.timeline.columns import SegmentCollector
 from actline.timeline.formats.format import ForeignFileError, Format, Results, Use, parse_score
-from actline.timeline.formats.written import in_order, rounded_score, rounded_seconds
+from actline.timeline.formats.written import by_start, rounded_score, rounded_seconds
 
 COLUMNS = ("video", "label", "start", "end", "confidence")
 
@@ -27,7 +27,7 @@ def to_csv(timeline: Timeline) -> str:
     Text that a spreadsheet would run as a formula has a `'` before it: see `spreadsheet_safe`.
     """
     lines = [",".join(COLUMNS)]
-    for activity in in_order(timeline.activities):
+    for activity in by_start(timeline.activities):
         fields = [
             _field(spreadsheet_safe(timeline.video)),
             _field(spreadsheet_safe(activity.label)),

@@ -12,7 +12,7 @@ from actline.stored.text import first_text
 from actline.timeline import Activity, Timeline
 from actline.timeline.columns import SegmentCollector
 from actline.timeline.formats.format import ForeignFileError, Format, Results, Use, parse_score
-from actline.timeline.formats.written import in_order, rounded_score, rounded_seconds
+from actline.timeline.formats.written import by_start, rounded_score, rounded_seconds
 
 
 def to_json(timeline: Timeline) -> str:
@@ -23,7 +23,7 @@ def to_json(timeline: Timeline) -> str:
             "score": rounded_score(activity.confidence),
             "segment": [rounded_seconds(activity.start), rounded_seconds(activity.end)],
         }
-        for activity in in_order(timeline.activities)
+        for activity in by_start(timeline.activities)
     ]
     document = {
         "version": "actline 1",

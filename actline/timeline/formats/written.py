@@ -6,7 +6,7 @@ from actline.plain import plain
 from actline.timeline import Activity
 
 
-def in_order(activities: Iterable[Activity]) -> list[Activity]:
+def by_start(activities: Iterable[Activity]) -> list[Activity]:
     """By start, then by end."""
     return sorted(activities, key=lambda activity: (activity.start, activity.end))
 
