@@ -12,11 +12,11 @@ from actline.detection.detector import Detector, as_video
 from actline.detection.labels import ClassScores, labelled, suppressed
 from actline.detection.model import Model, find_device, folded_model
 from actline.detection.snippet_features import extract_snippets
-from actline.errors import CheckpointError, FeatureError, OutputError, PredictionError
+from actline.errors import FeatureError, OutputError, PredictionError
 from actline.features.snippets import SnippetFeatures
 from actline.models.backbone import Backbone
 from actline.models.cards import PROPOSES, ChainCard
-from actline.models.checkpoint import fitted, read_checkpoint, weights_hash
+from actline.models.checkpoint import fitted, weights_hash
 from actline.models.stage import Stage, stage_of
 from actline.timeline import Activity, Timeline
 from actline.timeline.proposals import Proposals
@@ -168,19 +168,6 @@ def check_gap(max_gap: float) -> None:
     """
     if max_gap:
         raise OutputError("--max-gap is for per-frame detection; leave it out for a chain")
-
-
-def load_chain(path: str | Path, *, device: str = "auto") -> SegmentDetector:
-    """Read what `actline chain` wrote.
-
-    Raises:
-        CheckpointError: the file cannot be used.
-        DeviceError: the device is not on this machine.
-    """
-    card, tensors = read_checkpoint(path)
-    if not isinstance(card, ChainCard):
-        raise CheckpointError(f"{path} is no chain; make one with `actline chain`")
-    return chain_of(card, tensors, path, device=device)
 
 
 def chain_of(

@@ -18,7 +18,7 @@ from tiny_segments import write_bmn, write_tcanet
 
 from actline.cli.main import main
 from actline.detection.load import load_model
-from actline.detection.segments import SegmentDetector, load_chain
+from actline.detection.segments import SegmentDetector
 from actline.detection.snippet_features import extract_snippets
 from actline.errors import CheckpointError, FeatureError, PredictionError
 from actline.features.snippets import SnippetFeatures, load_snippets, snippet_origin, snippet_path
@@ -115,6 +115,12 @@ def public_links(kit, public) -> tuple[Path, Path]:
     bmn = kit.trained(kit.recipe("bmn", "public-bmn", public, data=data))
     recipe = kit.recipe("tcanet", "public-tcanet", public, data=data, proposals=str(bmn))
     return bmn, kit.trained(recipe)
+
+
+def loaded_chain(path: Path) -> SegmentDetector:
+    chain = load_model(path, device="cpu")
+    assert isinstance(chain, SegmentDetector)
+    return chain
 
 
 def segments(folder: Path) -> dict[str, list[dict]]:
@@ -283,7 +289,7 @@ def test_a_chain_has_its_links_and_says_so(kit, tmp_path, capsys):
     for link, path in (("backbone", kit.backbone), ("proposals", kit.bmn)):
         for name, tensor in load_file(path).items():
             assert torch.equal(tensors[f"{link}.{name}"], tensor)
-    card = load_chain(kit.chain, device="cpu").card
+    card = loaded_chain(kit.chain).card
     assert card.classes == CLASSES
     assert card.interval == SNIPPET
 
@@ -341,12 +347,12 @@ def test_links_that_do_not_fit_are_refused(kit, public_links, tmp_path, capsys):
 
 
 def test_a_checkpoint_that_is_no_chain_or_cut_off_is_refused(kit, tmp_path):
-    with pytest.raises(CheckpointError, match="is no chain; make one with `actline chain`"):
-        load_chain(kit.bmn, device="cpu")
+    with pytest.raises(CheckpointError, match=r"holds a stage .* put it into a chain"):
+        load_model(kit.bmn, device="cpu")
     path = tmp_path / "c.safetensors"
     path.write_bytes(kit.chain.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="not a whole checkpoint file"):
-        load_chain(path, device="cpu")
+        load_model(path, device="cpu")
 
 
 def test_detection_in_videos_and_in_their_stored_features_finds_the_same(kit, tmp_path, capsys):
@@ -668,7 +674,7 @@ def test_what_is_detected_is_evaluated_reported_and_plotted(kit, tmp_path, capsy
 
 
 def test_detection_from_python_is_that_of_the_command(kit, tmp_path):
-    chain = load_chain(kit.chain, device="cpu")
+    chain = loaded_chain(kit.chain)
     frames: list[int] = []
     timeline = chain.detect(kit.videos / "tiny4.mp4", on_frames=frames.append)
     assert sum(frames) == SECONDS * 5
@@ -692,7 +698,7 @@ def stored(kit: Kit, name: str = "tiny4") -> SnippetFeatures:
 
 
 def test_one_proposal_keeps_its_place_and_gets_the_classes_of_its_snippets(kit):
-    chain = load_chain(kit.proposer, device="cpu")
+    chain = loaded_chain(kit.proposer)
     labels = replace(chain.card.labels, per="segment", top=1)
     chain = replace(chain, card=replace(chain.card, labels=labels))
     features = stored(kit)
@@ -710,7 +716,7 @@ def test_one_proposal_keeps_its_place_and_gets_the_classes_of_its_snippets(kit):
 
 
 def test_python_use_is_told_what_is_missing(kit):
-    chain = load_chain(kit.proposer, device="cpu")
+    chain = loaded_chain(kit.proposer)
     features = replace(stored(kit), probabilities=None, classes=())
     with pytest.raises(FeatureError, match="hold no class probabilities"):
         chain.find(features)
@@ -759,7 +765,7 @@ SMALL = {
 def test_a_chain_says_what_it_was_made_with(kit):
     card = read_card(kit.chain)
     assert asdict(card)["labels"] == {"per": "video", "top": 3, "detections": 200}
-    chain = load_chain(kit.chain, device="cpu")
+    chain = loaded_chain(kit.chain)
     recipe = yaml.safe_load((kit.folder / "tcanet.yaml").read_text())
     assert chain.suppression.top_k == recipe["suppression"]["top_k"]
 

@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 
 from actline.cli.main import main
 from actline.detection.load import load_model
-from actline.detection.segments import load_chain
 from actline.errors import CheckpointError
 from actline.features.snippets import SnippetOrigin
 from actline.models.bmn import BMNConfig
@@ -60,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(path: Path) -> object:
     kind = path.name.partition("-")[0].partition(".")[0]
-    readers = {"model": load_checkpoint, "segments": load_segment_checkpoint, "chain": load_chain}
+    readers = {"model": load_checkpoint, "segments": load_segment_checkpoint, "chain": load_model}
     return readers[kind](path)
 
 
