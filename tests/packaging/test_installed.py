@@ -177,3 +177,15 @@ def test_detecting_by_an_absent_runtime_says_in_one_line_what_to_install(install
     told = run(installed / "actline", *detect, cwd=tmp_path, status=1).stderr
     assert told.count("\n") == 1
     assert 'pip install "actline[runtime]"' in told
+
+
+def test_a_table_without_pandas_says_in_one_line_what_to_install(installed, tmp_path):
+    code = (
+        "import actline\n"
+        "timeline = actline.Timeline(video='v', duration=1.0, activities=())\n"
+        "try:\n    timeline.to_pandas()\n"
+        "except actline.ActlineError as error:\n    print(error)"
+    )
+    told = run(installed / "python", "-c", code, cwd=tmp_path).stdout
+    assert told.count("\n") == 1
+    assert 'pip install "actline[pandas]"' in told
