@@ -147,6 +147,15 @@ def test_links_lead_to_pages_and_headings_that_exist():
                 assert anchor in _anchors(file), f"{page.name}: {target}"
 
 
+def test_files_of_ours_that_pages_name_exist():
+    rooms = "|".join(path.name for path in (ROOT / "actline").iterdir() if path.is_dir())
+    ours = re.compile(rf"`((?:actline/)?(?:{rooms}|tests|recipes|benchmarks)/[\w/]+\.(?:py|yaml))`")
+    for page in PAGES:
+        for name in ours.findall(page.read_text(encoding="utf-8")):
+            found = any((folder / name).is_file() for folder in (ROOT, ROOT / "actline"))
+            assert found, f"{page.name}: {name}"
+
+
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ +(.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in headings}
