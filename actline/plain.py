@@ -23,10 +23,11 @@ def plain(text: object, *, longest: int | None = None) -> str:
         text: anything; its `str`.
         longest: how many characters to show at most; the middle of a longer text is left out.
 
-    >>> plain("a\x1b[2Jb\nc")
-    'a\\x1b[2Jb\\nc'
-    >>> plain("abcdefghij", longest=5)
-    'ab…ij'
+    Examples:
+        >>> plain("a\x1b[2Jb\nc")
+        'a\\x1b[2Jb\\nc'
+        >>> plain("abcdefghij", longest=5)
+        'ab…ij'
     """
     shown = str(text)
     if longest is not None and len(shown) > longest:

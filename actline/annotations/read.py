@@ -47,13 +47,14 @@ def read_annotations(
     Raises:
         AnnotationError: the file is missing, malformed, of no known form or without videos.
 
-    >>> from pathlib import Path
-    >>> from tempfile import mkdtemp
-    >>> path = Path(mkdtemp(), "annotations.csv")
-    >>> _ = path.write_text("video,label,start,end\\nkitchen,wave,1.0,0:02.5\\n")
-    >>> annotations = read_annotations(path)
-    >>> annotations["kitchen"].activities
-    (Activity(label='wave', start=1.0, end=2.5, confidence=1.0),)
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp(), "annotations.csv")
+        >>> _ = path.write_text("video,label,start,end\\nkitchen,wave,1.0,0:02.5\\n")
+        >>> annotations = read_annotations(path)
+        >>> annotations["kitchen"].activities
+        (Activity(label='wave', start=1.0, end=2.5, confidence=1.0),)
     """
     path = Path(path)
     reading = Reading(None if classes is None else read_classes(classes), strict)

@@ -68,7 +68,12 @@ def detect_all(
             slower than the network, as on a GPU; results come as they are done.
         overwrite: do finished videos again.
         share: "i/n" does part i of n alone, with i from 0.
-        threshold, min_seconds, max_gap, frame_rate: as in `Detector.detect`.
+        threshold: of the probability per frame, for all classes, in place of the checkpoint's own;
+            of segments, the least confidence.
+        min_seconds: shorter activities are dropped.
+        max_gap: seconds; stretches of one class with a shorter gap between them are one. For
+            per-frame detection alone.
+        frame_rate: of frame folders.
         say: gets lines on what was done before, or is by others.
         warn: gets lines on files that were not taken as videos.
 
@@ -80,7 +85,7 @@ def detect_all(
         OutputError: the folder holds detections of another model or other settings, or cannot be
             written.
 
-    Example:
+    Examples:
         >>> for outcome in actline.detect_all("videos", model, out="detections"):
         ...     if outcome.status == "failed":
         ...         print(outcome.video.id, outcome.error)

@@ -51,7 +51,11 @@ def extract(
         cells: height and width of Fine features.
         precision: of Fine features.
         device: as in `actline.load_model`.
-        workers, share, frame_rate, say, warn: as in `detect_all`.
+        workers: threads that are each at a video of its own.
+        share: "i/n" does part i of n alone, with i from 0.
+        frame_rate: of frame folders.
+        say: gets lines on what was done before, or is by others.
+        warn: gets lines on files that were not taken as videos.
 
     Yields:
         What became of each video, with the file of its features.
@@ -61,7 +65,7 @@ def extract(
         CheckpointError: the checkpoint cannot be used, or such features do not come from it.
         FeatureError: `snippets` is not above 0.
 
-    Example:
+    Examples:
         >>> for outcome in actline.extract("videos", "model.safetensors", out="features"):
         ...     print(outcome.video.id, outcome.status)
         a done

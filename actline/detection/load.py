@@ -34,7 +34,7 @@ def load_model(
         CheckpointError: the file cannot be used, or holds a single stage of a chain.
         DeviceError: the device is not on this machine, or the runtime is not installed.
 
-    Example:
+    Examples:
         >>> model = actline.load_model("model.safetensors", device="cpu")
         >>> model.classes
         ('brighten', 'move')
@@ -79,7 +79,7 @@ def detect(video: str | PathLike[str], model: Detector, **options: object) -> Ti
     Raises:
         VideoError: the video cannot be read.
 
-    Example:
+    Examples:
         >>> timeline = actline.detect("video.mp4", model, min_seconds=0.5)
         >>> timeline.duration
         4.0

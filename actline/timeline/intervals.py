@@ -48,8 +48,9 @@ def temporal_iou(
     Shape:
         all four broadcast against each other; returns their common shape.
 
-    >>> temporal_iou([0.0, 2.0], [4.0, 6.0], 0.0, 4.0)
-    array([1.        , 0.33333333])
+    Examples:
+        >>> temporal_iou([0.0, 2.0], [4.0, 6.0], 0.0, 4.0)
+        array([1.        , 0.33333333])
     """
     shared, union = intersection_and_union(start, end, other_start, other_end)
     # Where the union is 0 so is the intersection, and any other divisor gives 0.
@@ -59,8 +60,9 @@ def temporal_iou(
 def merge(segments: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Segments that cover the same time without overlap, by start; those that touch become one.
 
-    >>> merge([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0)])
-    [(0.0, 3.0), (5.0, 6.0)]
+    Examples:
+        >>> merge([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0)])
+        [(0.0, 3.0), (5.0, 6.0)]
     """
     merged: list[tuple[float, float]] = []
     for start, end in sorted(segments):

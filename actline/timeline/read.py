@@ -94,16 +94,17 @@ def read(path: str | os.PathLike[str]) -> Timelines:
     Raises:
         PredictionError: it is missing, malformed or too large, or holds no predictions.
 
-    >>> import actline
-    >>> from tempfile import mkdtemp
-    >>> folder = mkdtemp()
-    >>> wave = actline.Activity("wave", 1.0, 2.5, confidence=0.9)
-    >>> path = actline.Timeline("kitchen", 12.0, (wave,)).save(f"{folder}/kitchen.json")
-    >>> timelines = actline.read(path)
-    >>> list(timelines)
-    ['kitchen']
-    >>> timelines["kitchen"].activities
-    (Activity(label='wave', start=1.0, end=2.5, confidence=0.9),)
+    Examples:
+        >>> import actline
+        >>> from tempfile import mkdtemp
+        >>> folder = mkdtemp()
+        >>> wave = actline.Activity("wave", 1.0, 2.5, confidence=0.9)
+        >>> path = actline.Timeline("kitchen", 12.0, (wave,)).save(f"{folder}/kitchen.json")
+        >>> timelines = actline.read(path)
+        >>> list(timelines)
+        ['kitchen']
+        >>> timelines["kitchen"].activities
+        (Activity(label='wave', start=1.0, end=2.5, confidence=0.9),)
     """
     path = Path(path)
     if path.is_dir():

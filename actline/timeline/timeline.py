@@ -117,16 +117,17 @@ class Timeline:
         Raises:
             OutputError: the ending is none of these, or the file cannot be written.
 
-        >>> from tempfile import mkdtemp
-        >>> timeline = Timeline("kitchen", 12.0, (Activity("wave", 1.0, 2.5, 0.9),))
-        >>> path = timeline.save(f"{mkdtemp()}/kitchen.vtt")
-        >>> print(path.read_text())
-        WEBVTT
-        <BLANKLINE>
-        1
-        00:00:01.000 --> 00:00:02.500
-        wave (90%)
-        <BLANKLINE>
+        Examples:
+            >>> from tempfile import mkdtemp
+            >>> timeline = Timeline("kitchen", 12.0, (Activity("wave", 1.0, 2.5, 0.9),))
+            >>> path = timeline.save(f"{mkdtemp()}/kitchen.vtt")
+            >>> print(path.read_text())
+            WEBVTT
+            <BLANKLINE>
+            1
+            00:00:01.000 --> 00:00:02.500
+            wave (90%)
+            <BLANKLINE>
         """
         # The formats are made of timelines.
         from actline.timeline.write import write_timeline
