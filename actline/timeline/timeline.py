@@ -134,7 +134,8 @@ class Timeline:
 
         return write_timeline(self, path)
 
-    def to_pandas(self) -> "pandas.DataFrame":
+    # pandas comes without types.
+    def to_pandas(self) -> "pandas.DataFrame":  # pyright: ignore
         """The activities as a table with the columns `video, label, start, end, confidence`.
 
         Raises:
@@ -146,4 +147,5 @@ class Timeline:
             raise OutputError(f"tables need pandas: {_INSTALL_PANDAS}") from error
         columns = ("label", "start", "end", "confidence")
         data = {name: [getattr(one, name) for one in self.activities] for name in columns}
-        return pandas.DataFrame({"video": [self.video] * len(self.activities), **data})
+        table = {"video": [self.video] * len(self.activities), **data}
+        return pandas.DataFrame(table)  # pyright: ignore
