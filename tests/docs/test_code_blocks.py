@@ -40,6 +40,12 @@ def test_every_block_says_what_language_it_is_in():
     assert not wrong
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_of_a_page_is_closed(page):
+    fences = re.findall(r"^ *```", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(fences) == 2 * len(blocks(page))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
