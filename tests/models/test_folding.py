@@ -161,6 +161,16 @@ def test_a_fused_convolution_equals_its_steps(activation, add):
     assert other is None or torch.equal(other, kept), "what is added stays as it was"
 
 
+@pytest.fixture
+def one_thread():
+    """Thousands of tiny steps: several threads wait for one another where others are at work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("frames", [1, 2, 4])
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"),
