@@ -1,6 +1,7 @@
 """Video files as containers: opening them, choosing the video among their streams, and packets."""
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -166,7 +167,7 @@ class _Source:
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self.name = harmless_name(path)
-        self.seek, self.tell = file.seek, file.tell
+        self.tell = file.tell
         self._file = file
         self._failure: OSError | None = None
 
@@ -176,6 +177,16 @@ class _Source:
         except OSError as failure:
             self._failure = self._failure or failure
             return b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (ValueError, OverflowError):
+            return -1
+        except OSError as failure:
+            if failure.errno != errno.EINVAL:  # a place that no file has, as a damaged header tells
+                self._failure = self._failure or failure
+            return -1
 
     def check(self, path: Path, error: Exception | None = None) -> None:
         """Raise where the disk has failed.

@@ -308,6 +308,15 @@ def test_a_transport_stream_that_lost_packets_is_counted(tmp_path):
     assert found.first == pytest.approx(5, abs=1)
 
 
+def test_a_header_that_leads_to_no_place_in_the_file_is_one_line(tmp_path, capfd):
+    found = Path(__file__).parents[1] / "fuzz" / "found" / "other-containers" / "seek--x.wmv"
+    path = tmp_path / "x.wmv"
+    path.write_bytes(found.read_bytes())
+    with pytest.raises(VideoError, match=r"x\.wmv is not a video that can be read"):
+        probe(path)
+    assert capfd.readouterr().err == ""
+
+
 def test_decoding_a_stream_that_lost_packets_may_end_anywhere(tmp_path):
     """Packets that are marked as damaged are in no memory that waits for Python's lock."""
     path = make_video(tmp_path / "v.ts", seconds=4)
