@@ -35,6 +35,8 @@ Runtime = Literal["openvino", "onnxruntime"]
 # network would.
 TOLERANCE = 1e-3
 RUNTIMES: tuple[Runtime, ...] = ("openvino", "onnxruntime")
+# What a file says of itself, beside its checksum.
+_SAID = ("actline", "weights")
 INSTALL = 'pip install "actline[runtime]"'
 
 
@@ -83,11 +85,8 @@ def export(network: Backbone, card: ModelCard, path: Path) -> None:
             ) from error
     assert program is not None
     model = program.model_proto
-    for name, text in (
-        ("actline", json.dumps(to_mapping(card))),
-        ("weights", weights_hash(network)),
-    ):
-        onnx.helper.set_model_props(model, {**_properties(model), name: text})
+    said = {"actline": json.dumps(to_mapping(card)), "weights": weights_hash(network)}
+    onnx.helper.set_model_props(model, said)
     with written_whole(path) as aside:
         aside.write_bytes(_with_checksum(onnx, model.SerializeToString()))
         for runtime in runtimes:
@@ -182,6 +181,8 @@ def read_exported(path: Path) -> tuple[ModelCard, str]:
     properties = _properties(model)
     if "actline" not in properties:
         raise CheckpointError(f"{path} was not written by `actline export`; give one that was")
+    if not {*_SAID, CHECKSUM} >= properties.keys():  # as of one whose name was damaged
+        raise CheckpointError(damaged)
     body = raw[: -len(_checksum_note(onnx, ""))]
     if CHECKSUM in properties and _with_checksum(onnx, body) != raw:
         raise CheckpointError(damaged)

@@ -5,7 +5,7 @@ import torch
 from tiny import write_video
 
 from actline.cli.main import main
-from actline.detection.exported import RUNTIMES, ExportedNetwork, export
+from actline.detection.exported import RUNTIMES, ExportedNetwork, export, read_exported
 from actline.detection.load import load_model
 from actline.errors import CheckpointError
 from actline.models.backbone import Backbone
@@ -147,3 +147,15 @@ def test_what_cannot_be_exported_or_run_is_told_in_one_line(exported, tmp_path, 
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
+
+
+def test_a_flipped_bit_in_an_exported_file_is_refused_wherever_it_is(exported, tmp_path):
+    _, folder = exported
+    raw = (folder / "model.onnx").read_bytes()
+    path = tmp_path / "model.onnx"
+    end = len(raw)
+    # All bytes of what the file says last, its checksum, and of some of the rest.
+    for at in [*range(0, end - 80, end // 50), *range(end - 80, end)]:
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        with pytest.raises(CheckpointError):
+            read_exported(path)
