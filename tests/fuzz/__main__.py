@@ -6,7 +6,7 @@ Each mutant is read in a child process with bounds on time and memory, and ends 
     accepted   read, and what was read can be true
     silent     read, and what was read cannot be true
     traceback  an exception of ours, or an unclear or unprintable line
-    hang       longer than --seconds
+    hang       longer than --seconds, and again longer than five times as long
     memory     more than --megabytes
     crash      the process died
 
@@ -52,7 +52,7 @@ class Reader:
         self.megabytes = megabytes
         self.child: subprocess.Popen[str] | None = None
 
-    def read(self, one: Input, path: Path, out: Path) -> tuple[str, str]:
+    def read(self, one: Input, path: Path, out: Path, patience: float = 1) -> tuple[str, str]:
         """How a mutant ended, and what was said."""
         child = self.start()
         assert child.stdin is not None
@@ -60,12 +60,12 @@ class Reader:
             json.dumps({"input": one.name, "path": str(path), "out": str(out)}) + "\n"
         )
         child.stdin.flush()
-        answer = self._line(child, self.seconds)
+        answer = self._line(child, patience * self.seconds)
         if answer is None:
             hung = child.poll() is None
             self.stop()
             if hung:
-                return "hang", f"more than {self.seconds:g} s"
+                return "hang", f"more than {patience * self.seconds:g} s"
             return "crash", f"the process ended with status {child.returncode}"
         found = json.loads(answer)
         if found["outcome"] == "memory":
@@ -117,14 +117,20 @@ def found_before(one: Input) -> list[tuple[str, bytes]]:
     return [(path.name.partition("--")[2], path.read_bytes()) for path in sorted(folder.glob("*"))]
 
 
-def trial(reader: Reader, one: Input, name: str, raw: bytes, folder: Path) -> tuple[str, str]:
-    """Lay out one input in a folder made anew, and read it: how it ended, and what was said."""
+def trial(
+    reader: Reader, one: Input, name: str, raw: bytes, folder: Path, *, patience: float = 1
+) -> tuple[str, str]:
+    """Lay out one input in a folder made anew, and read it: how it ended, and what was said.
+
+    Args:
+        patience: how many times as long as usual it may take.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "in").mkdir(parents=True)
     (folder / "out").mkdir()
     path = one.place(reader.kit, folder / "in", name)
     path.write_bytes(raw)
-    return reader.read(one, path, folder / "out")
+    return reader.read(one, path, folder / "out", patience)
 
 
 def fuzz(reader: Reader, one: Input, course: Course) -> Counter[str]:
@@ -140,6 +146,8 @@ def fuzz(reader: Reader, one: Input, course: Course) -> Counter[str]:
         while number < last and time.monotonic() < end:
             name, raw = mutant(one, seeds, course.seed, number)
             outcome, told = trial(reader, one, name, raw, folder)
+            if outcome == "hang":  # or the machine is busy
+                outcome, told = trial(reader, one, name, raw, folder, patience=5)
             counts[outcome] += 1
             if outcome in FAILURES and course.keep is not None:
                 kept = course.keep / one.name.replace(" ", "-")
