@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
-from actline.datasets.batches import TrainingBatches, loaded
+from actline.datasets.batches import TrainingBatches, load_batches
 from actline.datasets.frame_clips import ClipConfig, FrameClips, collate
-from actline.detection.frames import FrameDetector, prepare
+from actline.detection.frames import FrameDetector, frame_detector
 from actline.detection.load import detect
 from actline.models.cards import ModelCard
 from actline.models.x3d import X3DConfig
@@ -79,7 +79,7 @@ def new_model(network: X3DConfig, *, size: int, window: int, overlap: int) -> Fr
         overlap=overlap,
     )
     torch.manual_seed(0)
-    return prepare(network.build(2).eval(), card, device="cpu")
+    return frame_detector(network.build(2).eval(), card, device="cpu")
 
 
 def small_model() -> FrameDetector:
@@ -126,7 +126,7 @@ def loading(folder: Path, *, quick: bool) -> Row:
     sampler = TrainingBatches(count, batch_size=2, seed=0, first=0, last=batches)
     network = (SMALL if quick else X3DConfig()).build(1).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    loader = loaded(clips, sampler, collate, workers=2, pinned=False)
+    loader = load_batches(clips, sampler, collate, workers=2, pinned=False)
     batch = next(loader)
     began = time.perf_counter()
     for following in loader:

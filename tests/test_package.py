@@ -1,11 +1,26 @@
 """The package's front: two calls, quick to import, and a command line that explains itself."""
 
+import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import actline
 from actline.cli.main import COMMANDS, main
+
+PACKAGE = Path(actline.__file__).parent
+
+# Names that many modules of one folder share, as callers take any of them for another.
+CONTRACTS = {
+    "add_parser": "cli",
+    "run": "cli",
+    "config_of": "models/published",
+    "from_published": "models/published",
+}
 
 
 def python(code: str) -> str:
@@ -49,3 +64,42 @@ def test_every_command_explains_itself_with_examples(command, capsys):
         main([command, "--help"])
     assert stopped.value.code == 0
     assert f"actline {command}" in capsys.readouterr().out
+
+
+def modules() -> Iterator[tuple[Path, str]]:
+    """The package's modules: their paths within it, and their text."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE), path.read_text(encoding="utf-8")
+
+
+def public(body: list[ast.stmt]) -> Iterator[str]:
+    """Names of a module's public functions and classes."""
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if not statement.name.startswith("_"):
+                yield statement.name
+        elif isinstance(statement, ast.If | ast.Try):
+            yield from public(statement.body)
+
+
+def test_public_names_stand_for_one_thing_each():
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path, text in modules():
+        for name in public(ast.parse(text).body):
+            folder = CONTRACTS.get(name)
+            if folder is None or path.parent != Path(folder):
+                found[name].append(path)
+    assert len(found) > 500
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+def test_contracts_of_names_are_kept_by_several_modules():
+    for name, folder in CONTRACTS.items():
+        texts = [text for path, text in modules() if path.parent == Path(folder)]
+        assert sum(name in public(ast.parse(text).body) for text in texts) > 1, name
+
+
+def test_no_two_files_of_a_folder_differ_by_a_plural():
+    for folder in [PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]:
+        names = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+        assert [name for name in names if f"{name}s" in names or f"{name}es" in names] == []

@@ -87,7 +87,7 @@ def bench_ssdet(arguments: argparse.Namespace) -> int:
         for name, values in scores.items()
     ]
     header = ("pretraining", "mAP, mean", "standard deviation", "seeds")
-    show("per-frame mAP (dense) after fine-tuning, held-out videos", header, rows, out)
+    _show_table("per-frame mAP (dense) after fine-tuning, held-out videos", header, rows, out)
     return 0
 
 
@@ -118,7 +118,7 @@ def bench_multigrid(arguments: argparse.Namespace) -> int:
             )
         )
     header = ("training", "top-1, mean", "standard deviation", "time, median")
-    show("top-1 accuracy (central clip), held-out videos", header, rows, out)
+    _show_table("top-1 accuracy (central clip), held-out videos", header, rows, out)
     return 0
 
 
@@ -220,7 +220,9 @@ def keep_few(folder: Path, *, training: int) -> Path:
     return path
 
 
-def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], out: Path) -> None:
+def _show_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], out: Path
+) -> None:
     """Print the table, and write it as Markdown."""
     from rich.console import Console
     from rich.table import Table

@@ -243,7 +243,7 @@ def _time(seconds: float) -> str:
 def run_generate(arguments: argparse.Namespace) -> None:
     """Generate, and say what was written."""
     from actline.errors import RecipeError
-    from actline.generated.fingerprint import identity, read_hashes
+    from actline.generated.fingerprint import compare_with_published, read_hashes
     from actline.generated.write import generate
 
     width, cross, height = arguments.size.partition("x")
@@ -267,7 +267,7 @@ def run_generate(arguments: argparse.Namespace) -> None:
     )
     hashes = read_hashes(arguments.out)
     assert hashes is not None
-    _show_identity(identity(arguments.out, hashes))
+    _show_identity(compare_with_published(arguments.out, hashes))
 
 
 def _show_identity(identity) -> None:

@@ -84,7 +84,7 @@ def _collated(collate: Callable[[list[Any]], Any], samples: list[Any] | ActlineE
     return samples if isinstance(samples, ActlineError) else collate(samples)
 
 
-def loaded(
+def load_batches(
     dataset: Dataset[Any],
     sampler: Sampler[Any],
     collate: Callable[[Any], BatchType],

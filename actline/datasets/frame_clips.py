@@ -159,7 +159,7 @@ class FrameClips(Dataset[FrameSample]):
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index))
         # As published, a clip may start at any source frame, not at every sampled one alone.
         phase = float(torch.rand((), generator=generator))
-        times = shifted(self.footage.times(video), phase)
+        times = shift_by_phase(self.footage.times(video), phase)
 
         first = int(
             torch.randint(max(1, len(times) - self.clip.frames + 1), (), generator=generator)
@@ -253,7 +253,7 @@ def subdivide(
     return (times[:, None] + gaps[:, None] * (np.arange(parts) / parts)).ravel()
 
 
-def shifted(times: NDArray[np.float64], phase: float) -> NDArray[np.float64]:
+def shift_by_phase(times: NDArray[np.float64], phase: float) -> NDArray[np.float64]:
     """Each time moved by `phase` (0 to 1) of the gap to the next; the last gap is repeated."""
     gaps = np.diff(times)
     return times + phase * np.append(gaps, gaps[-1] if len(gaps) else 0.0)

@@ -196,7 +196,7 @@ def class_of(video: AnnotatedVideo, annotations: Annotations) -> int:
     return annotations.classes.index(labels.pop())
 
 
-def labelled(annotations: Annotations) -> Annotations:
+def videos_with_classes(annotations: Annotations) -> Annotations:
     """Without videos that have no class, as those of Kinetics' test subset.
 
     Raises:

@@ -112,7 +112,7 @@ def score_video(
     return FrameScores(model.classes, times, total / weight), looked_at
 
 
-def prepare(
+def frame_detector(
     network: Backbone, card: ModelCard, *, device: str = "auto", where: str = "the network"
 ) -> FrameDetector:
     """A copy of a network on its device, folded for inference, ready to detect.

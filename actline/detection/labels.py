@@ -31,7 +31,7 @@ def suppressed(proposals: Proposals, config: SuppressionConfig, *, duration: flo
     return Proposals(kept.start, kept.end, kept.score, label=label, names=proposals.names)
 
 
-def labelled(
+def label_proposals(
     proposals: Proposals,
     features: SnippetFeatures,
     config: LabelConfig,

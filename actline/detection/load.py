@@ -8,7 +8,7 @@ import torch
 from actline.detection.clips import prepare_classifier
 from actline.detection.detector import Detector
 from actline.detection.exported import ExportedNetwork, Runtime
-from actline.detection.frames import FrameDetector, prepare
+from actline.detection.frames import FrameDetector, frame_detector
 from actline.detection.model import find_device
 from actline.detection.segments import chain_of
 from actline.errors import CheckpointError, DeviceError
@@ -54,7 +54,7 @@ def load_model(
         return chain_of(card, tensors, path, device=device)
     network = fitted(card.network.build(len(card.classes)), tensors, path)
     if card.network.per_frame:
-        return prepare(network, card, device=device, where=str(path))
+        return frame_detector(network, card, device=device, where=str(path))
     return prepare_classifier(network, card, device=device)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from actline.detection.detector import Detector, as_video
-from actline.detection.labels import ClassScores, labelled, suppressed
+from actline.detection.labels import ClassScores, label_proposals, suppressed
 from actline.detection.model import Model, find_device, folded_model
 from actline.detection.snippet_features import extract_snippets
 from actline.errors import FeatureError, OutputError, PredictionError
@@ -157,7 +157,7 @@ class SegmentDetector(Detector):
                 proposals = stage(features, proposals)
         assert proposals is not None, "given, or made by the first stage"
         kept = suppressed(proposals, self.suppression, duration=features.duration)
-        return labelled(kept, features, self.card.labels, video_classes=video_classes)
+        return label_proposals(kept, features, self.card.labels, video_classes=video_classes)
 
 
 def check_gap(max_gap: float) -> None:

@@ -14,7 +14,7 @@ from actline.features.public import (
     Advice,
     LayoutError,
     in_order,
-    joined,
+    join_features,
     told_layouts,
 )
 from actline.features.public_files import (
@@ -157,7 +157,7 @@ class FeatureFolder:
                 "to them, a column of a table or a key of JSON"
             )
         join = partial(
-            joined,
+            join_features,
             self._read(video),
             interval=self.interval,
             duration=video.duration,

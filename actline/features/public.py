@@ -68,7 +68,7 @@ def read_public(
         FeatureError: no such file, of another form, damaged, or not features of this video.
     """
     found = read_parts(Wanted(Path(path), video, parts))
-    return joined(
+    return join_features(
         [found],
         interval=interval,
         duration=duration,
@@ -79,7 +79,7 @@ def read_public(
     )
 
 
-def joined(
+def join_features(
     sources: Sequence[Sequence[Part]],
     *,
     interval: float,

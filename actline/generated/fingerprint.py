@@ -126,7 +126,7 @@ def read_hashes(folder: Path) -> Hashes | None:
     return Hashes(str(content.get("encoder")), str(content.get("labels")), named)
 
 
-def identity(folder: Path, hashes: Hashes) -> Identity:
+def compare_with_published(folder: Path, hashes: Hashes) -> Identity:
     """Compare a set with the published one of its settings.
 
     Raises:
@@ -204,7 +204,7 @@ def check_generated(
     if None in found.values():
         return tuple(findings), None
     now = Hashes(noted.encoder, labels, {name: str(pixels) for name, pixels in found.items()})
-    same = identity(folder, now)
+    same = compare_with_published(folder, now)
     if same.published is False and not findings:
         findings.append(Finding("sets that differ from the published one", (same.verdict,), True))
     return tuple(findings), same

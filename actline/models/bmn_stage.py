@@ -46,7 +46,7 @@ class BMNStage:
         else:
             seen = [rescaled(features, bmn.config.temporal_scale)]
         found = [self._of_one(part, most) for part in seen]
-        return joined(found, duration=features.duration).best(most)
+        return merge_windows(found, duration=features.duration).best(most)
 
     def _of_one(self, features: SnippetFeatures, most: int) -> Proposals:
         """Proposals for what BMN sees at once, at their place in the video."""
@@ -56,7 +56,7 @@ class BMNStage:
         return Proposals(found.start + features.offset, found.end + features.offset, found.score)
 
 
-def joined(parts: Sequence[Proposals], *, duration: float) -> Proposals:
+def merge_windows(parts: Sequence[Proposals], *, duration: float) -> Proposals:
     """All proposals of a video's windows, by falling score, cut off where the video ends."""
     start, end, score = (
         np.concatenate([getattr(part, name) for part in parts])

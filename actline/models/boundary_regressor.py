@@ -122,13 +122,13 @@ class TemporalBoundaryRegressor(nn.Module):
         video = lengths.view(-1, 1, 1).to(borders.dtype)
         borders = (borders / self.snippet_interval).clamp(min=0).minimum(video)
         parts = [
-            spread(borders[..., i], borders[..., i + 1], count)
+            middles_of_parts(borders[..., i], borders[..., i + 1], count)
             for i, count in enumerate(self.samples)
         ]
         return torch.cat(parts, dim=2) - 0.5
 
 
-def spread(first: Tensor, last: Tensor, count: int) -> Tensor:
+def middles_of_parts(first: Tensor, last: Tensor, count: int) -> Tensor:
     """The middles of `count` equal parts from `first` to `last`: (…,) to (…, count)."""
     middle = (torch.arange(count, device=first.device, dtype=first.dtype) + 0.5) / count
     return first.unsqueeze(-1) + (last - first).unsqueeze(-1) * middle

@@ -141,14 +141,15 @@ class MixDepths(nn.Module):
         height, width = coarse.shape[3:]
         G = scales.shape[3]
         if height % G or width % G:
-            return coarse * spread(scale, height, width) + spread(shift, height, width)
+            scale = cells_to_pixels(scale, height, width)
+            return coarse * scale + cells_to_pixels(shift, height, width)
         # Every cell stands for as many pixels: nothing of the Coarse features' size is built.
         tiles = coarse.unflatten(4, (G, -1)).unflatten(3, (G, -1))
         scale, shift = (cells[:, :, :, :, None, :, None] for cells in (scale, shift))
         return (tiles * scale + shift).flatten(5).flatten(3, 4)
 
 
-def spread(cells: Tensor, height: int, width: int) -> Tensor:
+def cells_to_pixels(cells: Tensor, height: int, width: int) -> Tensor:
     """Bring (B, C, P, G, G) to (B, C, P, H, W): the largest of the cells each pixel touches."""
     return nn.functional.adaptive_max_pool3d(cells, (cells.shape[2], height, width))
 

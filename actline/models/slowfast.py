@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from actline.models.backbone import Backbone, FrameOutput
 from actline.models.initialization import kaiming_normal
-from actline.models.slowfast_blocks import Bottleneck, Lateral, Pathway, level_widths
+from actline.models.slowfast_blocks import Lateral, Pathway, SlowFastBottleneck, level_widths
 from actline.stored.ranges import AboveZero, BelowOne, Channels, Depth, Parts, Range
 
 # Frames a convolution sees in the stem and in each stage (Table 1). The Slow pathway looks along
@@ -144,7 +144,7 @@ class SlowFast(Backbone):
         self.head = PathwayHead(
             self.frame_channels, classes, per_frame=config.per_frame, dropout=config.dropout
         )
-        initialize(self)
+        initialize_slowfast(self)
 
     def forward(self, clip: Tensor) -> Tensor:
         return self.forward_pathways(self.slow_frames(clip), clip)
@@ -168,7 +168,10 @@ class SlowFast(Backbone):
         (B, C, T, H / 32, W / 32).
         """
         stages = self.stages(self.slow_frames(clip), clip)
-        return tuple(torch.cat([spread(slow, fast.shape[2]), fast], dim=1) for slow, fast in stages)
+        return tuple(
+            torch.cat([interpolate_in_time(slow, fast.shape[2]), fast], dim=1)
+            for slow, fast in stages
+        )
 
     def clip_features(self, clip: Tensor) -> Tensor:
         """One vector (B, C) a clip: the average over time and space of both pathways' features.
@@ -268,10 +271,10 @@ def average_over_frames(features: PathwayFeatures) -> Tensor:
     first to its last, so corners are aligned; where there is one alone, all frames share it.
     """
     slow, fast = (pathway.mean(dim=(3, 4)) for pathway in features)
-    return torch.cat([spread(slow, fast.shape[2]), fast], dim=1)
+    return torch.cat([interpolate_in_time(slow, fast.shape[2]), fast], dim=1)
 
 
-def spread(features: Tensor, frames: int) -> Tensor:
+def interpolate_in_time(features: Tensor, frames: int) -> Tensor:
     """Interpolate linearly in time, first on first and last on last: N frames to `frames`.
 
     As `F.interpolate` with aligned corners, which exporters get wrong for one frame.
@@ -289,14 +292,14 @@ def spread(features: Tensor, frames: int) -> Tensor:
     return features.index_select(2, lower) * (1 - part) + features.index_select(2, upper) * part
 
 
-def initialize(network: SlowFast) -> None:
+def initialize_slowfast(network: SlowFast) -> None:
     """As in the published code: Kaiming's weights, and blocks that start as their shortcuts.
 
     The latter as in Goyal et al. 2017, 5.1; the classifier has a standard deviation of 0.01.
     """
     kaiming_normal(network)
     for module in network.modules():
-        if isinstance(module, Bottleneck):
+        if isinstance(module, SlowFastBottleneck):
             nn.init.zeros_(module.widen_norm.weight)
     nn.init.normal_(network.head.classify.weight, std=0.01)
     nn.init.zeros_(network.head.classify.bias)

@@ -34,9 +34,9 @@ class Pathway(nn.Module):
     ) -> None:
         super().__init__()
         levels = level_widths(width)
-        self.stem = Stem(width, kernel=kernels[0], splits=splits)
+        self.stem = SlowFastStem(width, kernel=kernels[0], splits=splits)
         self.stage1, self.stage2, self.stage3, self.stage4 = (
-            residual_stage(
+            slowfast_stage(
                 own + joined,
                 channels_out,
                 kernels=block_kernels(depth, kernel, temporal_blocks),
@@ -49,7 +49,7 @@ class Pathway(nn.Module):
         )
 
 
-class Stem(nn.Module):
+class SlowFastStem(nn.Module):
     """conv1 and pool1: 7 x 7 in space and `kernel` in time, both of spatial stride 2.
 
     Shape:
@@ -108,7 +108,7 @@ class Lateral(nn.Module):
         fold_pairs(self, ("conv", "norm"))
 
 
-class Bottleneck(nn.Module):
+class SlowFastBottleneck(nn.Module):
     """Narrow (along time where the kernel says so), convolve 3 x 3 in space, widen, add.
 
     Shape:
@@ -151,15 +151,15 @@ class Bottleneck(nn.Module):
             self.shortcut = with_bias(*self.shortcut)
 
 
-def residual_stage(
+def slowfast_stage(
     channels_in: int, channels_out: int, *, kernels: Sequence[int], stride: int, splits: int
 ) -> nn.Sequential:
     """A bottleneck for each temporal kernel, the first of spatial stride `stride`."""
     first, *others = kernels
     return nn.Sequential(
-        Bottleneck(channels_in, channels_out, kernel=first, stride=stride, splits=splits),
+        SlowFastBottleneck(channels_in, channels_out, kernel=first, stride=stride, splits=splits),
         *(
-            Bottleneck(channels_out, channels_out, kernel=kernel, stride=1, splits=splits)
+            SlowFastBottleneck(channels_out, channels_out, kernel=kernel, stride=1, splits=splits)
             for kernel in others
         ),
     )

@@ -11,7 +11,7 @@ from actline.models.folding import FoldedConvolution
 from actline.models.heads import ClassHead
 from actline.models.initialization import kaiming_normal
 from actline.models.normalization import SplitBatchNorm3d
-from actline.models.x3d_blocks import Bottleneck, Stem, inner_width, residual_stage
+from actline.models.x3d_blocks import X3DBottleneck, X3DStem, inner_width, x3d_stage
 from actline.models.x3d_folded import FoldedBottleneck, FoldedStem
 from actline.stored.ranges import BelowOne, Channels, Depth, Parts
 
@@ -93,10 +93,10 @@ class X3D(Backbone):
         self.feature_channels = config.feature_channels
         self.frame_channels = config.feature_channels[-1]
         widths, splits = config.widths, config.splits
-        self.stem = Stem(widths[0], splits=splits)
+        self.stem = X3DStem(widths[0], splits=splits)
         into = (widths[0], *widths[:3])
         self.stage1, self.stage2, self.stage3, self.stage4 = (
-            residual_stage(
+            x3d_stage(
                 channels_in,
                 width,
                 depth,
@@ -116,7 +116,7 @@ class X3D(Backbone):
             width=config.head_width,
             dropout=config.dropout,
         )
-        initialize(self)
+        initialize_x3d(self)
 
     def forward(self, clip: Tensor) -> Tensor:
         return self.head(self.features(clip).conv5)
@@ -134,7 +134,7 @@ class X3D(Backbone):
         self.add_module("stem", FoldedStem(self.stem))
         for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
             for index, block in enumerate(stage):
-                assert isinstance(block, Bottleneck)
+                assert isinstance(block, X3DBottleneck)
                 stage[index] = FoldedBottleneck(block)
         conv, norm, _ = self.conv5
         self.add_module("conv5", FoldedConvolution(conv, norm, "relu"))
@@ -144,7 +144,7 @@ class X3D(Backbone):
         return FrameOutput(features, self.head.logits(features))
 
 
-def initialize(network: X3D) -> None:
+def initialize_x3d(network: X3D) -> None:
     """Kaiming's weights as in the published code, or as `depthwise_init` says."""
     kaiming_normal(network)
     # The published head projects by a convolution of one point, which the same rule covers.

@@ -9,7 +9,7 @@ from actline.models.convolutions import DepthwiseConv3d, SpatialConv3d, pointwis
 from actline.models.normalization import SplitBatchNorm3d
 
 
-class Stem(nn.Module):
+class X3DStem(nn.Module):
     """conv1: a spatial 3 x 3 convolution of stride 2, then a temporal one of 5 per channel."""
 
     def __init__(self, width: int, *, splits: int) -> None:
@@ -26,7 +26,7 @@ class Stem(nn.Module):
         return self.norm(self.temporal(self.spatial(clip))).relu_()
 
 
-class Bottleneck(nn.Module):
+class X3DBottleneck(nn.Module):
     """Widen, convolve every channel in 3 x 3 x 3, gate (every other block), narrow, add.
 
     Shape:
@@ -91,12 +91,12 @@ class SqueezeExcitation(nn.Module):
         return F.linear(narrow, excite.weight.flatten(1), excite.bias).sigmoid().view_as(average)
 
 
-def residual_stage(
+def x3d_stage(
     channels_in: int, width: int, depth: int, *, splits: int, shortcut_norm: bool
 ) -> nn.Sequential:
     """`depth` bottlenecks, the first of spatial stride 2; blocks 0, 2, 4, … are gated."""
     blocks = [
-        Bottleneck(
+        X3DBottleneck(
             channels,
             width,
             stride=2 if index == 0 else 1,

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from actline.models.convolutions import runs_on_cpu
 from actline.models.folding import FoldedConvolution
-from actline.models.x3d_blocks import Bottleneck, SqueezeExcitation, Stem
+from actline.models.x3d_blocks import SqueezeExcitation, X3DBottleneck, X3DStem
 
 # The widened features of so many bytes are made at a time. It keeps them near the processor, and
 # below the 32 MiB from which glibc takes fresh memory from the system, page by page, at every
@@ -17,7 +17,7 @@ WIDENED_BYTES = 28 * 2**20
 class FoldedStem(nn.Module):
     """X3D's stem in two convolutions."""
 
-    def __init__(self, stem: Stem) -> None:
+    def __init__(self, stem: X3DStem) -> None:
         super().__init__()
         self.spatial = stem.spatial
         self.temporal = FoldedConvolution(stem.temporal, stem.norm, "relu")
@@ -29,7 +29,7 @@ class FoldedStem(nn.Module):
 class FoldedBottleneck(nn.Module):
     """X3D's bottleneck in three convolutions, or four with that of its shortcut."""
 
-    def __init__(self, block: Bottleneck) -> None:
+    def __init__(self, block: X3DBottleneck) -> None:
         super().__init__()
         gate = block.gate
         self.gate = gate if isinstance(gate, SqueezeExcitation) else None

@@ -33,7 +33,7 @@ _MOST_VALUES = 4_000_000  # of all curves of a video, a byte each in the page
 _MOST_POINTS = 4000  # of a curve in the page; more is beyond any screen's width
 
 
-class Shown(NamedTuple):
+class ReportedVideo(NamedTuple):
     """One video of a report: what was found in it, its file, and what truly happens."""
 
     timeline: Timeline
@@ -54,7 +54,7 @@ def write_report(
 
     Args:
         timelines: each video's timeline, file and true activities, the last two or None; see
-            `Shown`.
+            `ReportedVideo`.
         metrics: tables to show under the timelines.
         embed_video: put the files into the page; the large and the unplayable are linked anyway.
         title: the page's heading.

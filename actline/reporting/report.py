@@ -9,7 +9,7 @@ from actline.annotations.annotations import Annotations
 from actline.annotations.read import read_annotations
 from actline.errors import PredictionError, VideoError
 from actline.parsing import annotated_id
-from actline.reporting.html import Shown, write_report
+from actline.reporting.html import ReportedVideo, write_report
 from actline.reporting.media import Failed
 from actline.reporting.metrics import read_metrics
 from actline.timeline import Timeline
@@ -93,7 +93,7 @@ def report(
             given = predictions if isinstance(predictions, str | os.PathLike) else "the timelines"
             raise PredictionError(f'{given} has no predictions of video "{video}"')
     telling = _Telling(note, failed)
-    pages: list[Shown] = []
+    pages: list[ReportedVideo] = []
     for video in wanted:
         try:
             timeline = found[video].filter(min_confidence=min_confidence)
@@ -140,7 +140,7 @@ def _shown(
     annotations: Annotations | None,
     source: str,
     told: Told,
-) -> Shown:
+) -> ReportedVideo:
     """A video of the page; what of it cannot be shown is told."""
     video = timeline.video
     try:
@@ -162,4 +162,4 @@ def _shown(
             told(f'{source} has no video "{video}"')
         else:
             truth = annotations[known].activities
-    return Shown(inside, path, truth)
+    return ReportedVideo(inside, path, truth)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from actline.annotations.annotations import Annotations, frame_labels
 from actline.datasets.footage import folder_rate
 from actline.datasets.frame_clips import MAX_FINE_POSITIONS, FrameBatch, FrameClips, collate
-from actline.detection.frames import prepare, score_video
+from actline.detection.frames import frame_detector, score_video
 from actline.errors import CheckpointError
 from actline.evaluation.average_precision import average_precision
 from actline.evaluation.thresholds import choose_thresholds
@@ -242,7 +242,7 @@ def validate_frames(
     Raises:
         VideoError: a validation video cannot be read.
     """
-    model = prepare(network, card, device=str(device))
+    model = frame_detector(network, card, device=str(device))
     scores: list[FrameScores] = []
     labels = []
     with progress("validating", total=len(annotations.videos), unit="videos") as advance:

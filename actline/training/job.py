@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from actline.annotations.annotations import Annotations
-from actline.datasets.batches import TrainingBatches, loaded
+from actline.datasets.batches import TrainingBatches, load_batches
 from actline.models.cards import Card
 from actline.models.normalization import aggregate_statistics
 from actline.training.recipe import Recipe
@@ -136,7 +136,7 @@ class Job(ABC, Generic[RecipeType, BatchType]):
         )
         pinned = accelerator.device.type == "cuda"
         workers = self.recipe.data.workers
-        return loaded(self.dataset, sampler, self.collate, workers=workers, pinned=pinned)
+        return load_batches(self.dataset, sampler, self.collate, workers=workers, pinned=pinned)
 
     def lr_factor(self, step: int) -> float:
         """What the learning rate is multiplied by, besides its schedule."""

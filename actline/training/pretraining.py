@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actline.annotations.annotations import Annotations
-from actline.datasets.batches import derived_seed, loaded
+from actline.datasets.batches import derived_seed, load_batches
 from actline.datasets.trimmed_clips import (
     TrimmedBatch,
     TrimmedClips,
     class_of,
     collate_trimmed,
-    labelled,
+    videos_with_classes,
 )
 from actline.detection.model import for_inference
 from actline.errors import RecipeError
@@ -186,7 +186,9 @@ class PretrainingJob(ClipJob[PretrainingRecipe, ShapedBatch]):
         )
         pinned = accelerator.device.type == "cuda"
         workers = self.recipe.data.workers
-        batches = loaded(self.dataset, sampler, collate_trimmed, workers=workers, pinned=pinned)
+        batches = load_batches(
+            self.dataset, sampler, collate_trimmed, workers=workers, pinned=pinned
+        )
         for number, batch in enumerate(batches, start=first):
             step, part = divmod(number, self.recipe.accumulate)
             # The same in every process; that of the first process's own draws (training loop), so
@@ -253,7 +255,7 @@ def clips_of(recipe: PretrainingRecipe, annotations: Annotations) -> TrimmedClip
     """
     several = recipe.classes_per_video == "several"
     return TrimmedClips(
-        annotations if several else labelled(annotations),
+        annotations if several else videos_with_classes(annotations),
         Path(recipe.data.videos),
         recipe.clip,
         seed=recipe.seed,

@@ -19,7 +19,7 @@ from actline.models.checkpoint import save_checkpoint
 from actline.stored.configuration import to_mapping
 from actline.training.job import Batch, Job, Validation
 from actline.training.schedule import Passes
-from actline.training.setup import averaged, optimizer_for
+from actline.training.setup import averaged_weights, optimizer_for
 from actline.training.state import Dependencies, fall_back, write_state
 from actline.training.step import any_process, training_step
 
@@ -49,7 +49,7 @@ class TrainingRun:
         self.validated = 0
         self.best = -math.inf
         self.saved_step: int | None = None
-        self.averaged = averaged(job.network, recipe.ema)
+        self.averaged = averaged_weights(job.network, recipe.ema)
         if self.averaged is not None:
             self.averaged.to(accelerator.device)
         self.network = job.network

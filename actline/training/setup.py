@@ -135,7 +135,7 @@ def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
-def averaged(network: nn.Module, decay: float) -> AveragedModel | None:
+def averaged_weights(network: nn.Module, decay: float) -> AveragedModel | None:
     """An exponential moving average of weights and buffers; None without a decay."""
     if not decay:
         return None

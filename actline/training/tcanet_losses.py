@@ -74,7 +74,7 @@ def regression_loss(refinement: Refinement, targets: Tensor, good: Tensor) -> Te
     ) + F.smooth_l1_loss(
         refinement.segment_offsets.float(), segment_offsets(proposals, targets), reduction="none"
     )
-    return averaged(losses.sum(dim=2), good)
+    return mean_of_chosen(losses.sum(dim=2), good)
 
 
 def overlap_loss(
@@ -96,7 +96,7 @@ def overlap_loss(
     chosen = high
     for band in (middle, low):
         chosen = chosen | drawn(band, high.sum(), generator=generator)
-    return averaged(F.smooth_l1_loss(predicted.float(), actual, reduction="none"), chosen)
+    return mean_of_chosen(F.smooth_l1_loss(predicted.float(), actual, reduction="none"), chosen)
 
 
 def overlap_of(proposals: Tensor, targets: Tensor) -> Tensor:
@@ -106,6 +106,6 @@ def overlap_of(proposals: Tensor, targets: Tensor) -> Tensor:
     return shared / (lengths - shared + EPSILON)
 
 
-def averaged(losses: Tensor, chosen: Tensor) -> Tensor:
+def mean_of_chosen(losses: Tensor, chosen: Tensor) -> Tensor:
     """The mean of the chosen losses, 0 if none is."""
     return torch.where(chosen, losses, 0).sum() / chosen.sum().clamp(min=1)

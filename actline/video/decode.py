@@ -28,7 +28,7 @@ from actline.video.size import Exact, ShortSide, Size, target_size
 from actline.video.timestamps import (
     LOST_SECONDS,
     Header,
-    Shown,
+    ShownTimes,
     read_header,
     shown,
 )
@@ -126,7 +126,7 @@ def frame_times(path: str | Path, *, frame_rate: float = 24.0) -> NDArray[np.flo
     return shown_times(path, frame_rate=frame_rate).times
 
 
-def shown_times(path: str | Path, *, frame_rate: float = 24.0) -> Shown:
+def shown_times(path: str | Path, *, frame_rate: float = 24.0) -> ShownTimes:
     """The time of every frame, when the last one ends, and what is unusual about them.
 
     Raises:
@@ -136,7 +136,7 @@ def shown_times(path: str | Path, *, frame_rate: float = 24.0) -> Shown:
     if not is_folder(path):
         return shown(path)
     count = len(folder_frames(path))
-    return Shown(np.arange(count) / frame_rate, count / frame_rate)
+    return ShownTimes(np.arange(count) / frame_rate, count / frame_rate)
 
 
 def read_frames(

@@ -148,7 +148,7 @@ def find_joins(
     return tuple(joins)
 
 
-def shifted(stamps: NDArray[np.int64], joins: Sequence[Join]) -> NDArray[np.int64]:
+def without_leaps(stamps: NDArray[np.int64], joins: Sequence[Join]) -> NDArray[np.int64]:
     """Timestamps (N,) of all packets, going on where they leapt."""
     moved = stamps.copy()
     for join, until in zip(joins, [*joins[1:], None], strict=True) if joins else ():

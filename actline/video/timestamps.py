@@ -20,7 +20,7 @@ All of it is read from the packets, once, without decoding; headers are not beli
   reliably, else as long as the frames' median distance. What a header says of the length counts
   only for a file that is cut off.
 
-What is unusual is told in `Shown.notes`.
+What is unusual is told in `ShownTimes.notes`.
 """
 
 import contextlib
@@ -41,7 +41,15 @@ from numpy.typing import NDArray
 from actline.errors import VideoError
 from actline.stored.limits import lifted, limits
 from actline.video.container import demuxed, opened
-from actline.video.packets import LARGEST, UNKNOWN, Join, Packets, find_joins, read_packets, shifted
+from actline.video.packets import (
+    LARGEST,
+    UNKNOWN,
+    Join,
+    Packets,
+    find_joins,
+    read_packets,
+    without_leaps,
+)
 from actline.video.truncation import goes_on, is_cut_off
 
 # What stored times and features are made by; counted up when the same file gets other times.
@@ -72,7 +80,7 @@ _FEW_PIXELS = 4_000_000_000  # of all frames, which take seconds to decode
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Shown:
+class ShownTimes:
     """When a file's frames are shown.
 
     Attributes:
@@ -93,7 +101,7 @@ class Header:
     Attributes:
         width, height: as coded, before rotation.
         rate: mean frames per second.
-        duration: as `Shown.duration`.
+        duration: as `ShownTimes.duration`.
         first: seconds of the first frame on the file's clock.
         start, base: the first timestamp, and the seconds of one tick.
         ordered: whether timestamps tell when frames are shown; if not, frames are counted.
@@ -146,7 +154,7 @@ def on_display(shown_times: NDArray[np.float64], times: NDArray[np.float64]) -> 
     return np.maximum(found, 0)
 
 
-def shown(path: Path) -> Shown:
+def shown(path: Path) -> ShownTimes:
     """When each frame is shown, from the packets alone; of a file that does not change, once.
 
     Raises:
@@ -183,13 +191,13 @@ def _header(path: Path, version: tuple[int, ...]) -> Header:
 
 
 @lru_cache(maxsize=16)
-def _scanned(path: Path, version: tuple[int, ...]) -> tuple[Header, Shown]:
+def _scanned(path: Path, version: tuple[int, ...]) -> tuple[Header, ShownTimes]:
     del version
     with opened(path) as (container, stream):
         return _scan(path, container, stream)
 
 
-def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Header, Shown]:
+def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Header, ShownTimes]:
     codec, form = stream.codec_context, container.format
     # Read now, as decoding changes it in streams that change their size.
     width, height = codec.width, codec.height
@@ -260,7 +268,7 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
         fault=fault,
     )
     notes = (*_leaps_told(packets, joins, header), *_gaps_told(times))
-    return header, Shown(times, duration, notes if note is None else (note, *notes))
+    return header, ShownTimes(times, duration, notes if note is None else (note, *notes))
 
 
 def _check_pixels(path: Path, size: int, pixels: int) -> None:
@@ -305,7 +313,7 @@ def _stamps(
 ) -> tuple[NDArray[np.int64], str | None]:
     """When frames are shown, in ticks, increasing; and the sentence on why they are counted."""
     kept = packets.kept
-    stamps = shifted(packets.stamps, joins)[kept]
+    stamps = without_leaps(packets.stamps, joins)[kept]
     known = stamps != UNKNOWN
     rate = float(stream.average_rate or 25)
     frame = 1 / (rate * float(stream.time_base or 1 / 25))  # in ticks
@@ -430,7 +438,7 @@ def _timed_packets(container: InputContainer) -> Iterator[tuple[int, float, floa
 
 def _leaps_told(packets: Packets, joins: Sequence[Join], header: Header) -> Iterator[str]:
     """A sentence for leaps back and one for leaps ahead."""
-    stamps = shifted(packets.stamps, joins)
+    stamps = without_leaps(packets.stamps, joins)
     for back, what in ((True, "run backwards"), (False, "leap ahead")):
         those = [join for join in joins if (join.leap < 0) == back]
         if not those:

@@ -12,7 +12,7 @@ from actline.models.checkpoint import weights_hash
 from actline.models.coarse_fine import CoarseFineConfig
 from actline.models.convolutions import DepthwiseConv3d, SpatialConv3d
 from actline.models.folding import FoldedConvolution, folded
-from actline.models.fusion import FineFeatures, MixDepths, spread
+from actline.models.fusion import FineFeatures, MixDepths, cells_to_pixels
 from actline.models.normalization import SplitBatchNorm3d
 from actline.models.published import coarse_fine, pytorchvideo, x3d_multigrid
 from actline.models.slowfast import SlowFastConfig
@@ -220,7 +220,7 @@ def test_scales_and_shifts_of_cells_reach_every_pixel(size):
         torch.randn(2, 6, 3, 2, 2),
         torch.randn(2, 6, 3, 2, 2),
     )
-    expected = coarse * spread(mix.scale(scales).sigmoid(), *size)
-    expected = expected + spread(mix.shift(shifts), *size)
+    expected = coarse * cells_to_pixels(mix.scale(scales).sigmoid(), *size)
+    expected = expected + cells_to_pixels(mix.shift(shifts), *size)
     for memory_format in (torch.contiguous_format, torch.channels_last_3d):
         assert torch.allclose(mix(coarse.to(memory_format=memory_format), scales, shifts), expected)

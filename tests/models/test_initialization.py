@@ -154,7 +154,7 @@ def test_slowfast_begins_as_published():
     last = {
         block.widen_norm: {"weight": ZERO, "bias": ZERO}
         for block in network.modules()
-        if isinstance(block, slowfast_blocks.Bottleneck)
+        if isinstance(block, slowfast_blocks.SlowFastBottleneck)
     }
     head = {network.head.classify: {"weight": Drawn("normal", 0.01), "bias": ZERO}}
     assert_begins(network, {**kaiming_everywhere(network), **last, **head})

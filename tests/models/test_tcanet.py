@@ -16,11 +16,11 @@ from actline.models.boundary_regressor import (
     FRAME_SCALE_TRAINING,
     TemporalBoundaryRegressor,
     boundary_offsets,
+    middles_of_parts,
     moved_boundaries,
     moved_segment,
     sample_features,
     segment_offsets,
-    spread,
 )
 from actline.models.lgte import LocalGlobalTemporalEncoder
 from actline.models.published import tcanet
@@ -189,7 +189,8 @@ def test_gradients_of_sampling_are_right_for_features_and_places():
 
 def test_places_are_the_middles_of_equal_parts():
     torch.testing.assert_close(
-        spread(torch.tensor([0.0]), torch.tensor([8.0]), 4), torch.tensor([[1.0, 3.0, 5.0, 7.0]])
+        middles_of_parts(torch.tensor([0.0]), torch.tensor([8.0]), 4),
+        torch.tensor([[1.0, 3.0, 5.0, 7.0]]),
     )
     config = TCANetConfig(
         width=8, start_samples=4, action_samples=8, end_samples=4, snippet_interval=0.5

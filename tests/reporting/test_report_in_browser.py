@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from report_samples import CLASSES, encode_video, sample_timeline, sample_truth
 
-from actline.reporting.html import MetricsTable, Shown, write_report
+from actline.reporting.html import MetricsTable, ReportedVideo, write_report
 from actline.timeline import Activity, Timeline
 
 CHROMIUM = next(
@@ -120,10 +120,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(
         folder / "report.html",
         timelines=[
-            Shown(first, encode_video(folder / "kitchen.mp4"), sample_truth(first)),
-            Shown(second, encode_video(folder / "hall.mp4", seconds=5.0)),
-            Shown(Timeline("a long one", 3005.0, many), None, many),
-            Shown(Timeline("nothing in it", 10.0, ())),
+            ReportedVideo(first, encode_video(folder / "kitchen.mp4"), sample_truth(first)),
+            ReportedVideo(second, encode_video(folder / "hall.mp4", seconds=5.0)),
+            ReportedVideo(Timeline("a long one", 3005.0, many), None, many),
+            ReportedVideo(Timeline("nothing in it", 10.0, ())),
         ],
         metrics=[table],
     )
@@ -251,7 +251,9 @@ def test_a_linked_video_plays_from_beside_the_page(visit: Callable[..., Visit], 
     folder.mkdir()
     video = encode_video(folder / "kitchen #1.mp4")
     page = write_report(
-        tmp_path / "report.html", timelines=[Shown(sample_timeline(), video)], embed_video=False
+        tmp_path / "report.html",
+        timelines=[ReportedVideo(sample_timeline(), video)],
+        embed_video=False,
     )
     open_page = visit(page)
     playing(open_page, 8.0)
@@ -265,7 +267,9 @@ def test_a_video_that_is_gone_leaves_its_frames_to_look_at(
 ):
     video = encode_video(tmp_path / "kitchen.mp4")
     page = write_report(
-        tmp_path / "report.html", timelines=[Shown(sample_timeline(), video)], embed_video=False
+        tmp_path / "report.html",
+        timelines=[ReportedVideo(sample_timeline(), video)],
+        embed_video=False,
     )
     video.unlink()
     open_page = visit(page)

@@ -19,7 +19,7 @@ from actline.cli.standard import say
 from actline.errors import OutputError
 from actline.plain import fit_to_show, plain
 from actline.progress import progress
-from actline.reporting.html import Shown, write_report
+from actline.reporting.html import ReportedVideo, write_report
 from actline.reporting.metrics import read_metrics
 from actline.reporting.plots import plot_timeline
 from actline.timeline import Activity, FrameScores, Timeline
@@ -108,7 +108,7 @@ def test_a_page_has_the_same_elements_whatever_names_are_in_it(tmp_path: Path, n
         found = timeline(given, given)
         return write_report(
             tmp_path / f"{len(given)}.html",
-            timelines=[Shown(found, None, (Activity(given, 0.0, 1.0),))],
+            timelines=[ReportedVideo(found, None, (Activity(given, 0.0, 1.0),))],
             metrics=read_metrics(tmp_path / "scores.json"),
             title=given,
         )
@@ -252,7 +252,9 @@ def test_numbers_beyond_all_reason_are_refused_or_dashes(tmp_path: Path):
             )
         )
         write_report(
-            tmp_path / "r.html", timelines=[Shown(timeline("x"))], metrics=read_metrics(path)
+            tmp_path / "r.html",
+            timelines=[ReportedVideo(timeline("x"))],
+            metrics=read_metrics(path),
         )
 
 
@@ -262,7 +264,9 @@ def test_of_thousands_of_classes_a_page_has_the_most_probable_curves(tmp_path: P
     probabilities[:, 7], probabilities[:, 4321] = 0.5, 0.9
     scores = FrameScores(names, np.arange(4000.0), probabilities)
     out = write_report(
-        tmp_path / "r.html", timelines=[Shown(Timeline("v", 4000.0, (), scores))], metrics=()
+        tmp_path / "r.html",
+        timelines=[ReportedVideo(Timeline("v", 4000.0, (), scores))],
+        metrics=(),
     )
     assert out.stat().st_size < 8_000_000
     texts = Page(out.read_text(encoding="utf-8")).texts

@@ -14,7 +14,7 @@ from report_samples import CLASSES, encode_video, sample_timeline, sample_truth
 
 from actline.errors import OutputError, PredictionError
 from actline.reporting import html, media
-from actline.reporting.html import MetricsTable, Shown, write_report
+from actline.reporting.html import MetricsTable, ReportedVideo, write_report
 from actline.timeline import Activity, FrameScores, Timeline
 
 
@@ -50,13 +50,13 @@ class Page(HTMLParser):
         return json.loads(self.scripts["data"])
 
 
-def report(tmp_path: Path, *shown: Shown, **options: Any) -> Page:
+def report(tmp_path: Path, *shown: ReportedVideo, **options: Any) -> Page:
     return Page(write_report(tmp_path / "out" / "report.html", timelines=shown, **options))
 
 
 def test_page_holds_the_video_byte_for_byte_and_no_address_of_a_network(tmp_path: Path):
     video = encode_video(tmp_path / "kitchen.mp4")
-    page = report(tmp_path, Shown(sample_timeline(), video, ()))
+    page = report(tmp_path, ReportedVideo(sample_timeline(), video, ()))
     head, body = page.scripts["media-0"].split(",")
     assert head == "data:video/mp4;base64"
     assert base64.b64decode(body) == video.read_bytes()
@@ -70,7 +70,7 @@ def test_page_holds_the_video_byte_for_byte_and_no_address_of_a_network(tmp_path
 def test_frames_are_taken_where_grid_pool_looked(tmp_path: Path):
     video = encode_video(tmp_path / "kitchen.mp4")
     timeline = replace(sample_timeline(), sampled=np.array([1.0, 1.5, 2.0, 7.0]))
-    (data,) = report(tmp_path, Shown(timeline, video)).videos
+    (data,) = report(tmp_path, ReportedVideo(timeline, video)).videos
     assert [time for time, _ in data["frames"]] == [1.0, 1.5, 2.0, 7.0]
     assert data["sampled"] == [1.0, 1.5, 2.0, 7.0]
     for _, image in data["frames"]:
@@ -93,7 +93,7 @@ def test_without_grid_pool_frames_are_spread_evenly():
 
 def test_curves_are_the_probabilities_by_class(tmp_path: Path):
     timeline = sample_timeline()
-    (data,) = report(tmp_path, Shown(timeline)).videos
+    (data,) = report(tmp_path, ReportedVideo(timeline)).videos
     values = np.frombuffer(base64.b64decode(data["curves"]["values"]), np.uint8)
     assert timeline.scores is not None
     np.testing.assert_allclose(
@@ -106,7 +106,7 @@ def test_long_curves_are_pooled_by_their_largest_values(tmp_path: Path):
     probabilities = np.zeros((100_000, 2), np.float32)
     probabilities[54_321, 1] = 1  # one frame of 100 000 must stay visible
     timeline = Timeline("long", 10_000.0, (), FrameScores(("a", "b"), times, probabilities))
-    (data,) = report(tmp_path, Shown(timeline)).videos
+    (data,) = report(tmp_path, ReportedVideo(timeline)).videos
     values = np.frombuffer(base64.b64decode(data["curves"]["values"]), np.uint8).reshape(2, -1)
     assert values.shape[1] == len(data["curves"]["times"]) <= 4000
     assert values.max(axis=1).tolist() == [0, 255]
@@ -118,7 +118,7 @@ def test_labels_cannot_leave_the_data(tmp_path: Path):
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     timeline = Timeline(evil, 3.0, (Activity(evil, 0, 1),))
     table = MetricsTable(evil, evil, (evil,), ((evil,),), per_class=((evil, 50.0),), note=evil)
-    page = report(tmp_path, Shown(timeline), metrics=[table], title=evil)
+    page = report(tmp_path, ReportedVideo(timeline), metrics=[table], title=evil)
     assert "img" in page.tags  # the page's own still picture
     assert page.tags.count("img") == 1
     assert page.tags.count("script") == 2
@@ -138,7 +138,7 @@ def test_every_score_names_its_protocol(tmp_path: Path):
         ),
         MetricsTable("Charades", "Charades_v1_localize", ("model", "mAP"), (("fine", 25.0),)),
     ]
-    page = report(tmp_path, Shown(sample_timeline()), metrics=tables)
+    page = report(tmp_path, ReportedVideo(sample_timeline()), metrics=tables)
     assert page.text.count("per-frame mAP") == 2  # over the table, and over the classes' bars
     assert "Charades_v1_localize" in page.text
     assert "51.3" in page.text
@@ -151,7 +151,7 @@ def test_large_video_is_linked_with_a_note(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "my videos"
     folder.mkdir()
     video = encode_video(folder / "kitchen.mp4")
-    page = report(tmp_path, Shown(sample_timeline(), video))
+    page = report(tmp_path, ReportedVideo(sample_timeline(), video))
     assert page.videos[0]["link"] == "../my%20videos/kitchen.mp4"
     assert "linked" in page.videos[0]["note"]
     assert "media-0" not in page.scripts
@@ -162,7 +162,7 @@ def test_all_embedded_videos_together_stay_under_the_limit(
 ):
     video = encode_video(tmp_path / "kitchen.mp4")
     monkeypatch.setattr(html, "MOST_EMBEDDED_TOGETHER", round(video.stat().st_size * 1.5))
-    page = report(tmp_path, *[Shown(sample_timeline(), video)] * 2)
+    page = report(tmp_path, *[ReportedVideo(sample_timeline(), video)] * 2)
     assert "media-0" in page.scripts
     assert "media-1" not in page.scripts
     assert page.videos[1]["link"] == "../kitchen.mp4"
@@ -170,7 +170,7 @@ def test_all_embedded_videos_together_stay_under_the_limit(
 
 def test_codec_that_browsers_do_not_play_is_linked_with_a_note(tmp_path: Path):
     video = encode_video(tmp_path / "kitchen.avi", codec="mpeg4")
-    (data,) = report(tmp_path, Shown(sample_timeline(), video)).videos
+    (data,) = report(tmp_path, ReportedVideo(sample_timeline(), video)).videos
     assert data["link"] == "../kitchen.avi"
     assert "mpeg4" in data["note"]
     assert len(data["frames"]) == media.FRAMES_SHOWN
@@ -178,7 +178,7 @@ def test_codec_that_browsers_do_not_play_is_linked_with_a_note(tmp_path: Path):
 
 def test_linking_can_be_asked_for(tmp_path: Path):
     video = encode_video(tmp_path / "kitchen.mp4")
-    (data,) = report(tmp_path, Shown(sample_timeline(), video), embed_video=False).videos
+    (data,) = report(tmp_path, ReportedVideo(sample_timeline(), video), embed_video=False).videos
     assert data["link"] == "../kitchen.mp4"
 
 
@@ -190,10 +190,10 @@ def test_missing_damaged_and_absent_videos_leave_the_timeline(tmp_path: Path):
     timeline = sample_timeline()
     page = report(
         tmp_path,
-        Shown(timeline, tmp_path / "missing.mp4"),
-        Shown(timeline, damaged),
-        Shown(timeline, folder),
-        Shown(timeline),
+        ReportedVideo(timeline, tmp_path / "missing.mp4"),
+        ReportedVideo(timeline, damaged),
+        ReportedVideo(timeline, folder),
+        ReportedVideo(timeline),
     )
     for data in page.videos:
         assert data["note"]
@@ -205,9 +205,9 @@ def test_truth_that_is_unknown_differs_from_no_activity(tmp_path: Path):
     timeline = sample_timeline()
     page = report(
         tmp_path,
-        Shown(timeline),
-        Shown(timeline, truth=()),
-        Shown(timeline, truth=sample_truth(timeline)),
+        ReportedVideo(timeline),
+        ReportedVideo(timeline, truth=()),
+        ReportedVideo(timeline, truth=sample_truth(timeline)),
     )
     assert [data["hasTruth"] for data in page.videos] == [False, True, True]
     assert all(row["truth"] for row in page.videos[2]["rows"])
@@ -218,5 +218,7 @@ def test_no_timeline_and_no_place_to_write_are_clear_errors(tmp_path: Path):
         write_report(tmp_path / "report.html", timelines=[])
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
-        write_report(tmp_path / "file" / "report.html", timelines=[Shown(sample_timeline())])
+        write_report(
+            tmp_path / "file" / "report.html", timelines=[ReportedVideo(sample_timeline())]
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

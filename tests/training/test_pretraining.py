@@ -19,7 +19,13 @@ from actline.annotations.read import read_annotations
 from actline.cli.main import main
 from actline.datasets.batches import derived_seed
 from actline.datasets.frame_clips import ClipConfig
-from actline.datasets.trimmed_clips import ClipRequest, TrimmedClips, class_of, labelled, present
+from actline.datasets.trimmed_clips import (
+    ClipRequest,
+    TrimmedClips,
+    class_of,
+    present,
+    videos_with_classes,
+)
 from actline.errors import AnnotationError, RecipeError, VideoError
 from actline.models.checkpoint import load_checkpoint, read_card
 from actline.models.transfer import start_from
@@ -398,14 +404,14 @@ def test_videos_of_no_class_are_left_out_and_of_several_refused(tmp_path):
     table = tmp_path / "a.csv"
     table.write_text("video,label,start,end,duration\na,x,0,1,2\nb,,,,2\nc,x,0,1,2\nc,y,1,2,2\n")
     annotations = read_annotations(table)
-    kept = labelled(annotations)
+    kept = videos_with_classes(annotations)
     assert [video.id for video in kept.videos] == ["a", "c"]
     assert class_of(kept.videos[0], kept) == 0
     with pytest.raises(AnnotationError, match="video c shows 2 classes"):
         class_of(kept.videos[1], kept)
     (tmp_path / "none.csv").write_text("video,label,start,end,duration\nb,,,,2\n")
     with pytest.raises(AnnotationError, match="no video has a class"):
-        labelled(read_annotations(tmp_path / "none.csv"))
+        videos_with_classes(read_annotations(tmp_path / "none.csv"))
 
 
 def test_augmentations_of_own_clips_are_drawn(kinetics, tmp_path, capsys):

@@ -25,7 +25,7 @@ from actline.errors import AnnotationError
 from actline.features.folder import FeatureFolder
 from actline.features.snippets import SnippetFeatures, sliding_windows
 from actline.models.bmn import BMN, BMNConfig, BMNOutput
-from actline.models.bmn_stage import joined
+from actline.models.bmn_stage import merge_windows
 from actline.models.checkpoint import load_segment_checkpoint
 from actline.models.stage import stage_of
 from actline.timeline.intervals import temporal_iou
@@ -65,7 +65,7 @@ def test_a_window_learns_activities_that_it_shows_most_of():
 def test_proposals_of_windows_are_put_together_by_score_within_the_video():
     first = Proposals(np.array([1.0, 2.0]), np.array([3.0, 9.0]), np.array([0.9, 0.1]))
     second = Proposals(np.array([8.0, 10.5]), np.array([12.0, 11.0]), np.array([0.5, 0.4]))
-    found = joined([first, second], duration=10.0)
+    found = merge_windows([first, second], duration=10.0)
     np.testing.assert_array_equal(found.start, [1.0, 8.0, 2.0])
     np.testing.assert_array_equal(found.end, [3.0, 10.0, 9.0])
     np.testing.assert_array_equal(found.score, [0.9, 0.5, 0.1])

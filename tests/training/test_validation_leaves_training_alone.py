@@ -13,9 +13,9 @@ from tiny_segments import write_annotations, write_bmn, write_features, write_tc
 from torch import Tensor, nn
 
 from actline.annotations.read import read_annotations
-from actline.datasets.trimmed_clips import labelled
+from actline.datasets.trimmed_clips import videos_with_classes
 from actline.detection.exported import export
-from actline.detection.frames import prepare
+from actline.detection.frames import frame_detector
 from actline.detection.model import for_inference
 from actline.models.cards import ModelCard
 from actline.models.coarse_fine import CoarseFineConfig
@@ -101,7 +101,7 @@ def test_preparing_and_validating_leave_a_network_in_training_alone(which, data)
     untouched = copy.deepcopy(network)
     before = everything(network)
 
-    model = prepare(network, card, device="cpu")
+    model = frame_detector(network, card, device="cpu")
     assert not model.network.training
     model.window_logits(clip[0])
     for_inference(network, torch.device("cpu"))
@@ -123,7 +123,7 @@ def test_preparing_and_validating_leave_a_network_in_training_alone(which, data)
 
 def test_a_prepared_model_does_not_follow_the_training(data):
     network, card, clip = in_training(X3D)
-    model = prepare(network, card, device="cpu")
+    model = frame_detector(network, card, device="cpu")
     logits, _ = model.window_logits(clip[0])
     a_step(network, clip)
     assert torch.equal(model.window_logits(clip[0])[0], logits)
@@ -134,7 +134,7 @@ def test_classifying_clips_leaves_a_network_in_training_alone(data, tmp_path):
     recipe = read_recipe(pretraining(tmp_path / "r.yaml", data, epochs=1))
     assert isinstance(recipe, PretrainingRecipe)
     before = everything(network)
-    held_out = clips_of(recipe, labelled(read_annotations(data).subset("testing")))
+    held_out = clips_of(recipe, videos_with_classes(read_annotations(data).subset("testing")))
     validate_clips(network, card, held_out, device=torch.device("cpu"))
     assert_same(before, everything(network))
 

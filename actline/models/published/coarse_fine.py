@@ -8,7 +8,7 @@ from torch import Tensor
 from actline.errors import CheckpointError
 from actline.models.coarse_fine import CoarseFine, CoarseFineConfig
 from actline.models.published import x3d_multigrid
-from actline.models.published.naming import Rules, loaded, rename, shape_of
+from actline.models.published.naming import Rules, load_network, rename, shape_of
 from actline.models.x3d import inner_width
 
 SOURCE = "the authors' Coarse stream"
@@ -79,7 +79,7 @@ def from_published(
     numbered = rename(plain, NUMBER_RULES, source=SOURCE)
     ours = rename(numbered, [*FUSION_RULES, *TRUNK_RULES], source=SOURCE)
     prefixed = {f"coarse.{name}": tensor for name, tensor in ours.items()}
-    network = loaded(config, prefixed, classes=classes, source=SOURCE)
+    network = load_network(config, prefixed, classes=classes, source=SOURCE)
     assert isinstance(network, CoarseFine)
     if fine_stream is not None:
         network.fine = x3d_multigrid.from_published(fine_stream, per_frame=True)

@@ -45,7 +45,7 @@ def load(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
     network.load_state_dict(_fitted(outlines_of(network.state_dict()), tensors, source))
 
 
-def loaded(
+def load_network(
     config: NetworkConfig | SegmentNetworkConfig,
     tensors: Mapping[str, Tensor],
     *,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, load_network, rename, shape_of
 from actline.models.published.sources import ZOO_X3D_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D, X3DConfig
@@ -62,6 +62,6 @@ def from_published(tensors: Mapping[str, Tensor]) -> X3D:
     for name in list(ours):
         if ".running_" in name:
             ours[name.replace(".running_", ".split_")] = ours[name]
-    network = loaded(config, ours, classes=classes, source=SOURCE)
+    network = load_network(config, ours, classes=classes, source=SOURCE)
     assert isinstance(network, X3D)
     return network

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, load_network, rename, shape_of
 from actline.models.published.sources import ZOO_SLOWFAST_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.slowfast import SlowFast, SlowFastConfig
@@ -64,7 +64,7 @@ def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> SlowFast:
     for name in list(ours):
         if ".running_" in name:
             ours[name.replace(".running_", ".split_")] = ours[name]
-    network = loaded(config, ours, classes=classes, source=SOURCE)
+    network = load_network(config, ours, classes=classes, source=SOURCE)
     assert isinstance(network, SlowFast)
     return network
 

@@ -41,7 +41,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Shown:
+class InputSettings:
     """How a published network was shown videos: as the fields of `ModelCard`."""
 
     mean: Colour
@@ -54,17 +54,17 @@ class Shown:
 
 # Mean and deviation of the Charades training set's frames (authors' train_fine.py). The published
 # test runs up to 1 000 frames at once and keeps 128 Fine positions.
-CHARADES = Shown(mean=(0.413, 0.368, 0.338), std=(0.131, 0.125, 0.132), stride=10)
+CHARADES = InputSettings(mean=(0.413, 0.368, 0.338), std=(0.131, 0.125, 0.132), stride=10)
 # Kinetics, by X3D-Multigrid's train_x3d_kinetics_multigrid.py.
-KINETICS = Shown(
+KINETICS = InputSettings(
     mean=(110.63666788 / 255, 103.16065604 / 255, 96.29023126 / 255),
     std=(38.7568578 / 255, 37.88248729 / 255, 40.02898126 / 255),
     stride=5,
 )
 # PyTorchVideo's model zoo. X3D_M: 16 frames, one in 5; see there for S and L. SlowFast: 32, one in
 # 2.
-ZOO_X3D = Shown(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), stride=5)
-ZOO_SLOWFAST = Shown(ZOO_X3D.mean, ZOO_X3D.std, stride=2, window=64, overlap=16)
+ZOO_X3D = InputSettings(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), stride=5)
+ZOO_SLOWFAST = InputSettings(ZOO_X3D.mean, ZOO_X3D.std, stride=2, window=64, overlap=16)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Source:
     files: str
     landmark: str
     network: "Callable[[Mapping[str, Tensor], Options], X3D | SlowFast | CoarseFine | TCANet]"
-    shown: Callable[[Options], Shown] | None
+    shown: Callable[[Options], InputSettings] | None
 
     def fits(self, names: "Mapping[str, Tensor]") -> bool:
         """Whether the landmark is among the names, whatever wrapped the network."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from actline.errors import CheckpointError
-from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, load_network, rename, shape_of
 from actline.models.published.sources import TCANET_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.tcanet import GROUPS, TCANet, TCANetConfig
@@ -72,7 +72,7 @@ def from_published(
     """
     plain = unwrapped(tensors, TCANET_LANDMARK, source=SOURCE)
     config = config_of(plain, snippet_interval=snippet_interval, padded_length=padded_length)
-    network = loaded(config, rename(plain, RULES, source=SOURCE), source=SOURCE)
+    network = load_network(config, rename(plain, RULES, source=SOURCE), source=SOURCE)
     assert isinstance(network, TCANet)
     return network
 

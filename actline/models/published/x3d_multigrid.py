@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from actline.models.published.naming import Rules, count_blocks, loaded, rename, shape_of
+from actline.models.published.naming import Rules, count_blocks, load_network, rename, shape_of
 from actline.models.published.sources import X3D_LANDMARK
 from actline.models.published.unwrap import unwrapped
 from actline.models.x3d import X3D, X3DConfig
@@ -76,6 +76,6 @@ def from_published(tensors: Mapping[str, Tensor], *, per_frame: bool) -> X3D:
     config = config_of(plain, per_frame=per_frame)
     classes = shape_of(plain, "fc2.bias", source=SOURCE)[0]
     ours = rename(plain, BLOCK_RULES, source=SOURCE)
-    network = loaded(config, ours, classes=classes, source=SOURCE)
+    network = load_network(config, ours, classes=classes, source=SOURCE)
     assert isinstance(network, X3D)
     return network
