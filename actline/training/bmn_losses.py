@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from actline.models.bmn import BMNOutput
+from actline.training.overlap import overlap_of, shared_length
 
 # Overlaps that count as an activity (classification), and the bands that regression balances.
 # The paper's regression has two bands, parted at 0.2; we follow the code.
@@ -74,17 +75,8 @@ def assign_targets(
 
     pairs = torch.stack(torch.meshgrid(edges[:T], edges[1:], indexing="ij"), dim=2)  # (T, T, 2)
     activities = inside.view(-1, 1, 1, 2)
-    shared = shared_length(pairs.unsqueeze(0), activities)
-    union = (pairs[..., 1] - pairs[..., 0]) + (activities[..., 1] - activities[..., 0]) - shared
-    overlap = _largest(shared / union.clamp(min=EPSILON)).triu()
+    overlap = _largest(overlap_of(pairs.unsqueeze(0), activities, least=EPSILON)).triu()
     return BMNTargets(start.float(), end.float(), overlap.float())
-
-
-def shared_length(first: Tensor, second: Tensor) -> Tensor:
-    """How long segments (…, 2) are on top of each other: (…,), broadcast."""
-    start = torch.maximum(first[..., 0], second[..., 0])
-    end = torch.minimum(first[..., 1], second[..., 1])
-    return (end - start).clamp(min=0)
 
 
 def _largest(values: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from actline.models.boundary_regressor import (
     boundary_offsets,
     segment_offsets,
 )
-from actline.training.bmn_losses import MIDDLE, drawn, shared_length
+from actline.training.bmn_losses import MIDDLE, drawn
+from actline.training.overlap import overlap_of
 
 THRESHOLDS = (0.5, 0.6, 0.7)  # overlap from which a stage's proposals are regressed
 EPSILON = 1e-5  # seconds, in the union, as published
@@ -53,7 +54,7 @@ def refinement_loss(
     counted = torch.ones_like(targets[..., 0], dtype=torch.bool) if valid is None else valid.bool()
     regression, overlap = [], []
     for refinement, threshold in zip(refinements, thresholds, strict=True):
-        actual = overlap_of(refinement.proposals.float(), targets)
+        actual = overlap_of(refinement.proposals.float(), targets, added=EPSILON)
         regression.append(regression_loss(refinement, targets, counted & (actual >= threshold)))
         overlap.append(
             overlap_loss(refinement.iou, actual, counted, threshold=threshold, generator=generator)
@@ -97,13 +98,6 @@ def overlap_loss(
     for band in (middle, low):
         chosen = chosen | drawn(band, high.sum(), generator=generator)
     return mean_of_chosen(F.smooth_l1_loss(predicted.float(), actual, reduction="none"), chosen)
-
-
-def overlap_of(proposals: Tensor, targets: Tensor) -> Tensor:
-    """Temporal IoU of each proposal with its own target: (…, 2) and (…, 2) to (…,)."""
-    shared = shared_length(proposals, targets)
-    lengths = (proposals[..., 1] - proposals[..., 0]) + (targets[..., 1] - targets[..., 0])
-    return shared / (lengths - shared + EPSILON)
 
 
 def mean_of_chosen(losses: Tensor, chosen: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from actline.training.bmn_losses import (
     drawn,
     regression_weights,
 )
-from actline.training.tcanet_losses import overlap_loss, overlap_of, refinement_loss
+from actline.training.overlap import overlap_of
+from actline.training.tcanet_losses import overlap_loss, refinement_loss
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -175,8 +176,32 @@ def test_overlap_of_proposals_and_their_targets():
     proposals = torch.tensor([[0.0, 4.0], [0.0, 4.0], [0.0, 4.0], [1.0, 1.0]])
     targets = torch.tensor([[2.0, 6.0], [0.0, 4.0], [5.0, 6.0], [1.0, 1.0]])
     torch.testing.assert_close(
-        overlap_of(proposals, targets), torch.tensor([1 / 3, 1, 0, 0]), atol=1e-5, rtol=0
+        overlap_of(proposals, targets, added=1e-5),
+        torch.tensor([1 / 3, 1, 0, 0]),
+        atol=1e-5,
+        rtol=0,
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_overlaps_and_their_gradients_are_those_of_the_published_formulas_to_the_last_bit(dtype):
+    # Ends before starts among them, as TCANet's refined proposals may have.
+    first, second = (10 * torch.rand(2, 500, 2, generator=seeded(), dtype=dtype)).unbind(0)
+    second[:50] = first[:50]
+    first.requires_grad_()
+    start = torch.maximum(first[..., 0], second[..., 0])
+    shared = (torch.minimum(first[..., 1], second[..., 1]) - start).clamp(min=0)
+    lengths = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0])
+    for ours, published in (
+        (overlap_of(first, second, added=1e-5), shared / (lengths - shared + 1e-5)),
+        (overlap_of(first, second, least=1e-6), shared / (lengths - shared).clamp(min=1e-6)),
+    ):
+        assert torch.equal(ours, published)
+        gradients = [
+            torch.autograd.grad(each.sum(), first, retain_graph=True)[0]
+            for each in (ours, published)
+        ]
+        assert torch.equal(*gradients)
 
 
 def test_regression_counts_proposals_from_the_threshold_on():
