@@ -16,15 +16,15 @@ import torch
 from actline.errors import ActlineError
 from actline.files import written_whole
 from actline.stored.limits import lifted, limits
-from actline.stored.pickles import (
+from actline.stored.pickle_objects import (
     DamagedError,
     LimitedError,
     OddTensorError,
-    Pickle,
     RefusedError,
     Storage,
     StorageType,
 )
+from actline.stored.pickles import Pickle
 from actline.stored.text import reason, refuse_pipe
 
 _ARCHIVE_MAGIC = b"PK\x03\x04"
