@@ -37,7 +37,8 @@ def convert(
         source: the name of one of `SOURCES`.
         fine: the Fine stream's file, for "coarse-fine".
         classes: names, in the order of the logits, or a file that lists them; None numbers them.
-        alpha, per_frame: see `Options`.
+        alpha: a SlowFast's Fast frames for each Slow one: 4 for 8x8 and 16x8, 8 for 4x16.
+        per_frame: whether an "x3d-multigrid" file was trained for localization.
         aggregate: compute evaluation statistics of normalization from the training ones, as the
             authors' scripts do before they evaluate, rather than take them as stored.
 
