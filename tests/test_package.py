@@ -99,6 +99,19 @@ def test_contracts_of_names_are_kept_by_several_modules():
         assert sum(name in public(ast.parse(text).body) for text in texts) > 1, name
 
 
+def test_files_and_functions_are_short():
+    """400 lines a file, and 60 a function without its docstring."""
+    for path, text in modules():
+        assert len(text.splitlines()) <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if ast.get_docstring(node) is not None:
+                    described = node.body[0]
+                    lines -= (described.end_lineno or described.lineno) - described.lineno + 1
+                assert lines <= 60, f"{path}: {node.name} has {lines} lines"
+
+
 def test_no_two_files_of_a_folder_differ_by_a_plural():
     for folder in [PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]:
         names = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}

@@ -9,9 +9,10 @@ from av.packet import Packet
 from actline.video.container import is_folder, opened, video_packets
 from actline.video.folders import folder_frames, read_folder
 from actline.video.frames import attempted, ends_early, undecodable
+from actline.video.lost_end import LOST_SECONDS
 from actline.video.packets import rejoined
 from actline.video.size import Exact
-from actline.video.timestamps import LOST_SECONDS, read_header, shown
+from actline.video.timestamps import read_header, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from actline.video.container import check_frame_size, is_folder, opened, reading, video_packets
 from actline.video.folders import folder_frames, picture_size, read_folder
 from actline.video.frames import attempted, ends_early, timed_frames, undecodable
+from actline.video.lost_end import LOST_SECONDS
 from actline.video.orientation import orientation
 from actline.video.size import Exact, ShortSide, Size, target_size
 from actline.video.timestamps import (
-    LOST_SECONDS,
     Header,
     ShownTimes,
     read_header,
