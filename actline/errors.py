@@ -1,8 +1,8 @@
-"""Errors a user can cause: one line that says what, where and how to mend it."""
+"""Errors a user can cause: one line that says what is wrong, where, and how to fix it."""
 
 from actline.plain import plain
 
-# Names from files stand in errors; however long they are, the line can be read.
+# Errors quote names from files; a very long name must not make the line unreadable.
 _LONGEST = 1000
 
 
@@ -10,7 +10,7 @@ class ActlineError(Exception):
     """Base of all errors that are the input's fault, not the program's.
 
     The command line prints the message alone and exits with status 1. The message is one line that
-    a terminal shows as it is, whatever the names in it hold.
+    is safe to print on a terminal, whatever characters the names in it contain.
     """
 
     def __init__(self, message: str) -> None:
@@ -30,7 +30,7 @@ class PredictionError(ActlineError):
 
 
 class RecipeError(ActlineError):
-    """A recipe has an unknown key, a wrong type or a value that cannot work."""
+    """A recipe has an unknown key, a wrong type or a value out of range."""
 
 
 class CheckpointError(ActlineError):
@@ -42,11 +42,11 @@ class FeatureError(ActlineError):
 
 
 class DeviceError(ActlineError):
-    """The device asked for is not on this machine."""
+    """The requested device is not available on this machine."""
 
 
 class TrainingError(ActlineError):
-    """Training cannot go on, such as a loss that is not finite."""
+    """Training cannot continue, such as after a loss that is not finite."""
 
 
 class OutputError(ActlineError):

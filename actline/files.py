@@ -1,10 +1,10 @@
-"""Files appear whole or not at all: written aside, then renamed; and which file is which.
+"""Atomic file writing, locks on folders, and file identities.
 
-What is written aside lies in a folder of its own, `.actline-XXXX.part`, beside its target, with
-a lock that its writer holds. The system releases the lock when the writer dies, however it dies, so
-that a later command can tell what a dead one left (and removes it) from what a living one writes.
-
-`Claims` tell processes that work on one folder apart, in the same way.
+A file is first written to its own temporary folder, `.actline-XXXX.part`, next to its target, and
+then renamed, so that it appears whole or not at all. The writer holds a lock on that folder. The
+system releases the lock when the writer dies, for any reason, so that a later command can tell
+leftovers (which it removes) from files still being written. `Claims` keep processes that work on
+one folder apart in the same way.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from actline.errors import OutputError
 _PREFIX, _SUFFIX = ".actline-", ".part"
 _LOCK = "lock"
 CLAIMS = ".actline.lock"
-# A folder without its lock was being made when its writer died; making one takes milliseconds.
+# A folder this old without a lock: its writer died while making it, which takes milliseconds.
 _STILL_MADE_SECONDS = 600
 _END_BYTES = 1 << 16
-# Folders in which this process has removed what others left; once each is enough.
+# Folders this process has already swept for leftovers; once each is enough.
 _swept: set[Path] = set()
 
 
@@ -36,9 +36,10 @@ _swept: set[Path] = set()
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to; on success it is renamed onto `path`.
 
-    It has `path`'s name, in a folder of its own, for writers that choose a format by the ending.
-    When the block fails it is removed, so that an interrupted or failed write leaves what was
-    there; what a killed process left is removed by the next that writes into the folder.
+    It has the same name as `path`, in its own temporary folder, for writers that choose a format by
+    the file's extension. When the block fails it is removed, so that an interrupted or failed write
+    leaves the previous file untouched; what a killed process left is removed by the next process
+    that writes into the folder.
 
     Raises:
         OutputError: the folder cannot be made or written to, or the disk is full.
@@ -46,17 +47,18 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     try:
         if "\0" in target.name:
-            raise ValueError("its name holds a NUL")
+            raise ValueError("its name contains a NUL character")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(0, "a folder has that name")
         sweep_once(target.parent)
-    except (OSError, ValueError) as error:  # the latter of a NUL in a path
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a path
         raise OutputError(unwritable(target, error)) from error
     try:
         with _own_folder(target.parent) as folder:
             aside = folder / target.name
-            # Made here, so that it has the permissions of any new file, whatever writes it.
+            # Created here, so that it has the usual permissions of a new file, whichever library
+            # writes it.
             os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             yield aside
             with aside.open("rb") as written:
@@ -70,13 +72,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all.
 
     Raises:
-        OutputError: as `written_whole`, or the text holds halves of characters.
+        OutputError: as `written_whole`, or the text contains unpaired surrogates.
     """
     try:
         encoded = text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise OutputError(
-            f"cannot write {path}: a name holds halves of characters "
+            f"cannot write {path}: a name contains unpaired surrogates "
             f"({text[error.start : error.end][:10]}); rename it"
         ) from error
     with written_whole(path) as aside:
@@ -84,9 +86,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def result_files(folder: Path, ending: str) -> list[Path]:
-    """What `actline detect` wrote into a folder and, for videos in folders below, into such ones.
+    """Result files of `actline detect` in a folder and, for videos in subfolders, below it.
 
-    Hidden files are passed over, and folders with results of a run of their own.
+    Hidden files are skipped, and so are subfolders that hold the results of another run.
     """
     found: list[Path] = []
     for path, folders, names in walk(folder):
@@ -103,7 +105,7 @@ def result_files(folder: Path, ending: str) -> list[Path]:
 
 
 def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """`os.walk` however deep folders lie in folders: up to Python 3.11 that one recurses."""
+    """`os.walk` for folders nested to any depth; up to Python 3.11, `os.walk` itself recurses."""
     waiting = [os.fspath(folder)]
     while waiting:
         level = next(os.walk(waiting.pop()), None)
@@ -115,19 +117,19 @@ def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[
 
 
 def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
-    """What tells a file from another, and from itself once it has changed.
+    """What distinguishes a file from another one, and from a changed version of itself.
 
     Path (links followed), size in bytes, time of the last change in nanoseconds, and a digest of
-    its beginning and end; of a folder the sum and the latest of the files in it and below, and a
-    digest of all their names, sizes and times: their contents are not read.
+    its beginning and end. For a folder: the total size and latest change of all files below it, and
+    a digest of their names, sizes and times; their contents are not read.
 
     Raises:
-        OSError: it is not there, or cannot be looked at.
+        OSError: it does not exist, or cannot be accessed.
     """
     real = Path(os.path.realpath(path))
     about = real.stat()
     if not real.is_dir():
-        if not real.is_file():  # a pipe would be waited for
+        if not real.is_file():  # reading a pipe would block
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         ends = _ends(real, about.st_size)
         return {"path": str(real), "size": about.st_size, "time": about.st_mtime_ns, "ends": ends}
@@ -138,13 +140,13 @@ def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
         for name in sorted(names):
             try:
                 inside = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - many files
-            except OSError:  # a link that leads nowhere
+            except OSError:  # a broken link
                 inside = os.lstat(os.path.join(folder, name))  # noqa: PTH118
             size += inside.st_size
             latest = max(latest, inside.st_mtime_ns)
             below = os.path.relpath(os.path.join(folder, name), real)  # noqa: PTH118
-            told = f"{below}\0{inside.st_size}\0{inside.st_mtime_ns}\0"
-            digest.update(told.encode("utf-8", "surrogatepass"))
+            entry = f"{below}\0{inside.st_size}\0{inside.st_mtime_ns}\0"
+            digest.update(entry.encode("utf-8", "surrogatepass"))
     return {"path": str(real), "size": size, "time": latest, "files": digest.hexdigest()}
 
 
@@ -158,13 +160,13 @@ def _ends(path: Path, size: int) -> str:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Claim `size` bytes of disk for a file that is to be mapped into memory.
+    """Reserve `size` bytes of disk for a file that will be mapped into memory.
 
-    Writing to a mapped file on a full disk kills the process (SIGBUS); claiming the bytes first
+    Writing to a mapped file on a full disk kills the process (SIGBUS); reserving the bytes first
     raises an error instead.
 
     Raises:
-        OSError: the disk has no room for them.
+        OSError: there is not enough space on the disk.
     """
     with path.open("r+b") as file:
         if hasattr(os, "posix_fallocate"):
@@ -176,14 +178,14 @@ def reserve(path: Path, size: int) -> None:
 
 
 def sweep_once(folder: Path) -> None:
-    """As `sweep`, unless this process has done so: for commands that may have nothing to write."""
+    """As `sweep`, but once per process: for commands that may have nothing to write."""
     if folder not in _swept:
         sweep(folder)
         _swept.add(folder)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes were writing in a folder; what living ones write stays."""
+    """Remove what dead processes left half-written in a folder; what live ones write stays."""
     with contextlib.suppress(OSError):
         for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             if not left.is_dir() or left.is_symlink():
@@ -200,10 +202,10 @@ def sweep(folder: Path) -> None:
 
 
 class Claims:
-    """What this process works on in a folder, told to others by locks on its `.actline.lock`.
+    """What this process works on in a folder, shown to others by locks on its `.actline.lock`.
 
-    Each thing worked on is one byte of that file, locked: the file stays empty, and the system
-    releases the locks of a process that dies. Where a file system has no locks (some network ones),
+    Each item worked on is one locked byte of that file: the file stays empty, and the system
+    releases the locks of a process that dies. On file systems without locks (some network ones),
     every claim is granted.
 
     Raises:
@@ -225,14 +227,14 @@ class Claims:
         self.close()
 
     def close(self) -> None:
-        """Release all."""
+        """Release all claims."""
         os.close(self._file)
 
     def take(self, what: str, *, wait: bool = False) -> bool:
-        """Claim something; whether it is this process's now.
+        """Claim an item and return whether this process now holds it.
 
         Args:
-            wait: until another process has released it.
+            wait: wait until any other process has released it.
         """
         while not _lock_byte(self._file, _place(what), wait=wait):
             if not wait:
@@ -240,7 +242,7 @@ class Claims:
         return True
 
     def release(self, what: str) -> None:
-        """Let others have it."""
+        """Release an item for other processes."""
         _unlock_byte(self._file, _place(what))
 
 
@@ -253,7 +255,7 @@ if sys.platform == "win32":
 
     def _lock_byte(file: int, place: int, *, wait: bool) -> bool:
         os.lseek(file, place, os.SEEK_SET)
-        try:  # it waits for ten seconds
+        try:  # LK_LOCK gives up after ten seconds
             msvcrt.locking(file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         except OSError:
             return False
@@ -271,7 +273,7 @@ else:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
         except OSError as error:
-            # Whatever else is wrong: here are no locks.
+            # Any other error: this file system has no locks.
             return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
         return True
 
@@ -281,17 +283,17 @@ else:
 
 
 def unwritable(target: str | os.PathLike[str], error: OSError | ValueError) -> str:
-    """What to tell of a file that cannot be written."""
+    """The error message for a file that cannot be written."""
     reason = getattr(error, "strerror", None) or str(error)
     return f"cannot write {target}: {reason}; free some space or choose another folder"
 
 
 @contextlib.contextmanager
 def _own_folder(parent: Path) -> Iterator[Path]:
-    """A new folder that other processes can tell to be a living one's; removed in the end.
+    """A new temporary folder that other processes can see is in use; removed at the end.
 
-    A signal may come, and the disk be full, at any moment of its making: it has its name, which no
-    other has, before it is made.
+    A signal may arrive, or the disk fill up, at any moment while it is made: its unique name is
+    chosen first.
     """
     while True:
         folder = parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
@@ -300,7 +302,7 @@ def _own_folder(parent: Path) -> Iterator[Path]:
             folder.mkdir(0o700)
             try:
                 lock.acquire(timeout=0)
-            except Timeout:  # another process took it for a dead one's, just before the lock
+            except Timeout:  # another process took it for a leftover, just before the lock
                 continue
             if folder.is_dir():
                 yield folder
@@ -308,7 +310,7 @@ def _own_folder(parent: Path) -> Iterator[Path]:
         finally:
             try:
                 shutil.rmtree(folder, ignore_errors=True)
-            except BaseException:  # a signal came at this very moment
+            except BaseException:  # a signal arrived at this very moment
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             finally:

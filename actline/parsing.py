@@ -1,4 +1,4 @@
-"""Values out of other people's text: numbers, names and ids, or one line on what is wrong."""
+"""Parsing of untrusted text: numbers, names and ids, or an error of one line."""
 
 import math
 import re
@@ -11,10 +11,10 @@ from actline.errors import AnnotationError
 from actline.names import matching_id, without_ending
 from actline.plain import plain
 
-# Control characters, halves of characters, and ends of lines: no place in a name.
+# Control characters, unpaired surrogates and line separators: not allowed in a name.
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# Embeddings, overrides and isolates of direction: a name would be shown in another order than it
-# is written. Marks of direction, which right-to-left text needs, are let be.
+# Directional embeddings, overrides and isolates: they would show a name in another order than it is
+# written. Directional marks, which right-to-left text needs, are allowed.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _LONGEST_NAME = 1000
 _AROUND = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff"
@@ -26,7 +26,7 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 60, 60, 
 
 
 def parse_number(value: object, where: str) -> float:
-    """A finite number, which may be written as text.
+    """A finite number, given as a number or as text.
 
     Raises:
         AnnotationError: it is not one.
@@ -46,8 +46,8 @@ def parse_name(value: object, what: str, where: str) -> str:
     """A name: text of one line, or a number, without spaces around it.
 
     Raises:
-        AnnotationError: it is not one; `what` says of what, such as "label". Control characters,
-            halves of characters and overrides of direction have no place in a name.
+        AnnotationError: it is not one; `what` names its kind in the message, such as "label".
+            Control characters, unpaired surrogates and directional overrides are not allowed.
     """
     if isinstance(value, int | str) and not isinstance(value, bool):
         name = trimmed(str(value))
@@ -62,9 +62,9 @@ def parse_name(value: object, what: str, where: str) -> str:
 
 
 def trimmed(text: str) -> str:
-    """A text without spaces around it, and without byte order marks among these.
+    """A text without spaces and byte order marks around it.
 
-    Files put together bring those into the middle, and they are nobody's letter.
+    Concatenated files have byte order marks in the middle; they are not part of any name.
     """
     return text.strip(_AROUND)
 
@@ -74,12 +74,12 @@ def _is_unfit(character: str) -> bool:
 
 
 def shown_name(text: str) -> str:
-    """A name only to be shown: as it stands, or escaped where `parse_name` would refuse it."""
+    """A name for display only: unchanged, or escaped where `parse_name` would refuse it."""
     return plain(text) if "\ufeff" in text or any(map(_is_unfit, text)) else text
 
 
 def parse_id(value: object, where: str, *, what: str = "video's id") -> str:
-    """A video's id: a name that, as a path, does not lead out of a folder.
+    """A video's id: a name that, as a path, stays inside its folder.
 
     Raises:
         AnnotationError: it is not one.
@@ -94,9 +94,9 @@ def parse_id(value: object, where: str, *, what: str = "video's id") -> str:
 
 
 def video_id_of(given: str) -> str:
-    """The id in the name of a video's file: without folder and ending, of `videos/kitchen.mp4`.
+    """The id in the name of a video's file: `kitchen` for `videos/kitchen.mp4`.
 
-    A name without the ending of a video is an id as it stands.
+    A name without a video's extension is already an id.
     """
     file = _SEPARATOR.split(given)[-1]
     name = without_ending(file)
@@ -104,10 +104,11 @@ def video_id_of(given: str) -> str:
 
 
 def video_ids_of(names: Iterable[str]) -> dict[str, str]:
-    """The ids in the names of several videos' files, by name: `video_id_of`, with one difference.
+    """The ids in the file names of several videos, by name: `video_id_of`, with one difference.
 
-    Where files of one name lie in different folders, as cameras number theirs alike, the folders
-    stay in the ids: `camA/GOPR0001.mp4` is `camA/GOPR0001`, as videos in folders are found.
+    If files in different folders have the same name, because cameras number their files alike, the
+    folders stay in the ids: `camA/GOPR0001.mp4` is `camA/GOPR0001`, the same id as when the folders
+    are searched for videos.
     """
     alike: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
@@ -120,7 +121,7 @@ def video_ids_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def annotated_id(video: str, ids: Container[str]) -> str | None:
-    """The one of `ids` that means this video, as `matching_id` has it; None for none."""
+    """The one of `ids` that refers to this video, as `matching_id` finds it, or None."""
     return matching_id(video, ids) or matching_id(video_id_of(video), ids)
 
 
@@ -129,7 +130,7 @@ def _in_folders_of_their_own(paths: Collection[str]) -> bool:
 
 
 def brief(value: object) -> str:
-    """A value short enough for one line, however large it is."""
+    """A value shortened to fit on one line."""
     if isinstance(value, str):
         text = repr(value[:60] + "…" if len(value) > 60 else value)
     else:

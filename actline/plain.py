@@ -1,27 +1,27 @@
-"""Text from files, made fit to be shown: on a terminal, in a table, on a page.
+"""Text from files, made safe to display: on a terminal, in a table, on a web page.
 
 Names come from other people's files. Control characters would move a terminal's cursor or set its
-title, overrides of direction would show a name in another order than it is written, and halves of
-characters cannot be written at all.
+title, directional overrides would show a name in another order than it is written, and unpaired
+surrogates cannot be written at all.
 """
 
 import unicodedata
 
-# Cc: control characters; Cs: halves of characters; Zl, Zp: ends of line; Co, Cn: no characters.
+# Cc: control characters; Cs: surrogates; Zl, Zp: line separators; Cn: unassigned.
 _ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp", "Cn"})
-# Marks, embeddings, overrides and isolates of direction, and what else shows nothing but changes
-# what is shown around it.
+# Directional marks, embeddings, overrides and isolates, and other invisible characters that change
+# how the text around them is shown.
 _DIRECTIONS = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 )
 
 
 def plain(text: object, *, longest: int | None = None) -> str:
-    r"""Text as one line of characters that a terminal and a page show as they are.
+    r"""Text as one line of characters that are safe to show on a terminal and a web page.
 
     Args:
-        text: anything; its `str`.
-        longest: how many characters to show at most; the middle of a longer text is left out.
+        text: any value; its `str` is shown.
+        longest: maximum number of characters; the middle of a longer text is left out.
 
     Examples:
         >>> plain("a\x1b[2Jb\nc")
@@ -39,7 +39,7 @@ def plain(text: object, *, longest: int | None = None) -> str:
 
 
 def fit_to_show(text: str) -> bool:
-    """Whether a text is shown as it is written: without control characters and their like."""
+    """Whether a text can be shown unchanged: without control characters and the like."""
     return plain(text) == text
 
 

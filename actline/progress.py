@@ -1,4 +1,4 @@
-"""One progress helper for all long work: a bar with time left, silent when not a terminal."""
+"""Progress of long work: a bar with the time left, silent when not on a terminal."""
 
 import contextlib
 import sys
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 from actline.plain import plain
 
-# Of a note: names may be of any length, and the bar is one line.
+# Maximum length of a note: names may be long, and the bar is one line.
 _LONGEST_NOTE = 60
 
 Advance = Callable[..., None]
-"""`advance(amount=1, note="")`: move the bar on and replace the note behind it."""
+"""`advance(amount=1, note="")`: advance the bar and replace the note after it."""
 
 
 @contextlib.contextmanager
@@ -21,9 +21,9 @@ def progress(
 
     Args:
         what: the work, as in "decoding video.mp4".
-        total: how far `advance` counts; None when it is not known beforehand.
-        unit: what is counted, such as "frames"; with it the speed is shown too.
-        show: False keeps silent, as for all but one of several processes.
+        total: the amount at which the work is complete; None when it is not known beforehand.
+        unit: what is counted, such as "frames"; if given, the speed is shown too.
+        show: False shows nothing, as for all but one of several processes.
     """
     if not show or not sys.stderr.isatty():
         yield lambda amount=1, note="": None

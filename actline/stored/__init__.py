@@ -1,1 +1,1 @@
-"""Files from outside, one module a container format: read within limits, every failure one line."""
+"""Reading untrusted files, one module per format: within limits, with errors of one line."""

@@ -1,4 +1,4 @@
-"""Frozen dataclasses from YAML and back: every key known, every type and range checked."""
+"""Frozen dataclasses from YAML and back, with unknown keys, types and ranges checked."""
 
 import dataclasses
 import difflib
@@ -14,28 +14,28 @@ T = TypeVar("T")
 
 
 class RangeError(RecipeError):
-    """A number of a configuration is one that cannot work."""
+    """A number of a configuration is out of range."""
 
 
 def from_mapping(kind: type[T], values: object, *, where: str) -> T:
     """Build the dataclass `kind` from nested mappings.
 
     Args:
-        where: what the values came from, named in errors, such as "recipe.yaml".
+        where: where the values came from, for errors, such as "recipe.yaml".
 
     Raises:
         RecipeError: an unknown key (the nearest known one is suggested), a missing one, or a
             value of the wrong type.
         RangeError: a number out of the range that its field's type states (`stored.ranges`).
     """
-    # What two values must be to each other, the dataclasses say as they are made; ranges last.
+    # Dataclasses check how their values relate when they are created; ranges are checked last.
     made = _made(kind, values, where=where)
     check_ranges(made, where=where)
     return made
 
 
 def check_ranges(value: Any, *, where: str) -> None:
-    """Refuse a dataclass, or one in it, with a number that cannot work.
+    """Refuse a dataclass with a number out of range, in it or in a dataclass it contains.
 
     Raises:
         RangeError: the key, the number, and the allowed range.
@@ -47,7 +47,7 @@ def check_ranges(value: Any, *, where: str) -> None:
 
 
 def range_of(hint: Any) -> Range | None:
-    """The range that a type states: of `Annotated`; of a tuple or a union, of its numbers."""
+    """The range stated by a type: an `Annotated` one, or the numbers in a tuple or union."""
     if get_origin(hint) is Annotated:
         return next((one for one in hint.__metadata__ if isinstance(one, Range)), None)
     found = (range_of(part) for part in get_args(hint))
@@ -55,7 +55,7 @@ def range_of(hint: Any) -> Range | None:
 
 
 def _ranged(value: Any, path: str) -> Iterator[tuple[str, Any, Range]]:
-    """Every key that has a range: its dotted name, its value and its range."""
+    """Every key with a range: its dotted name, its value and its range."""
     hints = get_type_hints(type(value), include_extras=True)
     for field in dataclasses.fields(value):
         held, key = getattr(value, field.name), f"{path}{field.name}"
@@ -86,7 +86,7 @@ def _made(kind: type[T], values: object, *, where: str) -> T:
 
 
 def to_mapping(value: Any) -> Any:
-    """Plain mappings, lists and scalars, such as YAML and JSON hold."""
+    """The value as plain mappings, lists and scalars, for YAML and JSON."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_mapping(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple):
@@ -95,13 +95,13 @@ def to_mapping(value: Any) -> Any:
 
 
 def with_overrides(values: Any, overrides: Sequence[str] | Mapping[str, Any], *, where: str) -> Any:
-    """Apply `key.subkey=value` strings, the values read as YAML, to nested mappings.
+    """Apply overrides `key.subkey=value`, with values read as YAML, to nested mappings.
 
     Args:
-        overrides: such strings, or values by `key.subkey`.
+        overrides: such strings, or a mapping from `key.subkey` to the value.
 
     Raises:
-        RecipeError: an override is not of that form, or goes through a value that has no keys.
+        RecipeError: an override has another form, or its path leads through a value without keys.
     """
     result = _copied(values)
     for path, value in _pairs(overrides):
@@ -110,7 +110,7 @@ def with_overrides(values: Any, overrides: Sequence[str] | Mapping[str, Any], *,
         for parent in parents:
             place = place.setdefault(parent, {}) if isinstance(place, dict) else None
         if not isinstance(place, dict):
-            raise RecipeError(f'{where}: "{path}" leads through a value that has no keys')
+            raise RecipeError(f'{where}: "{path}" leads through a value without keys')
         place[last] = value
     return result
 
@@ -122,7 +122,9 @@ def _pairs(overrides: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, 
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals or not path:
-            raise RecipeError(f'"{override}" is not of the form key=value, as in optimizer.lr=0.01')
+            raise RecipeError(
+                f'"{override}" does not have the form key=value, as in optimizer.lr=0.01'
+            )
         yield path, parse_yaml(text, where=override)
 
 
@@ -131,7 +133,7 @@ def _convert(hint: Any, value: object, *, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _convert_union(get_args(hint), value, where=where)
     if origin is Literal:
-        if isinstance(value, bool):  # YAML takes a plain no, off, yes or on for one
+        if isinstance(value, bool):  # YAML reads an unquoted no, off, yes or on as one
             words = ("yes", "on") if value else ("no", "off")
             value = next((word for word in words if word in get_args(hint)), value)
         if value not in get_args(hint):
@@ -159,7 +161,7 @@ def _convert_union(choices: tuple[Any, ...], value: object, *, where: str) -> An
     if isinstance(value, list | tuple):
         kinds.sort(key=lambda kind: get_origin(kind) is not tuple)
     if len(kinds) > 1 and isinstance(value, Mapping):
-        # Told apart by their keys: the dataclass that has just these, or shares most of them.
+        # Chosen by the keys: the dataclass with exactly these, or else with most of them.
         names = {kind: {field.name for field in dataclasses.fields(kind)} for kind in kinds}
         kinds.sort(key=lambda kind: (names[kind] != value.keys(), -len(value.keys() & names[kind])))
     return _convert(kinds[0], value, where=where)
@@ -193,7 +195,7 @@ def _nearest(key: str, known: Mapping[str, object]) -> str:
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     if close:
         return f'; did you mean "{close[0]}"?'
-    return f"; known are: {', '.join(known)}"
+    return f"; known keys: {', '.join(known)}"
 
 
 def _copied(values: Any) -> Any:

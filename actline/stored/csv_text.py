@@ -1,4 +1,4 @@
-"""The rows of a CSV, with the line they are on, and text in it that spreadsheets must not run."""
+"""CSV rows with their line numbers, and escaping of text that a spreadsheet would run."""
 
 import csv
 import io
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from actline.errors import AnnotationError
 
-# What segments' columns are called, ours first: by G-TAD and AFSD (`type`), TSP (`t-start`,
-# `action-label`), DAPs, SST and TURN (`t-init`, `label-idx`).
+# Names of the columns of segments, ours first, then those of G-TAD and AFSD (`type`), TSP
+# (`t-start`, `action-label`), DAPs, SST and TURN (`t-init`, `label-idx`).
 _SEGMENT_COLUMNS = {
     "video": ("video", "video-name", "video-id", "filename"),
     "label": ("label", "type", "action-label", "class", "label-idx"),
@@ -22,18 +22,18 @@ _SEGMENT_COLUMNS = {
     "region": ("temporal-region-label",),
 }
 
-# Full-width forms too: some spreadsheets read them as the plain ones.
+# Full-width forms too: some spreadsheets treat them as the plain ones.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its cells by column, without spaces around them.
+    """One row, with its cells by column, stripped of surrounding spaces.
 
     Attributes:
-        where: file and line, to start an error with.
-        cells: how many the row has.
-        delimiter: between cells.
+        where: file and line, for the start of an error.
+        cells: number of cells in the row.
+        delimiter: character between cells.
     """
 
     where: str
@@ -43,7 +43,7 @@ class Row:
     delimiter: str
 
     def __getitem__(self, column: str) -> str:
-        """The cell in a column; empty where the row or the file has none."""
+        """The cell in a column; empty if the row or the file does not have it."""
         if column not in self.header:
             return ""
         place = self.header.index(column)
@@ -51,7 +51,7 @@ class Row:
 
 
 def header_of(text: str) -> tuple[str, ...]:
-    """The column names, in small letters, of a text that may be a CSV."""
+    """The column names, in lower case, of a text that may be a CSV."""
     first = next(filter(None, map(str.strip, io.StringIO(text, newline=""))), "")
     try:
         cells = next(csv.reader([first], delimiter=_delimiter(first)))
@@ -61,7 +61,7 @@ def header_of(text: str) -> tuple[str, ...]:
 
 
 def segment_columns(header: Collection[str]) -> dict[str, str]:
-    """Which column of a table of segments is its video, label, start, end, …, where it is there."""
+    """Which columns of a table of segments hold its video, label, start, end, …, if present."""
     given = {name.replace("_", "-").replace(" ", "-"): name for name in header}
     found = {
         column: next((given[name] for name in names if name in given), None)
@@ -73,16 +73,16 @@ def segment_columns(header: Collection[str]) -> dict[str, str]:
 def parse_rows(
     text: str | Iterable[str], path: Path, needed: Collection[str], *, stripped: bool = True
 ) -> Iterator[Row]:
-    """Yield the rows that are not empty.
+    """Yield the non-empty rows.
 
-    Commas, semicolons, tabs or else spaces separate cells, as in the first line.
+    Cells are separated by commas, semicolons, tabs or else spaces, as in the first line.
 
     Args:
-        text: whole, or its lines with their ends.
+        text: the whole text, or its lines with their line ends.
         stripped: False keeps spaces around cells.
 
     Raises:
-        AnnotationError: a column is missing or there twice, or a quotation mark is not closed.
+        AnnotationError: a column is missing or appears twice, or a quotation mark is not closed.
     """
     lines = iter(io.StringIO(text, newline="") if isinstance(text, str) else text)
     empty = []
@@ -109,7 +109,7 @@ def parse_rows(
     )
     begun = False
     while True:
-        line = rows.line_num + 1  # a quoted cell may go over several lines: where it begins
+        line = rows.line_num + 1  # the first line of a row, as a quoted cell may span several
         try:
             cells = next(rows)
         except StopIteration:
@@ -133,16 +133,16 @@ def _delimiter(line: str) -> str:
 
 
 def spreadsheet_safe(text: str) -> str:
-    """`text` with a `'` before it where a spreadsheet would take it for a formula.
+    """`text`, prefixed with `'` if a spreadsheet would take it for a formula.
 
-    A text that already looks so marked gets one more, so that `from_spreadsheet_safe`, which
-    takes one away, gives back every text exactly.
+    A text that already has the prefix gets another, so that `from_spreadsheet_safe`, which removes
+    one, restores every text exactly.
     """
     return f"'{text}" if _looks_like_a_formula(text) else text
 
 
 def from_spreadsheet_safe(text: str) -> str:
-    """What `spreadsheet_safe` was given."""
+    """The text that was passed to `spreadsheet_safe`."""
     return text[1:] if text[:1] == "'" and _looks_like_a_formula(text) else text
 
 

@@ -1,4 +1,4 @@
-"""JSON within limits: bounded depth, no entry lost to another of its name."""
+"""JSON read within limits: bounded depth, and no entry silently lost to a duplicate name."""
 
 import json
 import re
@@ -21,11 +21,12 @@ def read_json(path: Path, *, error: type[ActlineError], what: str) -> Any:
 
 
 def parse_json(text: str, where: str | Path, *, error: type[ActlineError]) -> Any:
-    """The value of a JSON text; `where` it stood starts an error's line.
+    """The value of a JSON text; errors begin with `where`, its origin.
 
     Raises:
-        ActlineError: of kind `error`: it is not whole JSON, is nested too deeply, holds halves of
-            characters, or two different entries have one name, of which one would be lost.
+        ActlineError: of kind `error`: it is not complete JSON, is nested too deeply, contains
+            unpaired surrogates, or has two different entries with the same name, one of which would
+            be lost.
     """
 
     try:
@@ -37,7 +38,7 @@ def parse_json(text: str, where: str | Path, *, error: type[ActlineError]) -> An
         ) from wrong
     except (ValueError, RecursionError, MemoryError) as wrong:
         raise _unreadable(where, error, wrong) from wrong
-    # Only an escape can bring half of a character into text that was UTF-8.
+    # In UTF-8 text an unpaired surrogate can only come from an escape.
     escapes = "\\u" in text
     if escapes or text.count("[") + text.count("{") > limits().depth:
         _check_content(value, where, error, names=escapes)
@@ -45,11 +46,11 @@ def parse_json(text: str, where: str | Path, *, error: type[ActlineError]) -> An
 
 
 class Entry(NamedTuple):
-    """An entry of a JSON object that is read as a stream.
+    """An entry of a JSON object read as a stream.
 
     Attributes:
-        inside: the object that it is in; None for the outermost.
-        goes_on: whether it is a further piece of the list before it.
+        inside: the name of the object it is in; None for the outermost.
+        goes_on: whether it continues the list of the entry before it.
     """
 
     inside: str | None
@@ -61,19 +62,19 @@ class Entry(NamedTuple):
 def stream_json(
     path: Path, inside: str, *, error: type[ActlineError], what: str
 ) -> Iterator[Entry]:
-    """The entries of a JSON file's object, one after another, without holding the whole.
+    """The entries of a JSON file's object, one by one, without loading the whole file.
 
-    Those of the object `inside` come one by one, after an empty object in its own place. A list
-    in it that is longer than some MiB comes in pieces. Of two entries of `inside` that have one
-    name both come.
+    The entries of the object `inside` are yielded one by one, after an empty object in its own
+    place. A list in it of more than a few MiB is yielded in pieces. If two entries of `inside` have
+    the same name, both are yielded.
 
     Args:
         inside: the name of the object to look into, such as "results".
 
     Raises:
         ActlineError: of kind `error`: the file is missing, unreadable, too large, not UTF-8 or
-            empty; while iterating, for what stands behind: it is not one whole JSON object, or
-            holds halves of characters.
+            empty; and, while iterating: it is not one complete JSON object, or contains unpaired
+            surrogates.
     """
     most = limits().results_mib
     try:
@@ -81,7 +82,7 @@ def stream_json(
         size = path.stat().st_size
         if size > most << 20:
             raise error(
-                f"{path} has {size >> 20} MiB, more than {most}; split it, "
+                f"{path} is {size >> 20} MiB, more than {most}; split it, "
                 f"or {lifted('results_mib')}"
             )
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -94,22 +95,22 @@ def stream_json(
         raise error(f"{path} is not UTF-8 text; save it as UTF-8") from wrong
 
 
-# Characters read at a time, and from which on a list is taken in pieces.
+# Characters read at a time, and the length above which a list is read in pieces.
 _CHUNK, _LONG = 1 << 22, 1 << 24
-# What ends within so many characters of the text read so far may go on behind them.
+# A value that ends this close to the end of the text read so far may continue after it.
 _MARGIN = 64
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class _Stream:
-    """JSON read piece by piece: `text` from `at` on is what is read and not yet taken."""
+    """JSON read piece by piece: `text` from `at` on is read but not yet parsed."""
 
     def __init__(self, file: TextIO, path: Path, error: type[ActlineError]) -> None:
         self.file, self.path, self.error = file, path, error
         self.text, self.at, self.ended = "", 0, False
-        self.line, self.taken = 1, 0  # lines before `text`; characters of values taken
+        self.line, self.taken = 1, 0  # lines before `text`; characters of parsed values
         decoder = json.JSONDecoder(object_pairs_hook=_unique(path, error))
-        # The value at a place of a text, and where it ends.
+        # Returns the value at a position in a text, and where it ends.
         self.scan: Callable[[str, int], tuple[Any, int]] = decoder.scan_once  # type: ignore[attr-defined]
 
     def entries(self, inside: str) -> Iterator[Entry]:
@@ -134,7 +135,7 @@ class _Stream:
             raise self._invalid("data after the end", self.at)
 
     def _names(self) -> Iterator[str]:
-        """The names of an object that is open; after each its value has to be taken."""
+        """The names in an open object; the caller must take the value after each."""
         if self._next() == "}":
             self.at += 1
             return
@@ -148,7 +149,7 @@ class _Stream:
                 return
 
     def _pieces(self) -> Iterator[Any]:
-        """The value of an entry; one list after another where it is a long list."""
+        """The value of an entry; a long list is yielded as several lists."""
         if self._next() != "[":
             yield self._value()
             return
@@ -171,7 +172,7 @@ class _Stream:
         """Take the next value.
 
         Raises:
-            _LongError: it does not end within `most` characters.
+            _LongError: the value does not end within `most` characters.
         """
         self._next()
         bound = limits().text_mib << 20
@@ -179,26 +180,26 @@ class _Stream:
             try:
                 value, end = self.scan(self.text, self.at)
                 if end == len(self.text) and not self.ended:
-                    self._read()  # a number may go on
+                    self._read()  # a number may continue
                     continue
             except (json.JSONDecodeError, StopIteration) as wrong:
                 at = wrong.pos if isinstance(wrong, json.JSONDecodeError) else wrong.value
-                told = wrong.msg if isinstance(wrong, json.JSONDecodeError) else "no value"
-                goes_on = at > len(self.text) - _MARGIN or told.startswith("Unterminated")
+                problem = wrong.msg if isinstance(wrong, json.JSONDecodeError) else "no value"
+                goes_on = at > len(self.text) - _MARGIN or problem.startswith("Unterminated")
                 if self.ended or not goes_on:
-                    raise self._invalid(told, at) from wrong
+                    raise self._invalid(problem, at) from wrong
                 if most is not None and len(self.text) - self.at > most:
                     raise _LongError from wrong
                 if len(self.text) - self.at > bound:
                     raise self.error(
-                        f"{self.path}: an entry has more than {bound >> 20} MiB; "
+                        f"{self.path}: an entry is more than {bound >> 20} MiB; "
                         f"{lifted('text_mib')}"
                     ) from wrong
                 self._read()
                 continue
             except (ValueError, RecursionError, MemoryError) as wrong:
                 raise _unreadable(self.path, self.error, wrong) from wrong
-            # Only an escape can bring half of a character into text that was UTF-8.
+            # In UTF-8 text an unpaired surrogate can only come from an escape.
             if any(self.text.find(half, self.at, end) >= 0 for half in ("\\ud", "\\uD")):
                 _check_content(value, self.path, self.error, names=True)
             self.taken += end - self.at
@@ -206,17 +207,17 @@ class _Stream:
             return value
 
     def _next(self) -> str:
-        """The next character that is no space, which is left there; "" at the end."""
+        """Peek at the next character that is not a space; "" at the end."""
         while True:
             match = _SPACE.match(self.text, self.at)
-            assert match is not None  # it matches nothing too
+            assert match is not None  # it matches an empty string too
             self.at = match.end()
             if self.at < len(self.text) or self.ended:
                 return self.text[self.at : self.at + 1]
             self._read()
 
     def _expect(self, *signs: str) -> str:
-        """Take the next character, which is one of `signs`."""
+        """Take the next character, which must be one of `signs`."""
         sign = self._next()
         if sign not in signs or not sign:
             raise self._invalid(f"{' or '.join(signs)} is missing", self.at)
@@ -224,30 +225,30 @@ class _Stream:
         return sign
 
     def _read(self) -> None:
-        """Read on, twice as far each time that one value takes more than a chunk."""
+        """Read more text, twice as much each time one value needs more than a chunk."""
         self.line += self.text.count("\n", 0, self.at)
         rest = self.text[self.at :]
         more = self.file.read(max(_CHUNK, len(rest)))
         self.ended = not more
         self.text, self.at = rest + more, 0
 
-    def _invalid(self, told: str, at: int) -> ActlineError:
-        if self.ended and (at >= len(self.text.rstrip()) or told.startswith("Unterminated")):
-            told = "the file is cut off"
+    def _invalid(self, problem: str, at: int) -> ActlineError:
+        if self.ended and (at >= len(self.text.rstrip()) or problem.startswith("Unterminated")):
+            problem = "the file is cut off"
         line = self.line + self.text.count("\n", 0, at)
         return self.error(
-            f"{self.path}, line {line}: not valid JSON ({told}); copy or export it again"
+            f"{self.path}, line {line}: not valid JSON ({problem}); copy or export it again"
         )
 
 
 class _LongError(Exception):
-    """A value is longer than is taken at once."""
+    """A value is too long to be parsed in one piece."""
 
 
 def _unique(
     where: str | Path, error: type[ActlineError]
 ) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
-    """What makes an object of its entries, none of which is lost to another of its name."""
+    """A function that makes a dict of an object's entries and refuses duplicate names."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
@@ -263,18 +264,18 @@ def _unique(
 
 
 def _unreadable(where: str | Path, error: type[ActlineError], wrong: BaseException) -> ActlineError:
-    """Of a number of thousands of digits, thousands of brackets, or more than the memory holds."""
+    """The error for a number of thousands of digits, too many brackets, or too little memory."""
     if isinstance(wrong, RecursionError):
         return error(f"{where} is nested too deeply; export it again")
     if isinstance(wrong, ValueError):
-        return error(f"{where} holds a number of thousands of digits; export it again")
+        return error(f"{where} contains a number of thousands of digits; export it again")
     return error(f"{where}: JSON that cannot be read ({reason(wrong)}); export it again")
 
 
 def _check_content(
     value: Any, where: str | Path, error: type[ActlineError], *, names: bool
 ) -> None:
-    """Refuse what is nested too deeply and, with `names`, texts that are not whole characters."""
+    """Refuse content nested too deeply and, with `names`, text with unpaired surrogates."""
     most = limits().depth
     waiting: list[tuple[Any, int]] = [(value, 1)]
     while waiting:
@@ -286,7 +287,7 @@ def _check_content(
         else:
             if names and isinstance(one, str) and not one.isascii() and _HALF.search(one):
                 raise error(
-                    f"{where} holds halves of characters (\\ud800 to \\udfff); export it again"
+                    f"{where} contains unpaired surrogates (\\ud800 to \\udfff); export it again"
                 )
             continue
         if depth > most:

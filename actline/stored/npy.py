@@ -1,4 +1,4 @@
-"""NumPy's arrays as files, whose headers are compared with what there is before it is read."""
+"""NumPy `.npy` files, whose headers are checked against the file before it is read."""
 
 import math
 import os
@@ -16,7 +16,7 @@ _HEADER_BYTES = 1 << 16
 
 
 class NpyHeader(NamedTuple):
-    """What an array is made of."""
+    """The header of a `.npy` array."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -24,22 +24,22 @@ class NpyHeader(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its values."""
+        """Size of its values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 class NpyError(Exception):
-    """The bytes are not those of an array of plain values; the message ends an error's line."""
+    """The bytes are not an array of plain values; the message follows the file's name."""
 
 
 _DAMAGED = "is not a whole .npy file of numbers; copy it again"
-_STRUCTURES = "holds records of several values, not an array of one kind; save the array alone"
-_CHARACTERS = "holds text of characters that do not exist; write it again"
+_STRUCTURES = "holds structured records, not a plain array; save the array alone"
+_CHARACTERS = "contains invalid Unicode characters; write it again"
 _OBJECTS = "holds Python objects, which may run code, and is not loaded; save the array alone"
 
 
 def open_npy(path: Path, *, error: type[ActlineError], what: str) -> NDArray[Any]:
-    """An array of a `.npy` file, mapped into memory and read-only; pickles are never read.
+    """The array in a `.npy` file, memory-mapped and read-only; pickles are never read.
 
     Raises:
         ActlineError: of kind `error`: it is missing, damaged, or holds Python objects.
@@ -64,20 +64,20 @@ def open_npy(path: Path, *, error: type[ActlineError], what: str) -> NDArray[Any
 
 
 def read_npy_header(file: IO[bytes]) -> NpyHeader:
-    """Read a header; the file then stands at the values.
+    """Read a header; the file is then positioned at the values.
 
     Raises:
-        NpyError: it is damaged, or of Python objects.
+        NpyError: the header is damaged, or the array holds Python objects.
     """
     try:
         version = np.lib.format.read_magic(file)
-        # The third is the second with names in UTF-8, which numbers do not have.
+        # Version 3 is version 2 with field names in UTF-8, which plain numbers do not have.
         read_header = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         header = NpyHeader(*read_header(file, max_header_size=_HEADER_BYTES))
-    # A header is parsed as Python's literals are, and fails in as many ways.
+    # The header is parsed as a Python literal, which may raise almost any exception.
     except Exception as failure:
         raise NpyError(_DAMAGED) from failure
     if header.dtype.hasobject:
@@ -90,10 +90,10 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
 
 
 def check_text(values: NDArray[Any]) -> None:
-    """Compare text with the characters that exist: of others NumPy makes broken objects of Python.
+    """Check that text has valid characters only: from others NumPy makes broken Python strings.
 
     Raises:
-        NpyError: an array of text holds numbers beyond the last character.
+        NpyError: an array of text contains a code point beyond the last one of Unicode.
     """
     if values.dtype.kind != "U" or not values.size:
         return

@@ -1,4 +1,4 @@
-"""NumPy's archives, looked through before anything in them is unpacked."""
+"""NumPy `.npz` archives, checked before anything in them is unpacked."""
 
 import math
 import zipfile
@@ -26,8 +26,8 @@ def read_npz(
 
     Args:
         error: what to raise.
-        what: the file should hold, such as "predictions".
-        only: names of the arrays to read, where they are there; None reads all.
+        what: what the file should hold, such as "predictions".
+        only: names of the arrays to read, if present; None reads all.
 
     Raises:
         ActlineError: of kind `error`: it is missing, damaged, holds objects, or would take more
@@ -47,7 +47,7 @@ def read_npz(
                 )
             names = [one.filename for one in members]
             if len(set(names)) < len(names):
-                raise error(f"{path} has two arrays of one name; write it again")
+                raise error(f"{path} has two arrays with the same name; write it again")
             return {
                 one.filename.removesuffix(".npy"): _array(archive, one, path, error)
                 for one in members
@@ -59,7 +59,7 @@ def read_npz(
         raise error(f"no {what} at {path}; check the path") from missing
     except OSError as failure:
         raise error(f"cannot read {path}: {reason(failure)}; check the path") from failure
-    # A damaged archive, or a header that is parsed as Python's literals are, fails in many ways.
+    # A damaged archive, or a header parsed as a Python literal, may raise almost any exception.
     except Exception as failure:
         raise error(f"{path} is not a whole .npz file; write it again") from failure
 
@@ -74,11 +74,11 @@ def _array(
         except NpyError as wrong:
             raise error(f"{path}: {name} {wrong}") from wrong
         if not header.dtype.itemsize and math.prod(header.shape):
-            raise error(f"{path}: {name} has entries of no size; write it again")
-        # What the header tells of and what there is are one and the same, so that neither a small
-        # file makes a large array nor a long one hides behind a small header.
+            raise error(f"{path}: {name} has entries of zero size; write it again")
+        # The size in the header must equal the actual size, so that neither a small file makes a
+        # large array nor a large file hides behind a small header.
         if file.tell() + header.nbytes != member.file_size:
-            raise error(f"{path}: {name} is not whole; write it again")
+            raise error(f"{path}: {name} is incomplete; write it again")
         values = np.empty(math.prod(header.shape), header.dtype)
         if header.nbytes:
             values.view(np.uint8)[:] = np.frombuffer(file.read(), np.uint8)

@@ -1,6 +1,6 @@
-"""What a pickle of plain data, arrays and tensors is made of: the functions that it may call.
+"""Stand-ins for the functions and objects that a pickle of plain data and tensors may use.
 
-Each checks what it is given, and none runs anything of a file.
+Each checks its arguments, and none runs any code from the file.
 """
 
 import io
@@ -19,22 +19,22 @@ _NUMBER_TYPE = re.compile(r"[<>|=]?(?:[iu][1248]|f[248]|b1|\?)")
 
 
 class RefusedError(Exception):
-    """What a file holds that is no plain data; the message completes "holds …"."""
+    """The file holds something that is not plain data; the message completes "holds …"."""
 
 
 class OddTensorError(RefusedError):
-    """A tensor of another kind than numbers that all lie in the file."""
+    """A tensor that is not plain numbers, all of them stored in the file."""
 
 
 class DamagedError(Exception):
-    """The bytes are not those of a whole file."""
+    """The file is damaged or incomplete."""
 
 
 class LimitedError(Exception):
-    """The content would cost more than a limit allows.
+    """The content exceeds a limit.
 
     Attributes:
-        limit: its name.
+        limit: the name of the limit.
     """
 
     def __init__(self, message: str, limit: str) -> None:
@@ -44,14 +44,14 @@ class LimitedError(Exception):
 
 @dataclass(frozen=True)
 class StorageType:
-    """What a storage's numbers are."""
+    """The number type of a storage."""
 
     dtype: torch.dtype
 
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Numbers in a row, of which tensors are made.
+    """A flat sequence of numbers, on which tensors are views.
 
     Shape:
         values: (N,).
@@ -68,7 +68,7 @@ class CalledFunction:
 
 
 class NumberType:
-    """`numpy.dtype`, of numbers only."""
+    """Stand-in for `numpy.dtype`, for numbers only."""
 
     def __init__(self, name: object) -> None:
         if not isinstance(name, str) or not _NUMBER_TYPE.fullmatch(name):
@@ -76,15 +76,15 @@ class NumberType:
         self.value = np.dtype(name)
 
     def build(self, state: object) -> None:
-        # (version, byte order, …); the rest says nothing of numbers.
+        # (version, byte order, …); the rest does not concern numbers.
         if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "=", "|"):
-            raise DamagedError("numbers in an unknown order of bytes")
+            raise DamagedError("numbers in an unknown byte order")
         if state[1] in ("<", ">"):
             self.value = self.value.newbyteorder(state[1])
 
 
 class UnfilledArray:
-    """`numpy.ndarray`, first made empty, then filled."""
+    """Stand-in for `numpy.ndarray`, created empty, then filled."""
 
     value: NDArray[Any] | None = None
 
@@ -96,7 +96,7 @@ class UnfilledArray:
 
 
 class NamedMapping(dict[Any, Any]):
-    """A dictionary with attributes, such as the versions that a state_dict has; left out."""
+    """A dictionary with attributes, such as the metadata of a state_dict, which are left out."""
 
     def build(self, state: object) -> None:
         pass
@@ -111,7 +111,7 @@ def fill(target: dict[Any, Any], items: list[Any]) -> None:
     if len(items) % 2:
         raise DamagedError("a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        # The hash of anything nested would be work without bounds.
+        # Hashing anything nested would take unbounded work.
         if not isinstance(key, str | bytes | int | float | None):
             raise RefusedError(f"a key that is a {type(key).__name__}")
         target[key] = value
@@ -132,7 +132,7 @@ def _scalar(number_type: object, raw: object) -> object:
 
 
 def _encoded(text: object, encoding: object = "latin1") -> bytes:
-    """How protocol 2 writes bytes."""
+    """Bytes, as protocol 2 writes them."""
     if not isinstance(text, str) or encoding != "latin1":
         raise RefusedError("text in an unknown encoding")
     return text.encode("latin1")
@@ -143,7 +143,7 @@ def _tensor(numbers: object, offset: Any, size: Any, stride: Any, *_: object) ->
         raise RefusedError("a tensor of an unknown kind")
     values = numbers.values
     counts = [int(one) for one in size]
-    # By a stride of 0 a tensor may repeat its numbers without end.
+    # With a stride of 0 a tensor may repeat its numbers any number of times.
     if min(counts, default=0) < 0 or math.prod(counts) > values.numel():
         raise OddTensorError("a tensor larger than its numbers")
     return values.as_strided(tuple(counts), tuple(stride), offset)
@@ -156,8 +156,8 @@ def _parameter(data: object, *_: object) -> Tensor:
 
 
 def _storage(raw: object) -> Storage:
-    """The storage of a tensor that was pickled alone, in the form of `torch.save` before 1.6."""
-    from actline.stored.torch_files import load_older  # which reads its pickles with `Pickle`
+    """The storage of a tensor pickled by itself, in the format of `torch.save` before 1.6."""
+    from actline.stored.torch_files import load_older  # circular
 
     if not isinstance(raw, bytes):
         raise RefusedError("a tensor of an unknown kind")
@@ -175,7 +175,7 @@ def _mapping(pairs: object = ()) -> NamedMapping:
     made = NamedMapping()
     for pair in pairs:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise DamagedError("no pairs")
+            raise DamagedError("a dictionary without pairs")
         fill(made, list(pair))
     return made
 
@@ -187,7 +187,7 @@ def _size(numbers: object = ()) -> tuple[int, ...]:
 
 
 def _out_of_place(*_: object) -> NoReturn:
-    raise RefusedError("an object that is no plain data")
+    raise RefusedError("an object that is not plain data")
 
 
 # What a pickle may name, by the names that it has there.
@@ -196,7 +196,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "collections.OrderedDict": _mapping,
     "collections.Counter": _mapping,
     "numpy.dtype": lambda name, *_: NumberType(name),
-    # The class, which only `_reconstruct` takes.
+    # The class itself, which only `_reconstruct` accepts.
     "numpy.ndarray": _out_of_place,
     "torch.Size": _size,
     "torch._utils._rebuild_tensor": _tensor,
@@ -225,7 +225,7 @@ _KINDS = {
     "Byte": torch.uint8,
     "Bool": torch.bool,
 }
-# Those of a GPU hold the same.
+# Storages on a GPU have the same format.
 STORAGES = {
     **{f"{m}.{kind}Storage": d for kind, d in _KINDS.items() for m in ("torch", "torch.cuda")},
     "torch.storage.UntypedStorage": torch.uint8,

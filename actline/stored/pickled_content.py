@@ -1,4 +1,4 @@
-"""A pickle's content once it is read: not more than it seems, and with arrays and tensors."""
+"""Checks a pickle's content once it is read, and converts it to arrays and tensors."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from actline.stored.pickle_objects import (
 
 
 def weigh(value: Any, most: Limits) -> None:
-    """Refuse content that refers to itself, is nested deeply, or by references is too much."""
+    """Refuse content that contains itself, is nested too deeply, or is too large by references."""
     weights: dict[int, int] = {}
     depths: dict[int, int] = {}
     open_: set[int] = set()
@@ -31,7 +31,7 @@ def weigh(value: Any, most: Limits) -> None:
         own = id(one)
         if not seen:
             if own in open_:
-                raise DamagedError("content that holds itself")
+                raise DamagedError("content that contains itself")
             if own in weights:
                 continue
             open_.add(own)
@@ -46,12 +46,12 @@ def weigh(value: Any, most: Limits) -> None:
         if weight > most.values:
             raise LimitedError(f"more than {most.values} values, by references", "values")
         if depth > most.depth:
-            raise LimitedError(f"lists in lists, more than {most.depth} levels deep", "depth")
+            raise LimitedError(f"lists nested more than {most.depth} levels deep", "depth")
         weights[own], depths[own] = weight, depth
 
 
 def with_arrays(value: Any, known: dict[int, Any], *, arrays: bool) -> Any:
-    """Content with arrays and tensors in place of our stand-ins; once for what is shared."""
+    """Replace our stand-ins with arrays and tensors, once for each shared object."""
     own = id(value)
     if own in known:
         return known[own]
@@ -73,7 +73,7 @@ def with_arrays(value: Any, known: dict[int, Any], *, arrays: bool) -> Any:
     ):
         return value
     else:
-        raise RefusedError("an object that is no plain data")
+        raise RefusedError("an object that is not plain data")
     known[own] = found
     return found
 

@@ -1,9 +1,9 @@
-"""Pickles of plain data, arrays and tensors, read without running anything that is in them.
+"""Pickles of plain data, arrays and tensors, read without running any code in them.
 
-A pickle is a program for a small machine with a stack, which may call any function. This is such a
-machine of our own: it knows the instructions that plain data need, and the few functions that
-arrays and tensors are made of (`pickle_objects`). What an instruction could multiply (references
-to references, copies of one array) is counted before it is done.
+A pickle is a program for a small stack machine, which may call any function. This module is such a
+machine with only the instructions that plain data need, and the few functions that build arrays and
+tensors (`pickle_objects`). Instructions that could multiply data (references to references, copies
+of one array) are counted before they run.
 """
 
 import io
@@ -35,7 +35,7 @@ from actline.stored.pickle_objects import (
 from actline.stored.pickled_content import weigh, with_arrays
 from actline.stored.text import read_bytes
 
-# Instructions to a value; what picklers write needs fewer.
+# Instructions per value; picklers write fewer.
 _STEPS_PER_VALUE = 8
 _MOST_BITS = 256
 
@@ -47,8 +47,8 @@ def read_pickle(path: Path, *, error: type[ActlineError], what: str) -> Any:
         The content, with tensors as arrays, and tuples as lists.
 
     Raises:
-        ActlineError: of kind `error`: no such file, a damaged one, one that holds anything else,
-            which is named, or more than a limit allows.
+        ActlineError: of kind `error`: the file is missing, damaged, holds anything else (named in
+            the message), or exceeds a limit.
     """
     raw = read_bytes(path, error=error, what=what, mib="array_mib")
     try:
@@ -70,10 +70,10 @@ _MARK = object()
 
 
 class Pickle:
-    """The machine that reads one pickle from a file, from where it stands to the pickle's end.
+    """The machine that reads one pickle from a file's current position to the pickle's end.
 
     Args:
-        persistent: what stands for an object that lies outside of the pickle, by its description.
+        persistent: returns an object stored outside the pickle, given its description.
     """
 
     def __init__(
@@ -85,20 +85,22 @@ class Pickle:
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         here = file.tell()
-        # What calls may copy: no more than there is, lest one text becomes thousands of arrays.
+        # Bytes that calls may copy: at most the file's size, or one text could become thousands of
+        # arrays.
         self._left = file.seek(0, io.SEEK_END)
-        # What tensors may be, counted as often as they share their numbers.
+        # Bytes that tensors may take; shared numbers count for each tensor.
         self._tensors_left = self._limits.array_mib << 20
         file.seek(here)
 
     def load(self, *, arrays: bool = False) -> Any:
-        """The content.
+        """Read the content.
 
         Args:
-            arrays: give tensors as arrays.
+            arrays: return tensors as arrays.
 
         Raises:
-            RefusedError, DamagedError, LimitedError: it is no plain data, not whole, or too much.
+            RefusedError, DamagedError, LimitedError: the content is not plain data, is damaged, or
+                exceeds a limit.
         """
         value = self._run()
         weigh(value, self._limits)
@@ -113,7 +115,7 @@ class Pickle:
                 return self._pop()
             step = _STEPS.get(name)
             if step is None:
-                raise RefusedError("a set" if "SET" in name else "an object that is no plain data")
+                raise RefusedError("a set" if "SET" in name else "an object that is not plain data")
             step(self, argument)
         raise DamagedError("no end")
 
@@ -154,7 +156,7 @@ class Pickle:
 
     def _number(self, value: Any) -> None:
         if value.bit_length() > _MOST_BITS:
-            raise DamagedError("a number of many digits")
+            raise DamagedError("a number with too many digits")
         self._push(value)
 
     def _tuple_of(self, count: int) -> None:
@@ -213,7 +215,7 @@ class Pickle:
     def _reduce(self, _: object) -> None:
         arguments, function = self._pop(), self._pop()
         if not isinstance(function, CalledFunction) or not isinstance(arguments, tuple):
-            raise DamagedError("a call of no function")
+            raise DamagedError("a call of something that is not a function")
         self._push(self._called(function.name, arguments))
 
     def _called(self, name: str, arguments: tuple[Any, ...]) -> Any:
@@ -221,7 +223,7 @@ class Pickle:
             made = FUNCTIONS[name](*arguments)
         except (RefusedError, DamagedError, LimitedError):
             raise
-        # What the libraries say of sizes and kinds that do not go together.
+        # The libraries raise various errors for sizes and types that do not match.
         except Exception as failure:
             raise DamagedError(f"a wrong call of {name}") from failure
         if isinstance(made, Tensor):
@@ -233,7 +235,7 @@ class Pickle:
         elif isinstance(made, bytes | dict | tuple):
             self._left -= len(made)
         if self._left < 0:
-            raise DamagedError("more made than there is")
+            raise DamagedError("more data made than the file holds")
         return made
 
     def _build(self, _: object) -> None:
@@ -243,33 +245,33 @@ class Pickle:
                 target.build(state)
             except (RefusedError, DamagedError):
                 raise
-            except Exception as failure:  # as of a call
+            except Exception as failure:  # as for a call
                 raise DamagedError("a wrong state") from failure
         elif isinstance(target, CalledFunction | StorageType):
             raise RefusedError("a changed function")
         else:
-            raise RefusedError("an object that is no plain data")
+            raise RefusedError("an object that is not plain data")
 
     def _outside(self, _: object) -> None:
         self._refer(self._pop())
 
     def _refer(self, described: object) -> None:
         if self._persistent is None:
-            raise RefusedError("an object that lies outside of it")
+            raise RefusedError("an object stored outside it")
         self._push(self._persistent(described))
 
 
 def _instructions(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    """Names and arguments of a pickle's instructions, up to the last."""
+    """The names and arguments of a pickle's instructions."""
     steps = pickletools.genops(file)
     while True:
         try:
             opcode, argument, _ = next(steps)
         except StopIteration:
             return
-        # A damaged pickle fails in whatever way its bytes happen to lead to.
+        # A damaged pickle may raise any exception.
         except Exception as failure:
-            raise DamagedError("no instruction") from failure
+            raise DamagedError("an invalid instruction") from failure
         yield opcode.name, argument
 
 

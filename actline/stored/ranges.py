@@ -1,7 +1,7 @@
-"""Which numbers of a configuration can work: each field says it in its own type.
+"""Allowed ranges of a configuration's numbers, stated in the type of each field.
 
-`epochs: Count` is an `int` for Python and for type checkers; that it lies between 1 and a million
-stands beside it, and is checked when a recipe or a card is read (`stored.configuration`).
+`epochs: Count` is an `int` for Python and for type checkers, annotated with the range from 1 to a
+million, which is checked when a recipe or a card is read (`stored.configuration`).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Annotated
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from `least` to `most`, each included or not."""
+    """Finite numbers from `least` to `most`; `above` and `below` exclude the bounds."""
 
     least: float
     most: float
@@ -28,7 +28,7 @@ class Range:
 
 
 def short_number(number: float) -> str:
-    """A number as one writes it; of one with hundreds of digits, the first."""
+    """A number in its shortest form; only the first digits if it has hundreds."""
     if isinstance(number, float) and abs(number) < 1e15 and number == int(number):
         return str(int(number))
     text = str(number)
@@ -39,9 +39,9 @@ Count = Annotated[int, Range(1, 1_000_000)]
 Whole = Annotated[int, Range(0, 1_000_000_000)]
 Channels = Annotated[int, Range(1, 65_536)]
 FeatureChannels = Annotated[int, Range(1, 1_000_000)]
-"""Of snippet features, which may be several methods' side by side."""
+"""Of snippet features, which may be concatenated from several methods."""
 Parts = Annotated[int, Range(1, 65_536)]
-"""Of a batch, each normalized separately."""
+"""Parts of a batch, each normalized separately."""
 Depth = Annotated[int, Range(1, 100)]
 Samples = Annotated[int, Range(1, 10_000)]
 Frames = Annotated[int, Range(1, 100_000)]
@@ -54,4 +54,4 @@ Seconds = Annotated[float, Range(0, 1e9)]
 Positive = Annotated[float, Range(0, 1000, above=True)]
 Factor = Annotated[float, Range(0, 1000)]
 Deviation = Annotated[float, Range(0.001, 10)]
-"""What colours are divided by."""
+"""Standard deviations of colours, used as divisors."""

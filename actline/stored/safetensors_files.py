@@ -1,4 +1,4 @@
-"""safetensors files: header and tensors, whatever the bytes are."""
+"""safetensors files, read so that damaged ones fail with one error."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from actline.stored.json_text import parse_json
 from actline.stored.text import refuse_pipe
 
 T = TypeVar("T")
-# The metadata's key of the checksum that `save_tensors` adds.
+# The metadata key of the checksum that `save_tensors` adds.
 CHECKSUM = "checksum"
 
 
@@ -34,7 +34,7 @@ class TensorFile:
         self.names: Sequence[str] = tuple(self._asked(stored.keys))
 
     def json(self, key: str) -> Any:
-        """The JSON value that the metadata has under a key; None where there is none."""
+        """The JSON value stored in the metadata under a key, or None."""
         text = self.metadata.get(key)
         return None if text is None else parse_json(text, self._path, error=self._error)
 
@@ -47,17 +47,17 @@ class TensorFile:
         return self._asked(lambda: self._stored.get_tensor(name))
 
     def part(self, name: str, *place: slice) -> Tensor:
-        """Some of a tensor, of which the rest is not read."""
+        """A part of a tensor; the rest is not read."""
         return self._asked(lambda: self._stored.get_slice(name)[place])
 
     def whole(self, known: Collection[str]) -> dict[str, Tensor]:
-        """All tensors, verified by the file's checksum, where it has one.
+        """All tensors, verified by the file's checksum, if it has one.
 
         Args:
-            known: the metadata's keys; a file with others was changed.
+            known: the expected metadata keys; a file with others was changed.
 
         Raises:
-            ActlineError: they, or what is said of them, are not what was written.
+            ActlineError: the tensors or their metadata differ from what was written.
         """
         if not {*known, CHECKSUM} >= self.metadata.keys():
             raise self._error(self._otherwise)
@@ -70,18 +70,18 @@ class TensorFile:
     def _asked(self, call: Callable[[], T]) -> T:
         try:
             return call()
-        # A damaged file fails in whatever way its bytes happen to lead to.
+        # A damaged file may raise any exception.
         except Exception as failure:
             raise self._error(self._otherwise) from failure
 
 
 @contextmanager
 def open_tensors(path: Path, *, error: type[ActlineError], otherwise: str) -> Iterator[TensorFile]:
-    """An open safetensors file, all failures of which are one line.
+    """Open a safetensors file; every failure is an error of one line.
 
     Args:
         error: what to raise.
-        otherwise: an error's line for a file that is no whole safetensors file.
+        otherwise: the error message for a damaged or incomplete safetensors file.
 
     Raises:
         ActlineError: of kind `error`.
@@ -96,7 +96,7 @@ def open_tensors(path: Path, *, error: type[ActlineError], otherwise: str) -> It
 
 
 def checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
-    """SHA-256 over all tensors, by name, kind, shape and values, and what is said of them."""
+    """SHA-256 over all tensors (name, type, shape and values) and their metadata."""
     digest = hashlib.sha256()
     said = sorted((key, text) for key, text in about.items() if key != CHECKSUM)
     digest.update(json.dumps(said).encode())
@@ -107,7 +107,7 @@ def checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
 
 
 def bytes_of(tensor: Tensor) -> memoryview:
-    """A tensor's values as bytes, in order; without a copy where it lies in order on the CPU."""
+    """A tensor's values as bytes, in order; not copied if it is contiguous and on the CPU."""
     plain = tensor.detach().cpu().contiguous()
     return plain.flatten().view(torch.uint8).numpy().data
 
@@ -128,16 +128,16 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
             _put_in_order(aside)
         except SafetensorError as failure:
             number = re.search(r"os error (\d+)", str(failure))
-            if number is not None:  # as a full disk is told
+            if number is not None:  # such as a full disk
                 raise OSError(int(number[1]), os.strerror(int(number[1]))) from failure
             raise OutputError(f"cannot write {path}: {failure}; choose another folder") from failure
 
 
 def _put_in_order(path: Path) -> None:
-    """Let a file's metadata stand in the order of its keys.
+    """Sort a file's metadata by key.
 
-    The library writes it in another order in each process, and equal content should be an equal
-    file.
+    The library writes it in a different order in each process; equal content should give equal
+    files.
     """
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -145,6 +145,6 @@ def _put_in_order(path: Path) -> None:
         about = header.pop("__metadata__", {})
         ordered = {"__metadata__": dict(sorted(about.items())), **header}
         written = json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(written) <= size:  # else the library wrote a text in another way; as it stands then
+        if len(written) <= size:  # otherwise the library escaped text differently: leave it
             file.seek(8)
             file.write(written.ljust(size))

@@ -1,4 +1,4 @@
-"""Text and bytes of a file, within a size."""
+"""Text and bytes of a file, up to a maximum size."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,11 @@ _PIECE = 1 << 20
 
 
 def read_bytes(path: Path, *, error: type[ActlineError], what: str, mib: str = "text_mib") -> bytes:
-    """The bytes of a file that is not larger than a limit.
+    """The bytes of a file, if it is not larger than a limit.
 
     Args:
         error: what to raise.
-        what: the file should hold, such as "annotations".
+        what: what the file should hold, such as "annotations".
         mib: the limit's name.
 
     Raises:
@@ -29,14 +29,14 @@ def read_bytes(path: Path, *, error: type[ActlineError], what: str, mib: str = "
         size = path.stat().st_size
         if size > most << 20:
             raise error(
-                f"{path} has {size >> 20} MiB, more than the {most} that are read at once; "
+                f"{path} is {size >> 20} MiB, more than the {most} that can be read at once; "
                 f"split it, or {lifted(mib)}"
             )
         with path.open("rb") as file:
-            # No more room is asked for than the file says it needs: a read takes all it may fill.
+            # Ask for no more than the file's size: `read` allocates all that it is asked for.
             pieces = [file.read(size)]
             left = (most << 20) - len(pieces[0])
-            # A device or a growing file has no honest size.
+            # The size of a device or a growing file is not reliable.
             while left >= 0 and (piece := file.read(min(left + 1, _PIECE))):
                 pieces.append(piece)
                 left -= len(piece)
@@ -48,7 +48,7 @@ def read_bytes(path: Path, *, error: type[ActlineError], what: str, mib: str = "
     except MemoryError as failure:
         raise error(f"{path} does not fit into memory; split it") from failure
     if left < 0:
-        raise error(f"{path} has no end; give a file with {what}")
+        raise error(f"{path} does not end; give a file with {what}")
     return raw
 
 
@@ -69,7 +69,7 @@ def read_text(path: Path, *, error: type[ActlineError], what: str, mib: str = "t
 
 
 def first_text(path: Path, *, error: type[ActlineError], what: str) -> str:
-    """The beginning of a text file, to tell by what it is; what is cut off at its end is left out.
+    """The beginning of a text file, to recognize its format, without a character cut in two.
 
     Raises:
         ActlineError: of kind `error`: it is missing, unreadable, empty or not a regular file.
@@ -88,11 +88,11 @@ def first_text(path: Path, *, error: type[ActlineError], what: str) -> str:
 
 
 def text_lines(path: Path, *, error: type[ActlineError], what: str) -> Iterator[str]:
-    """The lines of a UTF-8 text file with their ends, without holding the whole.
+    """The lines of a UTF-8 text file with their line ends, without loading the whole file.
 
     Raises:
         ActlineError: of kind `error`, while iterating: it is missing, unreadable, larger than
-            `results_mib`, or not UTF-8; a line has more than a million characters.
+            `results_mib`, or not UTF-8, or has a line of more than a million characters.
     """
     most = limits().results_mib
     try:
@@ -100,7 +100,7 @@ def text_lines(path: Path, *, error: type[ActlineError], what: str) -> Iterator[
         size = path.stat().st_size
         if size > most << 20:
             raise error(
-                f"{path} has {size >> 20} MiB, more than {most}; split it, "
+                f"{path} is {size >> 20} MiB, more than {most}; split it, "
                 f"or {lifted('results_mib')}"
             )
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -122,9 +122,9 @@ def text_lines(path: Path, *, error: type[ActlineError], what: str) -> Iterator[
 
 
 def refuse_pipe(path: Path, *, error: type[ActlineError], what: str) -> None:
-    """Refuse a pipe or a device before it is opened: one is waited for, the other has no end.
+    """Refuse a pipe or a device before it is opened: one would block, the other never ends.
 
-    Whoever unpacks an archive or clones a folder may have got one without knowing.
+    An unpacked archive or a cloned folder may contain one unnoticed.
 
     Raises:
         ActlineError: of kind `error`.
@@ -134,5 +134,5 @@ def refuse_pipe(path: Path, *, error: type[ActlineError], what: str) -> None:
 
 
 def reason(failure: BaseException) -> str:
-    """Why the system could not do it, in one line."""
+    """The reason for a system error, in one line."""
     return getattr(failure, "strerror", None) or str(failure) or type(failure).__name__

@@ -1,7 +1,7 @@
-"""PyTorch's own files: tensors and plain values, without running anything that is in them.
+"""PyTorch's own files: tensors and plain values, read without running any code in them.
 
-Read by us rather than by PyTorch: it takes the sizes that a file tells of for true, and lets
-references multiply. Both of its forms are: an archive (since 1.6), and pickles in a row.
+Read here rather than by PyTorch, which trusts the sizes stated in a file and does not bound
+references. Both formats are read: an archive (since 1.6), and a sequence of pickles.
 """
 
 import sys
@@ -32,14 +32,14 @@ _OLDER_MAGIC, _OLDER_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def load_torch(path: Path, *, error: type[ActlineError], unsafe: str, damaged: str) -> Any:
-    """What a file of `torch.save` holds, on the CPU, if that is tensors and plain values.
+    """The content of a file of `torch.save`, on the CPU, if it is tensors and plain values.
 
     An archive's checksums are verified.
 
     Args:
         error: what to raise.
-        unsafe: an error's line where the file holds more than tensors and plain values.
-        damaged: an error's line for a damaged file.
+        unsafe: the error message if the file holds anything but tensors and plain values.
+        damaged: the error message for a damaged file.
 
     Raises:
         ActlineError: of kind `error`: as above, or the file would take too much memory.
@@ -72,7 +72,7 @@ def save_torch(path: Path, content: Any) -> None:
         try:
             torch.save(content, watched)  # type: ignore[arg-type] - needs `write` and `flush`
         except Exception as failure:
-            # torch's writer tells of what stood in its way in its own words, or of another.
+            # torch's writer reports the failure in its own words, or reports a different one.
             if watched.failure is None:
                 raise
             raise watched.failure from failure
@@ -97,7 +97,7 @@ class _Watched:
 
 
 def load_older(file: IO[bytes]) -> Any:
-    """What `torch.save` before 1.6 wrote: pickles in a row, then the numbers of every storage.
+    """The content of a file of `torch.save` before 1.6: pickles, then the numbers of each storage.
 
     Raises:
         RefusedError, DamagedError, LimitedError: as `Pickle.load`.
@@ -107,7 +107,7 @@ def load_older(file: IO[bytes]) -> Any:
         raise DamagedError("no magic number")
     system = _plain_pickle(file)
     if not isinstance(system, Mapping) or system.get("little_endian") is not True:
-        raise DamagedError("another order of bytes")
+        raise DamagedError("another byte order")
     rest = file.seek(0, SEEK_CUR)
     size = file.seek(0, SEEK_END) - rest
     file.seek(rest)
@@ -118,7 +118,7 @@ def load_older(file: IO[bytes]) -> Any:
         if key not in storages:
             held = sum(one.values.nbytes for one in storages.values())
             if held + count * dtype.itemsize > size:
-                raise DamagedError("fewer numbers than it tells of")
+                raise DamagedError("fewer numbers than stated")
             storages[key] = Storage(torch.empty(count, dtype=dtype))
         found = storages[key].values
         if found.dtype != dtype or found.numel() != count:
@@ -128,13 +128,13 @@ def load_older(file: IO[bytes]) -> Any:
     content = Pickle(file, persistent=outside).load()
     keys = _plain_pickle(file)
     if not isinstance(keys, list) or {str(key) for key in keys} != storages.keys():
-        raise DamagedError("other storages than it tells of")
+        raise DamagedError("other storages than stated")
     for key in keys:
         values = storages[str(key)].values
         count = int.from_bytes(file.read(8), sys.byteorder)
         raw = values.view(torch.uint8).numpy() if values.numel() else None
         if count != values.numel() or (raw is not None and file.readinto(raw) != raw.nbytes):  # type: ignore[attr-defined]
-            raise DamagedError("fewer numbers than it tells of")
+            raise DamagedError("fewer numbers than stated")
     return content
 
 
@@ -142,9 +142,9 @@ def _load_archive(file: IO[bytes]) -> Any:
     try:
         archive = zipfile.ZipFile(file)
         members = {one.filename: one for one in archive.infolist()}
-    # A damaged archive fails in whatever way its bytes happen to lead to.
+    # A damaged archive may raise any exception.
     except Exception as failure:
-        raise DamagedError("no archive") from failure
+        raise DamagedError("not an archive") from failure
     most = limits()
     size = sum(one.file_size for one in members.values())
     if size > most.array_mib << 20 or len(members) > most.members:
@@ -156,7 +156,7 @@ def _load_archive(file: IO[bytes]) -> Any:
     folder = pickles[0].removesuffix("data.pkl")
     order = members.get(f"{folder}byteorder")
     if order is not None and _unpacked(archive, order) != sys.byteorder.encode():
-        raise DamagedError("another order of bytes")
+        raise DamagedError("another byte order")
     storages: dict[str, Storage] = {}
 
     def outside(described: object) -> Storage:
@@ -164,7 +164,7 @@ def _load_archive(file: IO[bytes]) -> Any:
         if key not in storages:
             member = members.get(f"{folder}data/{key}")
             if member is None or member.file_size != count * dtype.itemsize:
-                raise DamagedError("other numbers than it tells of")
+                raise DamagedError("other numbers than stated")
             raw = bytearray(_unpacked(archive, member))
             values = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
             storages[key] = Storage(values)
@@ -181,7 +181,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """A member's bytes, verified by its checksum."""
     try:
         return archive.read(member)
-    except Exception as failure:  # as of the archive itself
+    except Exception as failure:  # as for the archive itself
         raise DamagedError("a damaged part") from failure
 
 
@@ -190,10 +190,10 @@ def _plain_pickle(file: IO[bytes]) -> Any:
 
 
 def _storage_of(described: object) -> tuple[torch.dtype, str, int]:
-    """Kind, name and number of numbers of a storage."""
+    """Type, name and length of a storage."""
     match described:
         case ("storage", StorageType(dtype=dtype), str(key), str(), int(count), *rest):
-            # Older ones may be parts of others.
+            # Storages of older files may be views of others.
             if count >= 0 and rest in ([], [None]):
                 return dtype, key, count
-    raise RefusedError("an object that lies outside of it")
+    raise RefusedError("an object stored outside it")

@@ -1,4 +1,4 @@
-"""YAML within limits: what it repeats by reference counts as often as it is repeated."""
+"""YAML read within limits: content repeated by reference counts each time."""
 
 from typing import Any
 
@@ -17,8 +17,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
     most = limits()
     if len(text) > most.recipe_kib << 10:
         raise RecipeError(
-            f"{where} has {len(text) >> 10} KiB, more than {most.recipe_kib}; "
-            f"{lifted('recipe_kib')}"
+            f"{where} is {len(text) >> 10} KiB, more than {most.recipe_kib}; {lifted('recipe_kib')}"
         )
     try:
         _check_depth(text, where)
@@ -36,15 +35,15 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f", line {line + 1}" if line is not None else ""
-        raise RecipeError(f"{where}{place}: not valid YAML; mend the syntax") from error
-    # Dates that no calendar has, numbers of thousands of digits, keys that are lists, …
+        raise RecipeError(f"{where}{place}: not valid YAML; correct the syntax") from error
+    # Impossible dates, numbers of thousands of digits, keys that are lists, …
     except Exception as error:
-        told = " ".join(str(error).split())[:60] or type(error).__name__
-        raise RecipeError(f"{where}: YAML that cannot be read ({told}); mend it") from error
+        problem = " ".join(str(error).split())[:60] or type(error).__name__
+        raise RecipeError(f"{where}: YAML that cannot be read ({problem}); correct it") from error
 
 
 def _check_depth(text: str, where: str) -> None:
-    """Refuse deep nesting at the first level too many: the work grows with the depth's square."""
+    """Refuse too deep nesting early: the cost of parsing grows with the square of the depth."""
     most, depth = limits().depth, 0
     for event in yaml.parse(text, yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -54,7 +53,7 @@ def _check_depth(text: str, where: str) -> None:
 
 
 def _weigh(node: yaml.Node, where: str, known: dict[int, int | None], depth: int) -> int:
-    """How many values a node stands for, those it refers to included."""
+    """How many values a node stands for, including those it refers to."""
     most = limits()
     if depth > most.depth:
         raise RecipeError(
@@ -71,8 +70,7 @@ def _weigh(node: yaml.Node, where: str, known: dict[int, int | None], depth: int
         weight += _weigh(child, where, known, depth + 1)
         if weight > most.values:
             raise RecipeError(
-                f"{where} stands for more than {most.values} values, by references; "
-                f"{lifted('values')}"
+                f"{where} holds more than {most.values} values, by references; {lifted('values')}"
             )
     known[id(node)] = weight
     return weight

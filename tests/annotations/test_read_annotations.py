@@ -258,7 +258,7 @@ def segment(**changes: object) -> dict:
         (segment(label=None), "None is not a label"),
         (segment(label=" "), "' ' is not a label"),
         (segment(label="two\nlines"), "is not a label"),
-        (segment(label="half \ud800"), "halves of characters"),
+        (segment(label="half \ud800"), "unpaired surrogates"),
         ({"database": {"A": {"annotations": "none"}}}, "video A has no list of annotations"),
         ({"database": {"A": 3}}, "video A has no list of annotations"),
         (
@@ -400,5 +400,5 @@ def test_a_file_too_large_to_be_read_at_once_is_refused(tmp_path):
     path = tmp_path / "annotations.json"
     with path.open("wb") as file:
         file.truncate(1 << 30)  # sparse: it takes no space
-    with pytest.raises(AnnotationError, match=r"annotations\.json has 1024 MiB"):
+    with pytest.raises(AnnotationError, match=r"annotations\.json is 1024 MiB"):
         read_annotations(path)

@@ -223,9 +223,9 @@ def test_h5_that_leads_elsewhere_or_is_vast_is_refused(tmp_path):
         layout[:] = h5py.VirtualSource(str(target), "a", (10, 4))
         file.create_virtual_dataset("virtual", layout)
         file["text"] = "words"
-    assert "a link to elsewhere" in refusal(path, video="link")
+    assert "is a link, not data" in refusal(path, video="link")
     assert "GiB, more than 4" in refusal(path, video="vast")
-    assert "lies in other files" in refusal(path, video="virtual")
+    assert "is stored in other files" in refusal(path, video="virtual")
     assert "not numbers" in refusal(path, video="text")
 
 

@@ -203,8 +203,8 @@ def test_a_list_longer_than_a_chunk_comes_in_pieces(
         ('{"results": {"a": 1,}}', "a name in quotation marks is missing"),
         ('{"results": {"a": [{"b": 1, "b": 2}]}}', '"b" appears twice'),
         ('{"results": {}, "results": {}}', '"results" appears twice'),
-        ('{"results": {"a": "\\ud800"}}', "halves of characters"),
-        ('{"results": {"\\uDfff": 1}}', "halves of characters"),
+        ('{"results": {"a": "\\ud800"}}', "unpaired surrogates"),
+        ('{"results": {"\\uDfff": 1}}', "unpaired surrogates"),
         ('{"results": {"a": %s}}' % ("[" * 100_000), "nested too deeply"),
         ('{"results": {"a": %s}}' % ("9" * 5000), "thousands of digits"),
         ("[1]", "not valid JSON"),
@@ -265,13 +265,13 @@ def test_text_in_arrays_is_of_characters_that_exist(tmp_path: Path, order: str) 
             found = read_npz(tmp_path / "a.npz", error=PredictionError, what="predictions")
             assert found["video"].tolist() == ["a\U0010ffff", "b"]
             continue
-        with pytest.raises(PredictionError, match=r"video\.npy holds text of characters that do"):
+        with pytest.raises(PredictionError, match=r"video\.npy contains invalid Unicode"):
             read_npz(tmp_path / "a.npz", error=PredictionError, what="predictions")
 
 
 def test_records_of_several_values_are_no_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.zeros(2, [("x", "<U2"), ("y", "<f4")]))
-    with pytest.raises(PredictionError, match=r"a\.npy holds records of several values"):
+    with pytest.raises(PredictionError, match=r"a\.npy holds structured records"):
         read_npz(tmp_path / "a.npz", error=PredictionError, what="predictions")
 
 
@@ -307,7 +307,7 @@ def test_an_array_whose_header_tells_of_more_than_there_is_is_refused(tmp_path: 
             file, {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
         )
         file.write(b"\0" * 80)
-    with pytest.raises(PredictionError, match=r"a\.npy is not whole"):
+    with pytest.raises(PredictionError, match=r"a\.npy is incomplete"):
         read_npz(path, error=PredictionError, what="predictions")
 
 

@@ -200,7 +200,7 @@ def test_files_too_large_for_the_memory_are_refused_before_they_are_read(tmp_pat
         with path.open("r+b") as file:
             file.truncate(5 << 30)  # takes no room on the disk
     assert "more than 4096" in refusal(tmp_path / "p.json")
-    with pytest.raises(PredictionError, match=r"a\.csv has 5120 MiB"):
+    with pytest.raises(PredictionError, match=r"a\.csv is 5120 MiB"):
         read_proposals(tmp_path / "tables")
 
 

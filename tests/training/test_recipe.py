@@ -174,7 +174,7 @@ def test_overrides_reach_nested_keys(tmp_path):
         ("clip.short_sides=[32]", "must not be smaller than size"),
         ("data=videos", "expected keys and values"),
         ("name.first=x", "leads through a value"),
-        ("epochs", "not of the form key=value"),
+        ("epochs", "does not have the form key=value"),
         ("epochs=[1", "not valid YAML"),
         ("overlap=100", "overlap must lie"),
         ("features={folder: f, checkpoint: c}", "features are for a Coarse-Fine network"),
