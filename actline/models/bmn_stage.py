@@ -76,7 +76,7 @@ def proposals_from_maps(
     duration: float,
     most: int = 1000,
 ) -> Proposals:
-    """Pair likely starts with likely ends (BMN, Section 4.4; `BMN_inference` in its code).
+    """Pair likely starts with likely ends (BMN's inference; `BMN_inference` in its code).
 
     A boundary is likely where its probability is a peak, or more than half of the largest. A
     pair's score is the product of both probabilities and both confidences.

@@ -97,7 +97,7 @@ class Entries(NamedTuple):
 def sampling_weights(
     temporal_scale: int, *, samples: int, bins: int, boundary_ratio: float
 ) -> Entries:
-    """How much every snippet counts for every sample of every pair (Section 3.3, equation 2).
+    """How much every snippet counts for every sample of every pair (Section 3.3, equation (2)).
 
     A pair from snippet s to e (inclusive) spans [s, e + 1], widened on both sides by
     `boundary_ratio` times its length plus one (the "plus one" is the code's, not the paper's).

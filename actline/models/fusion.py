@@ -35,7 +35,7 @@ def pool_in_space(features: StageFeatures, cells: int) -> StageFeatures:
 
 
 def gaussian_alignment(centres: Tensor, mask: Tensor) -> Tensor:
-    """How much each Fine position counts for each Coarse frame (Section 3.2, equation 6).
+    """How much each Fine position counts for each Coarse frame (Section 3.2, equation (6)).
 
     Gaussians around the Coarse frames, as wide as an eighth of the valid Fine positions, each
     scaled to a maximum of 1.
@@ -71,7 +71,7 @@ class AttentionFilter(nn.Module):
 
 
 def align(features: Tensor, attention: Tensor, alignment: Tensor, mask: Tensor) -> Tensor:
-    """Average the filtered Fine features around every Coarse frame (Section 3.2, equation 7).
+    """Average the filtered Fine features around every Coarse frame (Section 3.2, equation (7)).
 
     Weights are attention times Gaussian, over valid positions, and add up to one.
 

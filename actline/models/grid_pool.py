@@ -16,7 +16,7 @@ class GridPool(nn.Module):
 
     Confidences per output interval become durations: the more confident, the shorter. Their
     cumulative distribution gives the positions to sample at, and interpolating there keeps
-    everything differentiable (Section 3.1, equations 1 to 4).
+    everything differentiable (Section 3.1, equations (1) to (4)).
 
     Shape:
         clip: (B, C, T, H, W).

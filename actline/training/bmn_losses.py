@@ -91,7 +91,7 @@ def bmn_loss(
     generator: Generator | None = None,
     published_overflow: bool = False,
 ) -> BMNLosses:
-    """Boundary, confidence regression and confidence classification losses (equations 4 to 7).
+    """Boundary, confidence regression and confidence classification losses (equations (4) to (7)).
 
     Args:
         output: of a batch.
@@ -122,7 +122,7 @@ def bmn_loss(
 def balanced_logistic(
     probability: Tensor, positive: Tensor, counted: Tensor | None = None
 ) -> Tensor:
-    """Binary cross-entropy, half from positives and half from negatives (equation 5).
+    """Binary cross-entropy, half from positives and half from negatives (equation (5)).
 
     A half that has none is 0, where the published code is not finite.
 

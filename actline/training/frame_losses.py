@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def detection_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-    """Half per-frame, half per-clip binary cross-entropy (Section 4.2; train_fine.py).
+    """Half per-frame, half per-clip binary cross-entropy (train_fine.py).
 
     The per-frame part is averaged over valid frames and classes. The per-clip part asks of each
     class whether it happens at all: its largest valid logit against its largest label.
