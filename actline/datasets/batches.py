@@ -1,4 +1,4 @@
-"""Batches of training items: in an order that follows from the seed, loaded by workers, padded."""
+"""Batches of training items: ordered by the seed, loaded by workers, padded."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +16,12 @@ BatchType = TypeVar("BatchType")
 
 
 class TrainingBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index), epoch after epoch, from `first` to before `last`.
+    """Batches of (epoch, index), epoch after epoch, from number `first` to `last` - 1.
 
-    The order depends on seed and epoch alone, so that a stopped run goes on in the middle of an
-    epoch. Every process takes its own part. What does not fill a batch at an epoch's end is left
+    The order depends on seed and epoch alone, so that a stopped run can go on in the middle of an
+    epoch. Every process takes its own share. What does not fill a batch at an epoch's end is left
     out, as split normalization needs whole batches; a data set smaller than one batch gives one
-    small batch an epoch, of one size in all processes.
+    small batch per epoch, of the same size in all processes.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class TrainingBatches(Sampler[list[tuple[int, int]]]):
 
 
 def batches_per_epoch(length: int, batch_size: int, processes: int) -> int:
-    """Batches that every process has in an epoch, at least one."""
+    """Batches per epoch of each process, at least one."""
     return max(1, length // processes // batch_size)
 
 
 class _Guarded(Dataset[Any]):
-    """A data set whose batches may be the error that one of their items raised.
+    """A data set that returns, in place of a batch, the error that one of its items raised.
 
-    Worker processes garble errors that are raised; one that is returned arrives whole.
+    An error raised in a worker process arrives garbled; one that is returned arrives whole.
     """
 
     def __init__(self, dataset: Dataset[Any]) -> None:
@@ -95,7 +95,7 @@ def load_batches(
     """The sampler's batches, read by `workers` processes.
 
     Raises:
-        ActlineError: an item of the data set did.
+        ActlineError: an item of the data set raised it.
     """
     loader = DataLoader(
         _Guarded(dataset),
@@ -104,7 +104,7 @@ def load_batches(
         num_workers=workers,
         pin_memory=pinned,
         worker_init_fn=_let_the_run_stop,
-        # A generator of its own: the loader must not draw from the one that dropout draws from.
+        # Its own generator: the loader must not draw from the one that dropout draws from.
         generator=torch.Generator(),
     )
     for batch in loader:
@@ -114,7 +114,7 @@ def load_batches(
 
 
 def _let_the_run_stop(_worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; readers go on until the run itself stops."""
+    """Ctrl-C reaches all processes of a terminal; workers go on until the run itself stops."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -2,8 +2,8 @@
 
 Opening, seeking and decoding cost far more than a step of a small network. A decoded video is one
 `.npy` file of records (time, check, pixels), mapped into memory, so a clip reads its own frames
-only. What is damaged is found: a file that is not what was written is decoded again, and pixels
-are compared with their check as they are read.
+only. Damage is detected: a file that is not what was written is decoded again, and pixels are
+compared with their checksum as they are read.
 """
 
 import hashlib
@@ -21,18 +21,19 @@ from actline.names import output_path
 from actline.video.decode import ShortSide, frame_times, read_frames
 from actline.video.timestamps import CLOCK, on_display
 
-# Raised where what is written changes, so that what an earlier version wrote is decoded again.
+# Increased when the format changes, so that files of earlier versions are decoded again.
 _FORM = 2
 
 
 def decoded_video(
     folder: Path, video_id: str, video: Path, *, size: ShortSide, frame_rate: float = 24.0
 ) -> Path:
-    """The decoded form of a video, made if it is not there.
+    """A video's decoded file, made if it does not exist.
 
-    Its name tells the input (path, size, time of change, a digest of beginning and end), the rate
-    of a folder of frames, and by which clock times are: a video that was replaced, and another of
-    the same id, have other files. What was decoded of an earlier state of the video is removed.
+    Its name identifies the input (path, size, modification time, a digest of its beginning and
+    end), the rate of a folder of frames, and the clock that times are on: a video that was
+    replaced, and another with the same id, get other files. Files decoded from an earlier state of
+    the video are removed.
 
     Raises:
         VideoError: the video cannot be read.
@@ -69,7 +70,7 @@ def read_decoded_clip(decoded: Path, times: NDArray[np.float64]) -> NDArray[np.u
     """
     frames = _mapped(decoded)
     if frames is None:
-        raise VideoError(f"{decoded} is not as it was written; start again")
+        raise VideoError(f"{decoded} has changed since it was written; start again")
     chosen = on_display(frames["time"], times)
     pixels, checks = frames["pixels"][chosen], frames["check"][chosen]
     begun = zlib.crc32(frames["time"].tobytes())  # another time would choose another frame
@@ -79,12 +80,12 @@ def read_decoded_clip(decoded: Path, times: NDArray[np.float64]) -> NDArray[np.u
 
 
 def _mapped(decoded: Path) -> NDArray[np.void] | None:
-    """A decoded video's records (N,); None if they are not what is written here."""
-    if not decoded.is_file():  # a pipe would be waited for
+    """A decoded video's records (N,); None if the file is not in the form written here."""
+    if not decoded.is_file():  # reading a pipe would block
         return None
     try:
         frames = np.load(decoded, mmap_mode="r", allow_pickle=False)
-    except Exception:  # whatever NumPy stumbles over
+    except Exception:  # whatever NumPy raises on a damaged file
         return None
     names = frames.dtype.names or ()
     shape = frames.dtype["pixels"].shape if "pixels" in names else ()
@@ -98,7 +99,7 @@ def _mapped(decoded: Path) -> NDArray[np.void] | None:
 
 
 def _record(shape: tuple[int, ...]) -> np.dtype[np.void]:
-    """A frame of (H, W, 3) with its second and the checksum of all seconds and its pixels."""
+    """A frame of (H, W, 3) with its time in seconds, and a checksum of all times and its pixels."""
     return np.dtype([("time", np.float64), ("check", np.uint32), ("pixels", np.uint8, shape)])
 
 

@@ -14,7 +14,7 @@ from actline.video.sampling import Sampling, sample_times
 
 
 class Footage:
-    """The videos of a folder, sampled alike.
+    """The videos of a folder, all sampled in the same way.
 
     Args:
         videos: the folder, of video files or of folders of frames.

@@ -31,7 +31,7 @@ class ClipConfig:
     Attributes:
         frames: sampled frames of a clip; a shorter video gives a shorter clip.
         rate: sampled frames per second; or
-        stride: source frames from one sampled frame to the next. One of the two.
+        stride: source frames from one sampled frame to the next; one of the two is given.
         labels_per_frame: label times from one sampled frame to the next.
         size: pixels a side of the network's input.
         short_sides: sizes that the video's short side is drawn from before the random crop.
@@ -57,7 +57,7 @@ class ClipConfig:
 
     @property
     def sampling(self) -> Sampling:
-        """The same as a sampling of video."""
+        """How a video's frames are sampled for such clips."""
         if self.stride is not None:
             return EveryNth(self.stride)
         assert self.rate is not None, "checked on construction"
@@ -72,7 +72,7 @@ class FrameBatch:
         clip: (B, 3, T, H, W), normalized; labels: (B, K, L) of 0 and 1;
         frame_mask: (B, T) and label_mask: (B, L), 1 where valid;
         fine: {stage: (B, C, N, G, G)}, stored features, or None;
-        fine_clip: (B, 3, N, H, W), what the Fine stream sees where that is more, or None;
+        fine_clip: (B, 3, N, H, W), what the Fine stream sees if more than the clip, or None;
         fine_mask: (B, N); fine_start: (B,), the clip's first frame among these.
     """
 
@@ -111,11 +111,11 @@ class FrameClips(Dataset[FrameSample]):
 
     Args:
         fine_shapes: each stage's (C, G, G) that stored features must have; None takes any.
-        fine_frames: sampled frames that the Fine stream sees around a clip; 0 are the clip's own.
+        fine_frames: sampled frames that the Fine stream sees around a clip; 0 means the clip's own.
 
     Raises:
         VideoError: a video is missing or unreadable.
-        FeatureError: its features are, or are of another origin.
+        FeatureError: its features are missing, unreadable or of another origin.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class FrameClips(Dataset[FrameSample]):
         epoch, index = key
         video = self.annotations.videos[index]
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index))
-        # As published, a clip may start at any source frame, not at every sampled one alone.
+        # As published, a clip may start at any source frame, not only at sampled ones.
         phase = float(torch.rand((), generator=generator))
         times = shift_by_phase(self.footage.times(video), phase)
 
@@ -192,7 +192,7 @@ class FrameClips(Dataset[FrameSample]):
     def _fine_features(
         self, video_id: str, first: int, frames: int
     ) -> tuple[dict[str, Tensor] | None, int]:
-        """`fine_positions` around the clip, if there are, and where among them the clip starts."""
+        """`fine_positions` around the clip, if any, and where among them the clip starts."""
         if self.features is None:
             return None, 0
         assert self.origin is not None, "features come with their origin"
@@ -233,7 +233,7 @@ def collate(samples: Sequence[FrameSample]) -> FrameBatch:
 
 
 def around(first: int, frames: int, *, count: int, most: int) -> int:
-    """Where `most` of `count` positions begin that have `frames` from `first` in their middle.
+    """Where `most` of `count` positions begin so that `frames` from `first` lie in their middle.
 
     At a video's ends they are moved inwards, so that there are as many as the video has.
     """

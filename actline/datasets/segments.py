@@ -74,7 +74,7 @@ MOSTLY = 0.9
 
 
 class SlidWindows(Dataset[RescaledSample]):
-    """Windows of videos that show most of an activity, as BMN takes them where it slides.
+    """Windows of videos that show most of an activity, as a sliding BMN takes them.
 
     Raises:
         FeatureError: a video's features are missing, damaged or of another origin.
@@ -116,7 +116,7 @@ class SlidWindows(Dataset[RescaledSample]):
 def segments_within(
     segments: NDArray[np.float64], start: float, duration: float
 ) -> NDArray[np.float64]:
-    """Segments of which a window shows most, as parts of it: (M, 2) seconds to (N, 2)."""
+    """Segments that lie mostly within a window, as fractions of it: (M, 2) seconds to (N, 2)."""
     clipped = np.stack(clip(*segments.T, first=start, last=start + duration), axis=1)
     return (clipped[mostly_within(segments, start, duration)] - start) / duration
 
@@ -124,7 +124,7 @@ def segments_within(
 def mostly_within(
     segments: NDArray[np.float64], start: float, duration: float
 ) -> NDArray[np.bool_]:
-    """Of which segments a window shows most: (M, 2) seconds to (M,)."""
+    """Which segments lie mostly within a window: (M, 2) seconds to (M,)."""
     clipped = np.stack(clip(*segments.T, first=start, last=start + duration), axis=1)
     lengths, shown = (ends[:, 1] - ends[:, 0] for ends in (segments, clipped))
     return (shown > 0) & (shown >= MOSTLY * lengths)
@@ -173,8 +173,8 @@ class ProposedVideos(Dataset[ProposalSample]):
     """Videos at their own length with proposals, as TCANet takes them.
 
     Args:
-        proposals: of every video; where they have none `matched` with them, each is trained
-            towards the activity that overlaps it most.
+        proposals: of every video; a proposal without a stored match (`matched`) is trained towards
+            the activity that overlaps it most.
 
     Raises:
         FeatureError: a video's features are missing, damaged or of another origin.
@@ -216,7 +216,7 @@ class ProposedVideos(Dataset[ProposalSample]):
 def collate_proposals(
     samples: Sequence[ProposalSample],
 ) -> ProposalBatch:
-    """Pad features with zeros and proposals with nothing."""
+    """Pad features with zeros, and proposals with ones marked as not valid."""
     features, mask = pad_in_time([sample.features for sample in samples])
     proposals, valid = pad_in_time([sample.proposals.T for sample in samples])
     matched, _ = pad_in_time([sample.matched.T for sample in samples])
@@ -251,7 +251,7 @@ def best_matches(
 
 
 def trainable(annotations: Annotations, *, min_seconds: float) -> Annotations:
-    """Without shorter activities, and without videos that then have none.
+    """The annotations without shorter activities, and without videos that then have none.
 
     Raises:
         AnnotationError: none is left.

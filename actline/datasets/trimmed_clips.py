@@ -22,7 +22,7 @@ from actline.video.transforms import TestTransform, TrainTransform, to_clip
 
 @dataclass(frozen=True, slots=True)
 class ClipRequest:
-    """One clip of a batch: which, in which pass over the data, and its shape.
+    """One clip of a batch: its item, the pass over the data, and its shape.
 
     Attributes:
         frames, size: sampled frames, and pixels a side.
@@ -38,7 +38,7 @@ class ClipRequest:
 
 @dataclass(frozen=True, eq=False)
 class TrimmedSample:
-    """One clip (3, T, H, W), and its class (), from 0; of several, 1 where one is shown (K,)."""
+    """One clip (3, T, H, W), and its class (), from 0; with several classes, (K,) of 0 and 1."""
 
     video: str
     clip: Tensor
@@ -142,7 +142,7 @@ class TrimmedClips(Dataset[TrimmedSample]):
         return clips.unflatten(1, chosen.shape).transpose(0, 1)
 
     def transform(self, size: int) -> TrainTransform:
-        """Crops of `size`, from short sides that are to it as the full ones to the full size."""
+        """Crops of `size`, with short sides scaled in proportion."""
         sides = (max(size, round(side * size / self.clip.size)) for side in self.clip.short_sides)
         return TrainTransform(
             size=size,
@@ -155,7 +155,7 @@ class TrimmedClips(Dataset[TrimmedSample]):
     def _label(
         self, video: AnnotatedVideo, between: tuple[float, float] = (-np.inf, np.inf)
     ) -> Tensor:
-        """A video's class, or those of several that happen between two times."""
+        """A video's class, or, of several, those that happen between two times."""
         if not self.several:
             return torch.tensor(class_of(video, self.annotations))
         label = torch.zeros(len(self.annotations.classes))
@@ -167,7 +167,7 @@ class TrimmedClips(Dataset[TrimmedSample]):
     def _pixels(
         self, video: AnnotatedVideo, chosen: NDArray[np.intp], *, size: ShortSide
     ) -> NDArray[np.uint8]:
-        """Chosen of a video's sampled frames, each decoded once however often it is chosen."""
+        """The chosen sampled frames of a video, each decoded once however often it is chosen."""
         wanted, places = np.unique(chosen, return_inverse=True)
         return self.footage.read(video, self.footage.times(video)[wanted], size=size)[places]
 
@@ -197,7 +197,7 @@ def class_of(video: AnnotatedVideo, annotations: Annotations) -> int:
 
 
 def videos_with_classes(annotations: Annotations) -> Annotations:
-    """Without videos that have no class, as those of Kinetics' test subset.
+    """The annotations without videos that have no class, such as those of Kinetics' test subset.
 
     Raises:
         AnnotationError: none is left.
@@ -209,10 +209,10 @@ def videos_with_classes(annotations: Annotations) -> Annotations:
 
 
 def present(annotations: Annotations, videos: Path) -> tuple[Annotations, int]:
-    """Without the videos that `videos` does not have, and how many those are.
+    """The annotations without videos that are missing from `videos`, and how many those are.
 
     Raises:
-        VideoError: it has none of them, or cannot be read.
+        VideoError: the folder has none of them, or cannot be read.
     """
 
     listing = list_videos(videos)

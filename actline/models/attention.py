@@ -8,7 +8,7 @@ from torch import Tensor
 
 from actline.models.dropout import draw_kept, dropout
 
-# Queries of a block share the keys around it: products of matrices, if with more keys than needed.
+# Queries of a block share the keys around it: matrix products, though with more keys than needed.
 BLOCK = 64
 
 
@@ -21,12 +21,12 @@ def window_attention(
     mask: Tensor | None = None,
     probability: float = 0.0,
 ) -> Tensor:
-    """Attention to `window` places around each, without computing those of all others.
+    """Attention of each position to the `window` around it, without computing all others.
 
-    Equal to `scaled_dot_product_attention` under a mask of a band: row t sees from t - window // 2.
+    Equal to `scaled_dot_product_attention` under a band mask: row t sees from t - window // 2.
 
     Args:
-        probability: of dropout, of the weights.
+        probability: of dropping an attention weight.
 
     Shape:
         queries, keys, values: (B, heads, T, D); mask: (B, T), true where valid. Returns the same.
@@ -44,7 +44,7 @@ def window_attention(
     offset = torch.arange(width, device=queries.device) - row
     seen = F.pad(valid, around).unfold(1, width, block).unsqueeze(2)  # (B, blocks, 1, width)
     seen = seen & (offset >= 0) & (offset < window)
-    seen = seen | (offset == before)  # padding sees itself: weights must not add up to 0
+    seen = seen | (offset == before)  # padding sees itself: weights must not sum to 0
     scores = torch.matmul(queries, keys).masked_fill(~seen.unsqueeze(1), -torch.inf)
     weights = dropout(scores.softmax(dim=-1), probability)
     return torch.matmul(weights, values.transpose(3, 4)).flatten(2, 3)[:, :, :T]
@@ -53,7 +53,7 @@ def window_attention(
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, *, seen: Tensor | None, probability: float
 ) -> Tensor:
-    """As `scaled_dot_product_attention`, also where weights are dropped out on a CPU.
+    """As `scaled_dot_product_attention`, but lighter for dropout on a CPU.
 
     Shape:
         queries, keys, values: (B, heads, T, D); seen: (B, 1, T, T), true where a row may look.
@@ -67,14 +67,14 @@ def attention(
 
 
 class _DroppedAttention(torch.autograd.Function):
-    """Attention with dropout, of one head at a time.
+    """Attention with dropout, one head at a time.
 
-    The weights of a head fit into a processor's cache, those of a batch do not; and they are
-    computed again for the gradients, rather than kept: T features have T x T of them a head.
+    The weights of one head fit into a CPU's cache, those of a batch do not; and they are computed
+    again for the gradients rather than kept: T features have T x T weights per head.
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd gives all by position
+    def forward(  # noqa: PLR0917 - autograd passes all by position
         ctx: Any,
         queries: Tensor,
         keys: Tensor,

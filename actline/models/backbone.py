@@ -20,18 +20,18 @@ class BackboneConfig(Protocol):
         ...
 
     def build(self, classes: int) -> "Backbone":
-        """A new network with random weights, giving so many logits."""
+        """A new network with random weights and as many logits as `classes`."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says of clips.
+    """A network's output for clips.
 
     Shape:
         logits: (B, K, T) per frame, or (B, K) per clip.
         positions: (B, P) in [0, 1], where a network that chooses frames sampled the clip; None
-            where it looks at all.
+            where it looks at all of them.
         fine_logits: (B, K, T), the Fine stream's own in joint training of Coarse-Fine; or None.
     """
 
@@ -59,8 +59,9 @@ class Backbone(nn.Module):
         depths: names of the depths that `features` gives, shallow to deep; () gives none.
         feature_channels: channels at each of them.
         frame_channels: channels of the features of `frame_output`; None where it gives none.
-        export_frames: of the clip by which an exporter traces it; None where it cannot be exported.
-            What can gives its logits as a tensor alone, for any number of frames.
+        export_frames: frames of the clip that an exporter traces it with; None where it cannot be
+            exported. A network that can returns its logits as a bare tensor, for any number of
+            frames.
         unused_parameters: whether some parameters may get no gradient in a training step.
 
     Shape:
@@ -80,18 +81,18 @@ class Backbone(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} gives no features by depth")
 
     def frame_output(self, clip: Tensor) -> FrameOutput:
-        """Features and logits of every frame, whatever `forward` gives; snippets are made of them.
+        """Features and logits of every frame, whatever `forward` gives, to make snippets of.
 
-        Only where `frame_channels` says how many channels they have.
+        Only for networks that set `frame_channels`.
         """
         raise NotImplementedError(f"{type(self).__name__} gives no features of frames")
 
     @property
     def lacks(self) -> str | None:
-        """What keeps the network from detecting on frames alone, and how to mend it; or None."""
+        """Why the network cannot detect on frames alone, and how to mend that; or None."""
         return None
 
 
 def prediction(output: Tensor | Prediction) -> Prediction:
-    """What a backbone's `forward` gave, as a `Prediction` in any case."""
+    """A backbone's output as a `Prediction`, whatever its `forward` returned."""
     return output if isinstance(output, Prediction) else Prediction(output)

@@ -14,13 +14,13 @@ from actline.models.bmn_stage import BMNStage
 from actline.models.boundary_matching import BoundaryMatching
 from actline.stored.ranges import Channels, Factor, FeatureChannels, Range, Samples
 
-# Of the table of samples: with the published 32 samples of 3 bins, those of 400 snippets.
+# Entries of the table of samples: with the published 32 samples of 3 bins, those of 400 snippets.
 _MOST_PLACES = 1 << 24
 GROUPS = 4  # of the convolutions in the base and in the temporal evaluation
 
 
 class BMNOutput(NamedTuple):
-    """What BMN says of a video rescaled to T snippets; all values are probabilities.
+    """BMN's output for a video rescaled to T snippets; all values are probabilities.
 
     Shape:
         start, end: (B, T), that an activity starts or ends around this snippet.
@@ -43,14 +43,14 @@ class BMNConfig:
         width: channels of the base.
         pair_width: channels of a pair's features, over all its samples.
         map_width: channels of the confidence map's convolutions.
-        samples: N, places that a pair is sampled at, from before its start to after its end.
+        samples: N, positions at which a pair is sampled, from before its start to after its end.
         bins: points averaged per sample.
         boundary_ratio: context on either side, as a fraction of the pair's length.
         sliding: whether it is slid over videos at the features' own rate, T snippets at a time,
             rather than shown whole videos, rescaled. The layers are the same.
 
     Raises:
-        ValueError: its table of samples would be too large to be made.
+        ValueError: its table of samples would be too large.
     """
 
     channels: FeatureChannels = 400
@@ -68,7 +68,7 @@ class BMNConfig:
     interval: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        # A place for every pair of snippets and every sample of it.
+        # An entry for every pair of snippets and each of its samples.
         places = self.temporal_scale**2 * self.samples * self.bins
         if places > _MOST_PLACES:
             raise ValueError(
@@ -129,7 +129,7 @@ class BMN(nn.Module):
         self.register_buffer("possible", possible, persistent=False)
 
     def stage(self, classes: tuple[str, ...] = ()) -> BMNStage:
-        """The network as the stage of a chain that proposes; it knows no classes."""
+        """The network as a proposing stage of a chain; it has no classes."""
         return BMNStage(self)
 
     def forward(self, features: Tensor) -> BMNOutput:
@@ -150,8 +150,8 @@ class BMN(nn.Module):
         T = self.config.temporal_scale
         prepared = self.prepare(base).relu()
         pairs = self.narrow(self.matching(prepared).relu()).relu()  # (P, B, M)
-        # Impossible pairs sample nothing but zeros, so they all hold what the biases give: their
-        # share of the map is filled in, not computed.
+        # Impossible pairs sample only zeros, so they all have the value that the biases give: their
+        # part of the map is filled in, not computed.
         rest = self.narrow(self.matching.bias.relu()).relu()
         filled = rest.expand(T * T, pairs.shape[1], -1)
         cells = filled.index_copy(0, self.matching.cells, pairs.to(rest.dtype))

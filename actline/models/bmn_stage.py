@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BMNStage:
-    """Proposes segments; none need be given."""
+    """Proposes segments from features alone."""
 
     def __init__(self, network: "BMN") -> None:
         self.network = network
@@ -49,7 +49,7 @@ class BMNStage:
         return merge_windows(found, duration=features.duration).best(most)
 
     def _of_one(self, features: SnippetFeatures, most: int) -> Proposals:
-        """Proposals for what BMN sees at once, at their place in the video."""
+        """Proposals for what BMN sees at once, at their times in the video."""
         output = self.network(features.features[None].to(next(self.network.parameters()).device))
         start, end, confidence = (part[0].float().cpu().numpy() for part in output)
         found = proposals_from_maps(start, end, confidence, duration=features.duration, most=most)
@@ -82,14 +82,14 @@ def proposals_from_maps(
     pair's score is the product of both probabilities and both confidences.
 
     The published code never pairs a start with the end of the video, for which the maps have no
-    position of their own; here the last position's probability stands for it.
+    position; here the last position's probability stands for it.
 
     Args:
         duration: of the video, in seconds.
         most: how many of the best are kept.
 
     Shape:
-        start, end: (T,), probabilities at times 0, 1, … T - 1 parts of the video;
+        start, end: (T,), probabilities at times 0, 1, …, T - 1, in T-ths of the video;
         confidence: (2, T, T), regression and classification, of the segments from the start of
             one snippet to the end of another.
     """

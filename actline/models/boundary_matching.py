@@ -42,7 +42,7 @@ class BoundaryMatching(nn.Module):
         bound = (channels * samples) ** -0.5
         nn.init.uniform_(self.bias, -bound, bound)
 
-        # Of a network without values (`outline`), which never runs, the smallest table will do.
+        # For a network without values (`outline`), which never runs, the smallest table will do.
         T = 2 if self.weight.is_meta else temporal_scale
         with torch.device("cpu"):
             table = sampling_weights(T, samples=samples, bins=bins, boundary_ratio=boundary_ratio)
@@ -62,7 +62,7 @@ class BoundaryMatching(nn.Module):
     def sample(self, features: Tensor) -> Tensor:
         """The layer's samples themselves, (B, C, N, T, T), which `forward` never makes.
 
-        They take N * T times the memory of the features: for looking at, and for tests.
+        They take N * T times the memory of the features: for inspection and tests.
         """
         B, C, T = features.shape
         table = self.sampled.dense().unflatten(1, (self.samples, T))  # (P, N, T)
@@ -148,7 +148,7 @@ class SparseRows(nn.Module):
     def __init__(self, entries: Entries) -> None:
         super().__init__()
         self.shape = entries.shape
-        # Not tensors of a sparse type: those are no buffers, which follow the module.
+        # Not sparse tensors: those cannot be buffers, which follow the module.
         for suffix, one_way in (("", entries), ("_t", entries.transposed())):
             self.register_buffer(f"offsets{suffix}", one_way.offsets().int(), persistent=False)
             self.register_buffer(f"columns{suffix}", one_way.column.int(), persistent=False)
@@ -171,14 +171,14 @@ SparseParts = tuple[Tensor, Tensor, Tensor]
 
 
 def times_sparse(dense: Tensor, forth: SparseParts, back: SparseParts) -> Tensor:
-    """`forth` times `dense`; `back` is the transposed matrix, which the gradient takes."""
+    """`forth` times `dense`; `back` is the transposed matrix, which the gradient uses."""
     result = _SparseTimesDense.apply(dense, *forth, *back)
     assert isinstance(result, Tensor)
     return result
 
 
 class _SparseTimesDense(torch.autograd.Function):
-    """`embedding_bag` whose gradient is one more of the transposed matrix.
+    """`embedding_bag` whose gradient is another one, with the transposed matrix.
 
     PyTorch's own gradient sorts all indices again in every step.
     """

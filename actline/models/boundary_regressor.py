@@ -1,4 +1,4 @@
-"""TBR: moving a proposal's boundaries by what is seen at them and inside (TCANet, CVPR 2021).
+"""TBR: moving a proposal's boundaries by the features at them and inside (TCANet, CVPR 2021).
 
 Segments are (start, end) in seconds throughout.
 """
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GROUPS = 4  # of all convolutions but the last of each head
-SHRINK = 4  # two convolutions of stride 2 before the one that sees everything
+SHRINK = 4  # two convolutions of stride 2 before the one that sees all samples
 
 # How far predicted offsets move a boundary. The published code scales them down and its targets
 # not at all, which the paper does not say; the frame-level scale differs between training and
@@ -20,18 +20,18 @@ FRAME_SCALE = 0.2
 CENTRE_SCALE = 0.1
 WIDTH_SCALE = 0.2
 
-# How many proposals are refined at a time on a processor, where no gradient is asked for: what
-# lies between the layers then stays in its cache.
+# How many proposals are refined at a time on a CPU when no gradient is needed: the activations
+# between layers then stay in its cache.
 AT_ONCE = 64
 
-SHORTEST = 1e-5  # seconds; a shorter segment counts as this long where one divides by it
+SHORTEST = 1e-5  # seconds; a shorter segment counts as this long in divisions
 
 
 class Refinement(NamedTuple):
-    """What one regressor makes of its proposals.
+    """One regressor's output.
 
     Shape:
-        proposals: (B, P, 2), seconds, as they came in.
+        proposals: (B, P, 2), seconds, as given to it.
         frame_offsets: (B, P, 2), of start and end, in widths of the proposal.
         segment_offsets: (B, P, 2), of the centre in widths, and of the width's logarithm.
         iou: (B, P), the predicted overlap of `proposals` with an activity, in [0, 1].
@@ -111,13 +111,13 @@ class TemporalBoundaryRegressor(nn.Module):
         )
 
     def places(self, proposals: Tensor, lengths: Tensor) -> Tensor:
-        """Where features are sampled for each proposal: (B, P, samples), in features.
+        """Where features are sampled for each proposal: (B, P, samples), as feature indices.
 
         Feature t is at t, in the middle of its snippet, (t + 0.5) intervals into the video.
         """
         start, end = proposals.unbind(dim=2)
         reach = (end - start) * self.context
-        # The ends are clamped, not the places: what sticks out is squeezed in, as published.
+        # The ends are clamped, not each place: what extends beyond is squeezed in, as published.
         borders = torch.stack((start - reach, start, end, end + reach), dim=2)
         video = lengths.view(-1, 1, 1).to(borders.dtype)
         borders = (borders / self.snippet_interval).clamp(min=0).minimum(video)
@@ -145,7 +145,7 @@ def grouped_features(features: Tensor) -> Tensor:
 
 
 def on_samples(head: nn.Sequential, grouped: Tensor, places: Tensor) -> Tensor:
-    """What a head makes of the features sampled at places, which are never made as such.
+    """A head's output for features sampled at places, without materializing these features.
 
     The same as the head on `sample_features`, in an order that costs less.
 
@@ -168,7 +168,7 @@ def on_samples(head: nn.Sequential, grouped: Tensor, places: Tensor) -> Tensor:
     if third.bias is not None:
         hidden = hidden + third.bias
     for layer in last:
-        # A convolution of kernel 1 is what is left.
+        # What remains is a convolution of kernel 1.
         hidden = (
             F.linear(hidden, layer.weight.squeeze(2), layer.bias)
             if isinstance(layer, nn.Conv1d)
@@ -191,10 +191,10 @@ def weighted_features(convolution: nn.Conv1d, grouped: Tensor) -> Tensor:
     rows = torch.einsum("gbtc,gwck->btkgw", grouped, weight).flatten(3).to(grouped.dtype)
     if convolution.bias is None:
         return rows
-    # The middle tap is of a sample in every output, and the parts of its two features add up to
-    # 1, so that the bias counts once; the zeros at the ends take part in that.
+    # In every output the middle tap falls on a sample, whose two features have weights that sum to
+    # 1, so that the bias counts once; that includes the zeros at the ends.
     middle = rows.new_tensor([0.0, 1.0, 0.0]).view(3, 1)
-    # Over one dimension: gradients are added up so in a fortieth of the time of two.
+    # Over one dimension: its gradients are summed in a fortieth of the time that two take.
     return (rows.flatten(0, 1) + middle * convolution.bias).view_as(rows)
 
 
@@ -205,7 +205,7 @@ def summed_features(rows: Tensor, places: Tensor) -> Tensor:
         rows: (B, T + 2, 3, W); places: (B, P, S), from -1 to T. Returns (B * P, S / 2, W).
     """
     B, length, taps, W = rows.shape
-    # Before a proposal's first place is zero, as it is a feature before a video's first.
+    # Zero comes before a proposal's first place, as before a video's first feature.
     around = F.pad(places, (1, 0), value=-1.0).unfold(2, taps, 2)  # (B, P, S / 2, 3)
     row, part = interpolated(around, length - 2)
     video = torch.arange(B, device=places.device).view(B, 1, 1, 1, 1)
@@ -220,8 +220,8 @@ def summed_features(rows: Tensor, places: Tensor) -> Tensor:
 
 
 def channels_last_convolution(convolution: nn.Conv1d, x: Tensor) -> Tensor:
-    """A convolution of what has its channels last: (N, L, C) to (N, L', W)."""
-    # Of images of one row: these, and not sequences, may have their channels last in memory.
+    """A convolution of features with their channels last: (N, L, C) to (N, L', W)."""
+    # As images of one row: unlike sequences, these may have their channels last in memory.
     image = x.transpose(1, 2).unsqueeze(2)
     convolved = F.conv2d(
         image,
@@ -243,18 +243,18 @@ def kernel_matrix(convolution: nn.Conv1d) -> Tensor:
 def rectified_convolution(matrix: Tensor, x: Tensor) -> Tensor:
     """A ReLU, then a convolution whose kernel is as long as its input: (N, L, C) to (N, W).
 
-    Without bias; as a product of matrices, which is ten times as fast on processors. The ReLU
-    comes once the features are in its order, so that gradients keep them in that order alone.
+    Without bias; as a matrix product, which is ten times as fast on CPUs. The ReLU comes after the
+    features are reordered, so that they are kept for the gradients in that order only.
     """
     by_group = x.unflatten(2, (len(matrix), -1)).permute(2, 0, 1, 3).flatten(2)
     return torch.bmm(F.relu(by_group), matrix).transpose(0, 1).flatten(1)
 
 
 def sample_features(features: Tensor, places: Tensor) -> Tensor:
-    """Features interpolated at places between them; beyond the first and the last is zero.
+    """Features interpolated at places between them; zero beyond the first and the last.
 
-    As `grid_sample` without `align_corners`, but each video stays one however many places are
-    asked of it. Differentiable in both.
+    As `grid_sample` without `align_corners`, but no video is copied, however many places it is
+    sampled at. Differentiable in both.
 
     Shape:
         features: (B, C, T); places: (B, M), from -1 to T. Returns (B, M, C).
@@ -273,7 +273,7 @@ def sample_features(features: Tensor, places: Tensor) -> Tensor:
 
 
 def interpolated(places: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """The two features around every place, counted from a zero before the first, and their parts.
+    """The two features around every place, counted from a zero before the first, and their weights.
 
     Shape:
         places: (…); returns (…, 2) indices from 0 to `length` + 1, and (…, 2).
@@ -300,14 +300,14 @@ def moved_segment(proposals: Tensor, offsets: Tensor) -> Tensor:
 
 
 def boundary_offsets(proposals: Tensor, targets: Tensor) -> Tensor:
-    """What `moved_boundaries` takes to get from proposals to targets, all (…, 2)."""
+    """The offsets with which `moved_boundaries` gets from proposals to targets, all (…, 2)."""
     return (targets - proposals) / widths(proposals).unsqueeze(-1)
 
 
 def segment_offsets(proposals: Tensor, targets: Tensor) -> Tensor:
-    """What `moved_segment` takes to get from proposals to targets, all (…, 2)."""
+    """The offsets with which `moved_segment` gets from proposals to targets, all (…, 2)."""
     width, target_width = widths(proposals), widths(targets)
-    # Centres by way of the clamped widths, as published.
+    # Centres via the clamped widths, as published.
     centre = proposals[..., 0] + width / 2
     target_centre = targets[..., 0] + target_width / 2
     return torch.stack(((target_centre - centre) / width, (target_width / width).log()), dim=-1)

@@ -1,4 +1,4 @@
-"""Cards: what travels with a network's weights, so that a checkpoint is all that using it needs."""
+"""Cards: what travels with a network's weights, so that a checkpoint needs nothing else."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -61,10 +61,10 @@ class ModelCard:
                 f"{self.overlap}"
             )
         if not self.classes:
-            raise ValueError("a card names at least one class")
+            raise ValueError("a card must name at least one class")
         if self.thresholds is not None and len(self.thresholds) != len(self.classes):
             raise ValueError(
-                f"{len(self.thresholds)} thresholds are not for {len(self.classes)} classes"
+                f"{len(self.thresholds)} thresholds do not fit {len(self.classes)} classes"
             )
         _check_names(self.classes)
 
@@ -79,9 +79,9 @@ class SegmentCard:
 
     Attributes:
         network: the architecture.
-        classes: names, of the data set it was trained on, in the order of a network's labels that
-            gives any; BMN and TCANet know none.
-        origin: what made the features; None takes public ones, whose making is not known.
+        classes: names, of the data set it was trained on, in the order of the network's labels if
+            it predicts any; BMN and TCANet predict none.
+        origin: what made the features; None stands for public ones, whose origin is not known.
         form: of public features.
         suppression: of its proposals.
         source, version, score, recipe: as in `ModelCard`.
@@ -108,8 +108,8 @@ class LabelConfig:
     Attributes:
         per: "video" gives each of a video's proposals the video's likeliest classes, as published
             for ActivityNet and HACS; "segment" each its own, for videos of several classes.
-        top: how many classes.
-        detections: how many of the best a video keeps.
+        top: how many classes a proposal gets.
+        detections: how many of a video's best are kept.
     """
 
     per: Literal["video", "segment"] = "video"
@@ -130,7 +130,7 @@ class ChainCard:
         origin: what its features depend on; None with public ones.
         interval: seconds from one snippet to the next.
         proposals: the stage that makes them, such as BMN; None where they come from a file.
-        refinement: the stage that makes them better, such as TCANet; None leaves them as they are.
+        refinement: the stage that refines them, such as TCANet; None leaves them as they are.
         labels: how detections get their classes.
         form: of public features.
     """
@@ -146,20 +146,20 @@ class ChainCard:
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise ValueError("a chain has proposals, refinement or both")
+            raise ValueError("a chain needs proposals, refinement or both")
         if self.backbone is not None and self.origin is None:
-            raise ValueError("a chain with a backbone says what its features depend on")
+            raise ValueError("a chain with a backbone must say what its features depend on")
         for name, link in self.stages.items():
             if link.network.proposes != PROPOSES[name]:
                 kind = type(link.network).__name__
                 raise ValueError(f"a chain's {name} cannot be of {kind}")
         if len({link.network.channels for link in self.stages.values()}) > 1:
-            raise ValueError("a chain's links take features of one width")
+            raise ValueError("all links of a chain must take features of the same width")
         _check_names(self.classes)
 
     @property
     def stages(self) -> dict[str, SegmentCard]:
-        """The stages that there are, in the order in which they run, by name."""
+        """The chain's stages by name, in the order in which they run."""
         links = {"proposals": self.proposals, "refinement": self.refinement}
         return {name: link for name, link in links.items() if link is not None}
 
@@ -170,7 +170,7 @@ class ChainCard:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names that detections can have: of a stage that classifies, or else the backbone's."""
+        """Classes of detections: those of a stage that classifies, or else the backbone's."""
         for link in self.stages.values():
             if link.network.classifies:
                 return link.classes
@@ -187,7 +187,7 @@ def _check_names(classes: Sequence[str]) -> None:
             raise ValueError(f'"{name}" is not the name of a class')
 
 
-# Control characters, halves of characters, and ends of line.
+# Control characters, lone surrogates, and line endings.
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 Card = ModelCard | SegmentCard | ChainCard
@@ -200,15 +200,15 @@ HOLDS = {"model": "a network on frames", "segments": "BMN or TCANet", "chain": "
 
 
 def kind_of(card: Card) -> str:
-    """What a file with this card says that it holds: a key of `KINDS`."""
+    """What a file with this card is said to hold: a key of `KINDS`."""
     return next(kind for kind, cards in KINDS.items() if isinstance(card, cards))
 
 
 def card_of(content: object, kind: str, *, where: str) -> Card:
-    """The card that a file holds as JSON's values.
+    """The card in a file, given as JSON values.
 
     Raises:
-        CheckpointError: it is of another version of actline, or holds what no card can.
+        CheckpointError: it was written by another version of actline, or holds what a card cannot.
     """
     if kind not in KINDS:
         raise CheckpointError(

@@ -29,10 +29,10 @@ Network = TypeVar("Network", bound=nn.Module)
 def save_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
     """Write weights and card to one file, whole or not at all.
 
-    What could not be read back is not written: the card is checked as by a reader.
+    The card is checked as if it were read: what could not be read back is not written.
 
     Raises:
-        CheckpointError: the card holds what no card can, or is another network's.
+        CheckpointError: the card holds what a card cannot, or is another network's.
         OutputError: the file cannot be written.
     """
     try:
@@ -140,7 +140,7 @@ def _card(stored: TensorFile, path: str | Path) -> Card:
     content = stored.json("actline")
     if content is None:
         raise CheckpointError(
-            f"{path} was not written by actline; bring it over with `actline convert`"
+            f"{path} was not written by actline; convert it with `actline convert`"
         )
     return card_of(content, stored.metadata.get("kind", "model"), where=str(path))
 
@@ -168,5 +168,5 @@ def _unfit(path: str | Path) -> str:
 
 
 def damaged(path: Path) -> str:
-    """What to say of a file that holds no whole checkpoint."""
+    """The message for a file that is not a whole checkpoint."""
     return f"{path} is not a whole checkpoint file; copy or train it again"

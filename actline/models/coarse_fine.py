@@ -158,14 +158,14 @@ class CoarseFine(Backbone):
         classes: how many logits.
     """
 
-    # With stored features, or without a loss of its own, the Fine stream's head gets no gradient.
+    # With stored features, or without its own loss, the Fine stream's head gets no gradient.
     unused_parameters = True
 
     def __init__(self, config: CoarseFineConfig, classes: int) -> None:
         super().__init__()
         self.config = config
         self.classes = classes
-        # Drawn even where it is not kept, so that the Coarse stream begins the same either way.
+        # Made even where it is not kept, so that the Coarse stream begins with the same weights.
         fine = X3D(config.fine, classes)
         self.fine = fine if config.fine_stream else None
         self.coarse = CoarseStream(config, classes)
@@ -197,12 +197,12 @@ class CoarseFine(Backbone):
 
     @property
     def lacks(self) -> str | None:
-        """As in `Backbone`: the Fine stream, which a published file may not hold."""
+        """As in `Backbone`: the Fine stream, which a published file may lack."""
         if self.fine is not None:
             return None
         return (
             "holds the Coarse stream alone; "
-            "convert it again with --fine and the Fine stream's checkpoint"
+            "convert it again with the Fine stream's checkpoint (--fine)"
         )
 
     def encode_fine(self, clip: Tensor, mask: Tensor | None = None) -> tuple[FineFeatures, Tensor]:
@@ -218,7 +218,7 @@ class CoarseFine(Backbone):
 
 
 def _clip_of(wider: Tensor, start: Tensor, frames: int) -> Tensor:
-    """The clip's part (B, K, T) of what is there for its surroundings, (B, K, N).
+    """The clip's part (B, K, T) of values for its surroundings, (B, K, N).
 
     Frames that pad a short clip may lie outside; they repeat the last.
     """

@@ -1,4 +1,4 @@
-"""3-D convolutions as X3D and SlowFast use them, in the forms that are quick on a CPU."""
+"""3-D convolutions as X3D and SlowFast use them, in forms that are fast on a CPU."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ def pointwise(channels_in: int, channels_out: int, *, stride: int = 1) -> nn.Con
 
 
 class SpatialConv3d(nn.Conv3d):
-    """A convolution in space alone; on a CPU one of images, four times as fast there.
+    """A convolution in space only; on a CPU done on images, which is four times as fast there.
 
     Shape:
         input: (B, C, T, H, W); returns (B, C', T, H', W').
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        # Runtimes have convolutions of their own, and would reorder the images twice.
+        # Runtimes have their own convolutions, and would reorder the images twice.
         if not runs_on_cpu(input) or torch.compiler.is_exporting():
             return super().forward(input)
         frames = F.conv2d(
@@ -34,7 +34,7 @@ class SpatialConv3d(nn.Conv3d):
 
 
 class DepthwiseConv3d(nn.Conv3d):
-    """A depthwise convolution, one kernel a channel; on a CPU with quick gradients.
+    """A depthwise convolution, one kernel per channel; with fast gradients on a CPU.
 
     Shape:
         input: (B, C, T, H, W); returns (B, C, T, H / stride, W / stride).
@@ -47,10 +47,10 @@ class DepthwiseConv3d(nn.Conv3d):
 
 
 class _DepthwiseConvolution(torch.autograd.Function):
-    """conv3d of one channel a group, whose own gradients on a CPU take ten times its own time.
+    """conv3d with one channel per group, whose own gradients take ten times its time on a CPU.
 
     The gradient of the input is the convolution with the mirrored kernel where there is no
-    stride; that of the kernel is, at each of its times, one of images.
+    stride; that of the kernel is, at each of its time steps, a convolution of images.
     """
 
     @staticmethod
@@ -106,5 +106,5 @@ def _kernel_gradient(
 
 
 def runs_on_cpu(x: Tensor) -> bool:
-    """Whether what is written for CPUs applies: there, and not in mixed precision."""
+    """Whether the forms for CPUs apply: on a CPU, and not in mixed precision."""
     return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")

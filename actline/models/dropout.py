@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A mask takes so many of the generator's bits a value: four values a draw, and chances as fine as
-# 1 in 65 536. PyTorch draws values one by one, a fifth of a training step of TCANet.
+# Bits of the generator that a mask takes per value: four values a draw, and probabilities in steps
+# of 1 / 65 536. PyTorch draws values one by one, which is a fifth of a training step of TCANet.
 _CHANCES = 2**16
 
 
 def dropout(x: Tensor, probability: float) -> Tensor:
-    """As `torch.nn.functional.dropout` in training: zeros by chance, the rest scaled up."""
+    """As `torch.nn.functional.dropout` in training: random zeros, the rest scaled up."""
     if not probability:
         return x
     if x.device.type != "cpu":
@@ -22,7 +22,7 @@ def dropout(x: Tensor, probability: float) -> Tensor:
 
 
 def draw_kept(shape: torch.Size, probability: float) -> tuple[Tensor, float]:
-    """Which values stay, by PyTorch's generator of the CPU, and what scales them up for the rest.
+    """Zero for dropped values, for kept ones what scales them up; drawn by PyTorch's CPU generator.
 
     Shape:
         returns a mask of `shape`.

@@ -1,7 +1,7 @@
 """Fixed poolings in time, which Coarse-Fine Networks compare Grid Pool with (Table 3).
 
-Each gives the pooled frames and where they lie in the clip, so that what is made of them can be
-put back at the right time: `at_every_frame` undoes each exactly on whatever changes evenly.
+Each gives the pooled frames and where they lie in the clip, so that what is computed from them can
+be put back at the right time: `at_every_frame` undoes each exactly for values that change linearly.
 """
 
 import torch
@@ -62,9 +62,9 @@ def in_clip(frames: Tensor, count: int) -> Tensor:
 
 
 def at_every_frame(values: Tensor, places: Tensor, frames: int) -> Tensor:
-    """Interpolate linearly between pooled frames, and go on so beyond the first and the last.
+    """Interpolate linearly between pooled frames, and extrapolate beyond the first and the last.
 
-    Where there is one alone, it stands for all.
+    A single one stands for all.
 
     Shape:
         values: (B, K, P) at `places` (B, P), in frames, increasing; returns (B, K, frames).

@@ -1,4 +1,4 @@
-"""Networks prepared for inference: fewer and larger steps, the same results but for rounding."""
+"""Networks prepared for inference: fewer and larger steps, the same results up to rounding."""
 
 import copy
 from typing import Literal, Protocol, TypeVar, runtime_checkable
@@ -16,15 +16,15 @@ Activation = Literal["none", "relu", "swish"]
 
 @runtime_checkable
 class Foldable(Protocol):
-    """A network, or a part of one, that knows how to be folded."""
+    """A network, or a part of one, that can fold itself."""
 
     def fold(self) -> None:
-        """Replace parts, in place, so that inference gives the same results sooner."""
+        """Replace parts, in place, so that inference gives the same results faster."""
         ...
 
 
 def folded(network: Network) -> Network:
-    """A copy of a network in evaluation mode that gives the same results sooner.
+    """A copy of a network in evaluation mode that gives the same results faster.
 
     - Every batch normalization of the X3Ds, of Grid Pool and of SlowFast becomes part of the
       convolution before it.
@@ -32,10 +32,10 @@ def folded(network: Network) -> Network:
       where oneDNN has them (on CPUs), and happen in place elsewhere.
     - On CPUs, X3D's widest features never exist for all frames at once.
 
-    What is folded, each part says itself (`Foldable`); a network without such parts is copied.
+    Each part knows what of it is folded (`Foldable`); a network without such parts is copied.
     Classes, methods and the shapes of results stay those of the network. `state_dict` stays
     the network's too, under its names and with its values: what is saved or hashed does not show
-    the folding. The copy is for inference alone; it neither learns nor loads weights.
+    the folding. The copy is for inference only; it can neither be trained nor load weights.
 
     Raises:
         ValueError: the network is in training mode, where normalization follows the batch.
@@ -54,7 +54,7 @@ def fold_pairs(module: nn.Module, *pairs: tuple[str, str]) -> None:
     """Make each normalization part of the convolution right before it.
 
     Args:
-        pairs: attributes of the module: a convolution, and the normalization behind it.
+        pairs: attributes of the module: a convolution, and the normalization after it.
     """
     for conv, norm in pairs:
         setattr(module, conv, with_bias(getattr(module, conv), getattr(module, norm)))
@@ -62,7 +62,7 @@ def fold_pairs(module: nn.Module, *pairs: tuple[str, str]) -> None:
 
 
 class FoldedConvolution(nn.Module):
-    """A convolution, the normalization behind it, something to add, an activation, as one.
+    """A convolution, the normalization after it, an addition and an activation, in one step.
 
     Shape:
         x: (B, C, T, H, W); add: what the convolution returns, (B, C', T', H', W').
@@ -83,10 +83,10 @@ class FoldedConvolution(nn.Module):
         self.activation: Activation = activation
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        known = add is None or self.activation == "relu"  # behind an addition oneDNN has no other
+        known = add is None or self.activation == "relu"  # after an addition oneDNN has no other
         if not (known and x.dtype == torch.float32 and runs_on_cpu(x) and has_onednn()):
             return self.in_steps(x, add)
-        # The operators that torch.compile writes for CPUs; torch has no other name for them.
+        # The operators that torch.compile generates for CPUs; torch has no other name for them.
         fused = torch.ops.mkldnn._convolution_pointwise
         what = (self.weight, self.bias, self.padding, self.stride, [1, 1, 1], self.groups)
         if add is None:
@@ -94,7 +94,7 @@ class FoldedConvolution(nn.Module):
         return fused.binary(x, add, *what, "add", 1.0, self.activation, [], "")
 
     def in_steps(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        """The same by torch's own operators, for every device and type."""
+        """The same with torch's own operators, for every device and type."""
         result = F.conv3d(
             x, self.weight, self.bias, tuple(self.stride), tuple(self.padding), groups=self.groups
         )
@@ -120,7 +120,7 @@ def folded_weight(conv: nn.Conv3d, norm: nn.Module | None) -> tuple[Tensor, Tens
     if norm is None:
         return weight, bias
     assert isinstance(norm, SplitBatchNorm3d)
-    # In double precision: the copy should differ by the rounding of its use alone.
+    # In double precision: the copy should differ only by the rounding of its use.
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     shift = norm.bias.double() + (bias.double() - norm.running_mean.double()) * scale
     return (weight.double() * scale.view(-1, 1, 1, 1, 1)).to(weight), shift.to(bias)

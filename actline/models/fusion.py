@@ -1,4 +1,4 @@
-"""Multi-stage Fusion: what the Fine stream tells the Coarse stream.
+"""Multi-stage Fusion: how the Fine stream informs the Coarse stream.
 
 Coarse-Fine Networks, Section 3.2: filter the Fine features with self-attention, align them in
 time with Gaussians, and turn all depths into scale and shift for the Coarse stream.
@@ -143,7 +143,7 @@ class MixDepths(nn.Module):
         if height % G or width % G:
             scale = cells_to_pixels(scale, height, width)
             return coarse * scale + cells_to_pixels(shift, height, width)
-        # Every cell stands for as many pixels: nothing of the Coarse features' size is built.
+        # Every cell stands for equally many pixels: nothing of the Coarse features' size is built.
         tiles = coarse.unflatten(4, (G, -1)).unflatten(3, (G, -1))
         scale, shift = (cells[:, :, :, :, None, :, None] for cells in (scale, shift))
         return (tiles * scale + shift).flatten(5).flatten(3, 4)

@@ -34,7 +34,7 @@ class GridPool(nn.Module):
         self.norm2 = SplitBatchNorm3d(channels)
         self.conv3 = nn.Conv3d(channels, 1, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         # As published. With PyTorch's own weights, a tenth as large in the last convolution,
-        # intervals begin equal to 1 % and stay so.
+        # intervals begin equal to within 1 % and stay so.
         kaiming_normal(self)
 
     def forward(self, clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +70,7 @@ def sample_frames(clip: Tensor, positions: Tensor) -> Tensor:
 
     Published as trilinear sampling on a grid whose spatial points are the pixels themselves,
     which interpolates in time alone; so does this. Positions beyond the ends take the end frame,
-    which only rounding can bring about.
+    which only rounding can cause.
 
     Shape:
         clip: (B, C, T, ...); positions: (B, P); returns (B, C, P, ...).

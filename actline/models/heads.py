@@ -1,4 +1,4 @@
-"""Heads: from the last features to class logits, one a clip or one a frame."""
+"""Heads: from the last features to class logits, per clip or per frame."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class ClassHead(nn.Module):
     """Average, project to `width`, classify (X3D, Feichtenhofer 2020, Table 1: pool5, fc1, fc2).
 
-    With `per_frame` the average is over space alone, so that every frame keeps logits of its own.
+    With `per_frame` the average is over space alone, so that every frame keeps its own logits.
 
     Shape:
         features: (B, C, T, H, W); returns (B, K, T) per frame, or (B, K) per clip.
@@ -31,7 +31,7 @@ class ClassHead(nn.Module):
         return self.logits(features.mean(dim=(3, 4) if self.per_frame else (2, 3, 4)))
 
     def logits(self, pooled: Tensor) -> Tensor:
-        """Logits (B, K[, T]) of features (B, C[, T]) that are averaged already."""
+        """Logits (B, K[, T]) of features (B, C[, T]) that are already averaged."""
         hidden = self.project(pooled.movedim(1, -1)).relu()
         logits = self.classify(self.dropout(hidden))
         return logits.movedim(-1, 1)

@@ -1,4 +1,4 @@
-"""LGTE: self-attention, half of it near by and half over the whole video (TCANet, CVPR 2021)."""
+"""LGTE: self-attention, half of it local and half over the whole video (TCANet, CVPR 2021)."""
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class LocalGlobalTemporalEncoder(nn.Module):
 
 
 class LocalGlobalAttention(nn.Module):
-    """Multi-head self-attention, half of whose heads see a window alone.
+    """Multi-head self-attention, half of whose heads see only a window.
 
     Shape:
         x: (B, T, C); mask: (B, T), true where valid, None where all are. Returns (B, T, C).
@@ -78,7 +78,7 @@ class LocalGlobalAttention(nn.Module):
         near, far = split.split(local_heads, dim=2)  # (3, B, heads / 2, T, D)
         seen = None
         if mask is not None:
-            # A padded feature sees itself, so that its weights never add up to zero.
+            # A padded feature sees itself, so that its weights never sum to zero.
             itself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
             seen = mask.bool().view(len(x), 1, 1, -1) | itself
         dropped = self.dropout if self.training else 0.0

@@ -1,4 +1,4 @@
-"""The networks that there are: what a recipe or a card may name. A new one is added here."""
+"""The available networks: what a recipe or a card may name. A new one is added here."""
 
 from torch import nn
 
@@ -9,10 +9,10 @@ from actline.models.tcanet import TCANetConfig
 from actline.models.x3d import X3DConfig
 
 NetworkConfig = X3DConfig | CoarseFineConfig | SlowFastConfig
-"""Of networks on frames (`models.backbone`). A file tells them apart by their keys."""
+"""Configurations of networks on frames (`models.backbone`); their keys tell them apart."""
 
 SegmentNetworkConfig = BMNConfig | TCANetConfig
-"""Of networks on snippet features, each a stage of a chain (`models.stage`)."""
+"""Configurations of networks on snippet features, each a stage of a chain (`models.stage`)."""
 
 
 def build(config: NetworkConfig | SegmentNetworkConfig, classes: int) -> nn.Module:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class NormalizationError(ValueError):
-    """A batch cannot be normalized: it cannot be split, or leaves a channel one value."""
+    """A batch cannot be normalized: it cannot be split, or leaves a channel only one value."""
 
 
 class SplitBatchNorm3d(nn.Module):
@@ -54,8 +54,8 @@ class SplitBatchNorm3d(nn.Module):
                 f"a batch of {B} cannot be split into {self.splits} equal parts"
             )
         if x.numel() == C * self.splits:
-            raise NormalizationError("a part of the batch has one value a channel")
-        if self.splits == 1:  # no views: an in-place activation of one costs a copy of its gradient
+            raise NormalizationError("a part of the batch has only one value per channel")
+        if self.splits == 1:  # no views: an in-place activation on one costs a copy of its gradient
             return F.batch_norm(
                 x,
                 self.split_mean,
@@ -103,7 +103,7 @@ class SplitBatchNorm3d(nn.Module):
 def follow_stored_splits(
     module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Before loading: as many parts as are stored, since Multigrid changes them while it trains."""
+    """Before loading: as many parts as are stored, since Multigrid changes them during training."""
     assert isinstance(module, SplitBatchNorm3d)
     stored = state.get(f"{prefix}split_mean")
     channels = len(module.running_mean)

@@ -1,4 +1,4 @@
-"""What a network's tensors are, learned without making them."""
+"""The shapes and types of a network's tensors, found without allocating them."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,7 +12,7 @@ from actline.models.networks import NetworkConfig, SegmentNetworkConfig, build
 
 
 class Outline(NamedTuple):
-    """What a tensor is, without its values."""
+    """A tensor's shape and type, without its values."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -22,7 +22,7 @@ class Outline(NamedTuple):
 def outline(
     config: NetworkConfig | SegmentNetworkConfig, classes: int = 1
 ) -> Mapping[str, Outline]:
-    """A network's tensors by name, without making them: a huge network costs nothing.
+    """A network's tensors by name, without allocating them: a huge network costs nothing.
 
     Raises:
         ValueError: there is no such network, as with heads that do not divide its channels.
@@ -30,18 +30,18 @@ def outline(
     try:
         with torch.device("meta"), _WithoutValues():
             network = build(config, classes)
-    except RuntimeError as wrong:  # PyTorch's, of sizes that no tensor has
+    except RuntimeError as wrong:  # PyTorch's, for impossible sizes
         raise ValueError(f"no network has these sizes ({str(wrong).splitlines()[0]})") from wrong
     return outlines_of(network.state_dict())
 
 
 def outlines_of(tensors: Mapping[str, Tensor]) -> dict[str, Outline]:
-    """What these tensors are, by name."""
+    """The shapes and types of these tensors, by name."""
     return {name: Outline(tuple(one.shape), one.dtype) for name, one in tensors.items()}
 
 
 class _WithoutValues(TorchFunctionMode):
-    """Draw no random weights: of tensors without values it would import a compiler to do so."""
+    """Draw no random weights: for tensors without values PyTorch would import a compiler."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

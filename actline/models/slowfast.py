@@ -33,7 +33,8 @@ class SlowFastConfig:
         beta: channels of the Fast pathway relative to the Slow pathway's.
         fusion_kernel: frames that a lateral connection sees; odd.
         fusion_ratio: channels of a lateral connection relative to the Fast pathway's.
-        temporal_blocks: how many blocks of a stage see along time, where it does; None is all.
+        temporal_blocks: how many blocks of a stage have temporal kernels, where it has any; None
+            means all.
         dropout: before the classifier.
         splits: parts of the batch that are normalized separately in training.
         per_frame: logits for every frame rather than one set for the clip.
@@ -190,7 +191,7 @@ class SlowFast(Backbone):
 
         These are the frames on which the published models were trained. Where alpha does not
         divide T there is one more than PyTorchVideo would take, which the lateral connections'
-        strides of alpha ask for; a clip no longer than alpha gives its first frame.
+        strides of alpha need; a clip no longer than alpha gives its first frame.
         """
         return clip.index_select(2, self.slow_indices(clip.shape[2]).to(clip.device))
 
@@ -214,7 +215,7 @@ class SlowFast(Backbone):
 
     def pathways(self, slow: Tensor, fast: Tensor) -> PathwayFeatures:
         """The last features of both pathways; `forward_pathways` states shapes and errors."""
-        # One stage's at a time: what lies behind is not kept.
+        # One stage's at a time: earlier ones are not kept.
         return deque(self.stages(slow, fast), maxlen=1).pop()
 
     def stages(self, slow: Tensor, fast: Tensor) -> Iterator[PathwayFeatures]:
@@ -222,7 +223,7 @@ class SlowFast(Backbone):
         wanted = self.slow_length(fast.shape[2])
         if slow.shape[2] != wanted:
             raise ValueError(
-                f"the Slow pathway needs {wanted} frames beside {fast.shape[2]} of the Fast one "
+                f"the Slow pathway needs {wanted} frames for {fast.shape[2]} of the Fast one "
                 f"(alpha {self.config.alpha}), not {slow.shape[2]}"
             )
         from_stem, from_stage1, from_stage2, from_stage3 = self.laterals
@@ -255,7 +256,7 @@ class PathwayHead(nn.Module):
         return self.logits(average(features))
 
     def logits(self, pooled: Tensor) -> Tensor:
-        """Logits (B, K[, T]) of features (B, C[, T]) that are averaged already."""
+        """Logits (B, K[, T]) of features (B, C[, T]) that are already averaged."""
         return self.classify(self.dropout(pooled.movedim(1, -1))).movedim(-1, 1)
 
 
@@ -268,7 +269,7 @@ def average_over_frames(features: PathwayFeatures) -> Tensor:
     """Slow and Fast features (B, C, T) at every Fast frame, averaged over space.
 
     Slow features are interpolated linearly in time. Their frames run evenly from the clip's
-    first to its last, so corners are aligned; where there is one alone, all frames share it.
+    first to its last, so corners are aligned; a single one is shared by all frames.
     """
     slow, fast = (pathway.mean(dim=(3, 4)) for pathway in features)
     return torch.cat([interpolate_in_time(slow, fast.shape[2]), fast], dim=1)

@@ -19,7 +19,7 @@ class Pathway(nn.Module):
     Args:
         kernels: frames that the stem's and each stage's temporal convolutions see.
         received: channels that join this pathway's own before each stage.
-        temporal_blocks: how many blocks of a stage have its kernel, the others 1; None is all.
+        temporal_blocks: how many blocks of a stage have its kernel, the others 1; None means all.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a network on snippet features is to a chain: proposals in, proposals out."""
+"""The contract of a chain's stages: proposals in, proposals out."""
 
 from typing import Protocol
 
@@ -14,7 +14,7 @@ MOST_PROPOSALS = 1000
 class Stage(Protocol):
     """One stage of a segment chain, on the device that its network is on.
 
-    A stage makes proposals, or makes those that it is given better: moves their boundaries, scores
+    A stage makes proposals, or refines those that it is given: moves their boundaries, scores
     them, gives them labels.
     """
 
@@ -34,31 +34,30 @@ class Stage(Protocol):
             most: how many of the best are returned.
 
         Raises:
-            FeatureError: the features are others than the network was trained on.
+            FeatureError: the features are not those that the network was trained on.
         """
         ...
 
 
 class SegmentNetwork(Protocol):
-    """A network on snippet features, which knows the stage that it is in a chain.
+    """A network on snippet features, which can be a stage of a chain.
 
-    Its configuration has the width of the features that it takes as `channels`. It says with
-    `proposes` whether the stage makes its own proposals, with `classifies` whether these have
-    labels, and with `interval` at how many seconds from one snippet to the next it works, None for
-    any.
+    In its configuration, `channels` is the width of the features that it takes, `proposes` says
+    whether the stage makes its own proposals, `classifies` whether these have labels, and
+    `interval` how many seconds snippets have to be apart, None for any.
     """
 
     def stage(self, classes: tuple[str, ...] = ()) -> Stage:
         """The network as a stage.
 
         Args:
-            classes: that it was trained on, in the order of its labels, if it gives any.
+            classes: those it was trained on, in the order of its labels, if it predicts any.
         """
         ...
 
 
 def stage_of(network: nn.Module, classes: tuple[str, ...] = ()) -> Stage:
-    """As `SegmentNetwork.stage`, for whoever holds a network by its general type."""
+    """As `SegmentNetwork.stage`, for callers that have the network as a plain module."""
     stage = network.stage
     assert callable(stage), "networks on snippet features have one"
     return stage(classes)

@@ -50,11 +50,11 @@ class TCANetConfig:
         frame_width, segment_width: hidden channels of the two levels of regression.
         stages: how many regressors, each starting where the one before ended.
         snippet_interval: seconds from one feature to the next; the paper's 8 frames at 15 fps.
-        padded_length: None leaves what pads a batch out of everything. The published code fills
-            every shorter video up with zeros to a fixed length (200 or 1000), and those take part
-            in convolutions and attention: give that length to get its numbers.
-        scored_by: whose overlap scores a refined proposal, counted from 1; None takes the last
-            regressor's. The published code takes the second's (its column `preds_iou3`).
+        padded_length: None ignores a batch's padding everywhere. The published code pads every
+            shorter video with zeros to a fixed length (200 or 1000), and these take part in
+            convolutions and attention: give that length to get its numbers.
+        scored_by: the regressor whose overlap scores a refined proposal, counted from 1; None takes
+            the last regressor's. The published code takes the second's (its column `preds_iou3`).
     """
 
     channels: FeatureChannels = 2304
@@ -70,7 +70,7 @@ class TCANetConfig:
     context: Factor = 0.5
     frame_width: Channels = 128
     segment_width: Channels = 512
-    stages: Whole = 3  # training knows how many there are thresholds for
+    stages: Whole = 3  # training checks that it has as many thresholds
     snippet_interval: Positive = 8 / 15
     padded_length: Samples | None = None
     scored_by: Annotated[int, Range(1, 100)] | None = None
@@ -80,7 +80,7 @@ class TCANetConfig:
 
     @property
     def interval(self) -> float | None:
-        """Seconds from one snippet to the next that it works at."""
+        """Seconds from one snippet to the next."""
         return self.snippet_interval
 
     def build(self, classes: int = 0) -> "TCANet":
@@ -107,7 +107,7 @@ class TCANet(nn.Module):
         super().__init__()
         stages, judge = config.stages, config.scored_by
         if judge is not None and not 1 <= judge <= stages:
-            raise ValueError(f"scored_by is {judge}, and there are {stages} stages")
+            raise ValueError(f"scored_by is {judge}, but there are {stages} stages")
         self.config = config
         self.reduce = nn.ModuleList(
             nn.Conv1d(channels_in, config.width, 3, padding=1, groups=GROUPS)
@@ -138,7 +138,7 @@ class TCANet(nn.Module):
         )
 
     def stage(self, classes: tuple[str, ...] = ()) -> TCANetStage:
-        """The network as the stage of a chain that refines; labels stay as they are."""
+        """The network as a refining stage of a chain; labels stay as they are."""
         return TCANetStage(self)
 
     def forward(
@@ -159,7 +159,7 @@ class TCANet(nn.Module):
             features = F.pad(features, (0, max(length - features.shape[2], 0)))
             mask = None
         for convolution in self.reduce:
-            # What pads a video must be zero before every convolution, as beyond its end.
+            # Padding must be zero before every convolution, like what is beyond a video's end.
             features = masked(convolution(features).relu(), mask)
         for layer in self.encoder:
             features = layer(features, mask)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class TCANetStage:
     """Moves the boundaries of given proposals, and multiplies scores by predicted overlaps.
 
-    The overlap is that of the regressor that `scored_by` of the network says. What is moved out of
-    the video is left out.
+    The overlap is that of the regressor that the network's `scored_by` names. Proposals that are
+    moved out of the video are dropped.
     """
 
     def __init__(self, network: "TCANet") -> None:
@@ -41,7 +41,7 @@ class TCANetStage:
         tcanet = self.network
         self._check(features)
         if given is None:
-            raise PredictionError("TCANet refines proposals and makes none; give some")
+            raise PredictionError("TCANet refines proposals but makes none; give some")
         if not len(given):
             return given
         ends = torch.from_numpy(np.stack([given.start, given.end], axis=1)).float()

@@ -9,7 +9,7 @@ from torch import nn
 from actline.errors import CheckpointError
 from actline.models.checkpoint import read_checkpoint, state
 
-# In the names of tensors that have a row for every class: heads, and the fusion of logits.
+# Parts of names of tensors that have a row for every class: heads, and the fusion of logits.
 CLASS_PARTS = (".classify.", ".logits.")
 
 
@@ -26,10 +26,10 @@ def start_from(
     An X3D's checkpoint starts both streams of a Coarse-Fine network.
 
     Args:
-        classes: of the network's logits. Where the checkpoint's are others, what tells them apart
-            is not taken, even if there are as many; None asks for no classes.
-        least: the least share of the network's values that must be taken. What tells classes
-            apart does not count where it is not to be taken.
+        classes: of the network's logits. Where the checkpoint's are others, tensors with a row per
+            class are not taken, even if there are equally many; None compares no classes.
+        least: the least share of the network's values that must be taken. Tensors with a row per
+            class do not count where they are not to be taken.
         say: gets a line with the share.
 
     Returns:
@@ -54,11 +54,11 @@ def start_from(
     given = f"{share:.0%} of the network's weights ({len(taken)} of {len(wanted)} tensors)"
     if share < least:
         raise CheckpointError(
-            f"{path} gives {given}, less than init_share={least:g}; choose the checkpoint of such "
-            f"a network, or give init_share={math.floor(100 * share) / 100:g}"
+            f"{path} gives {given}, less than init_share={least:g}; choose the checkpoint "
+            f"of a similar network, or give init_share={math.floor(100 * share) / 100:g}"
         )
     if say is not None:
-        left = "" if len(wanted) == len(own) else ", besides what tells classes apart, which is new"
+        left = "" if len(wanted) == len(own) else ", besides the new class-dependent ones"
         say(f"{path} gives {given}{left}")
     network.load_state_dict(taken, strict=False)
     return sorted(own.keys() - taken.keys())

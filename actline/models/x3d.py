@@ -31,9 +31,9 @@ class X3DConfig:
         per_frame: logits for every frame rather than one set for the clip.
         first_shortcut_norm: normalize the first stage's projected shortcut too. The Coarse-Fine
             and X3D-Multigrid authors do; PyTorchVideo's models do not.
-        depthwise_init: how depthwise convolutions begin: "published" counts all channels into
-            Kaiming's fan-out, "per_channel" the one that a value reaches, for small networks that
-            learn from random weights in few steps (docs/coarse-fine.md).
+        depthwise_init: how depthwise convolutions are initialized: "published" counts all channels
+            into Kaiming's fan-out, "per_channel" only the one that a value reaches, for small
+            networks that learn from random weights in few steps (docs/coarse-fine.md).
     """
 
     widths: tuple[Channels, Channels, Channels, Channels] = (24, 48, 96, 192)
@@ -147,7 +147,7 @@ class X3D(Backbone):
 def initialize_x3d(network: X3D) -> None:
     """Kaiming's weights as in the published code, or as `depthwise_init` says."""
     kaiming_normal(network)
-    # The published head projects by a convolution of one point, which the same rule covers.
+    # The published head projects by a pointwise convolution, which the same rule covers.
     nn.init.kaiming_normal_(network.head.project.weight, mode="fan_out", nonlinearity="relu")
     if network.config.depthwise_init == "per_channel":
         for module in network.modules():

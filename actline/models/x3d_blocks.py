@@ -86,7 +86,7 @@ class SqueezeExcitation(nn.Module):
     def scale_by(self, average: Tensor) -> Tensor:
         """The gate of features with this average: (B, C, 1, 1, 1) each."""
         squeeze, excite = self.squeeze, self.excite
-        # Products of matrices: convolutions of one point take several times as long.
+        # Matrix products: pointwise convolutions take several times as long.
         narrow = F.linear(average.flatten(1), squeeze.weight.flatten(1), squeeze.bias).relu()
         return F.linear(narrow, excite.weight.flatten(1), excite.bias).sigmoid().view_as(average)
 
@@ -115,7 +115,7 @@ def inner_width(width: int) -> int:
 
 
 def squeezed_width(channels: int) -> int:
-    """A sixteenth, rounded to a multiple of 8, never below 8 nor under 90 % of the exact value."""
+    """A sixteenth, rounded to a multiple of 8, never below 8 or below 90 % of the exact value."""
     exact = channels / 16
     width = max(8, int(exact + 4) // 8 * 8)
     return width + 8 if width < 0.9 * exact else width

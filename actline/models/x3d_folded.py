@@ -1,4 +1,4 @@
-"""X3D's blocks for inference: fewer and larger steps, the same results but for rounding."""
+"""X3D's blocks for inference: fewer and larger steps, the same results up to rounding."""
 
 import torch
 import torch.nn.functional as F
@@ -8,9 +8,9 @@ from actline.models.convolutions import runs_on_cpu
 from actline.models.folding import FoldedConvolution
 from actline.models.x3d_blocks import SqueezeExcitation, X3DBottleneck, X3DStem
 
-# The widened features of so many bytes are made at a time. It keeps them near the processor, and
-# below the 32 MiB from which glibc takes fresh memory from the system, page by page, at every
-# call: on X3D-M's first block that takes longer than its convolutions.
+# Bytes of widened features that are made at a time. That keeps them in the CPU's cache, and below
+# the 32 MiB from which glibc takes fresh memory from the system, page by page, at every call: on
+# X3D-M's first block that takes longer than its convolutions.
 WIDENED_BYTES = 28 * 2**20
 
 
@@ -51,7 +51,7 @@ class FoldedBottleneck(nn.Module):
         return self.narrow(inner, add=x if self.shortcut is None else self.shortcut(x))
 
     def widened(self, x: Tensor) -> Tensor:
-        """Widen and convolve; on a CPU so few frames at a time that `WIDENED_BYTES` hold them."""
+        """Widen and convolve; on a CPU only as many frames at a time as fit in `WIDENED_BYTES`."""
         B, _, T, H, W = x.shape
         frame = B * len(self.widen.weight) * H * W * x.element_size()
         at_once = max(WIDENED_BYTES // frame - 2, 4)  # with a neighbour on either side
@@ -69,7 +69,7 @@ class FoldedBottleneck(nn.Module):
 def average(x: Tensor) -> Tensor:
     """Every channel's mean, (B, C, 1, 1, 1), as a matrix product.
 
-    For features with channels last that is up to six times as quick on a CPU as `mean`.
+    For features with channels last that is up to six times as fast on a CPU as `mean`.
     """
     B, C = x.shape[:2]
     flat = x.permute(0, 2, 3, 4, 1).flatten(1, 3)  # (B, T H W, C)

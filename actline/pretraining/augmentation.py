@@ -18,25 +18,25 @@ class VolumeAugmentation:
     """How clips are augmented for detection pretraining; the defaults are the published ones.
 
     Args:
-        augmentations: which take part, always applied in the order freeze, mixup, cutmix. None
-            of them leaves the frame-level pseudo labels alone.
+        augmentations: which take part, always applied in the order freeze, mixup, cutmix. With
+            none, only the frame-level pseudo labels remain.
         combination: "joint" draws each on its own, so that several can act on a batch; "single"
             draws one of them for a batch.
         probability: of each augmentation in "joint".
         labels: "soft" weighs each action by its share of the frame; "hard" gives every action
             that takes part in a frame weight 1.
         alpha: of Volume MixUp, "seamless" along the overlap or "fixed" at a half.
-        longest_freeze: bound of a frozen stretch, as a share of the clip.
-        shortest_span: what each of two mixed clips lasts at least, as a share of the clip: 0.5
-            to 1, the larger, the larger their overlap.
+        longest_freeze: upper bound of a frozen stretch, as a share of the clip.
+        shortest_span: least length of each of two mixed clips, as a share of the clip: 0.5 to 1;
+            the larger it is, the larger their overlap.
         window: of Volume CutMix; see `volume_cutmix`.
         window_share: width of each window, as a share of the frame: 0.5 to 1, above a half they
             overlap.
-        drawn_for: with several processes, whether what is drawn holds for all batches of a "step",
-            as published (one draw for all GPUs), or each "process" draws for its own.
+        drawn_for: with several processes, whether one draw holds for all batches of a "step", as
+            published (one draw for all GPUs), or each "process" draws for its own batches.
 
     Raises:
-        ValueError: a value that cannot work.
+        ValueError: a value is invalid.
     """
 
     augmentations: tuple[Augmentation, ...] = ORDER
@@ -54,10 +54,10 @@ class VolumeAugmentation:
         unknown = [name for name in self.augmentations if name not in ORDER]
         if unknown:
             raise ValueError(
-                f'augmentations: "{unknown[0]}" is none of "freeze", "mixup" and "cutmix"'
+                f'augmentations: "{unknown[0]}" is not one of "freeze", "mixup" and "cutmix"'
             )
         if len(set(self.augmentations)) < len(self.augmentations):
-            raise ValueError("augmentations: each can be named once")
+            raise ValueError("augmentations: each can be named only once")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability must be from 0 to 1, not {self.probability}")
         if not 0 < self.longest_freeze <= 1:
@@ -90,8 +90,8 @@ def augment(
         generator: on the CPU, whatever the clips' device, so that results do not depend on it.
             None applies each of `settings.augmentations` ("single": the first of them) in its
             deterministic form, the published one for evaluation.
-        shared: of the same seed in every process: which augmentations are applied is drawn from
-            it, where `settings.drawn_for` is "step".
+        shared: a generator with the same seed in every process, which draws the augmentations that
+            are applied where `settings.drawn_for` is "step".
     """
     drawn = draw_augmentations(settings, generator=generator)
     if shared is not None and settings.drawn_for == "step":
@@ -121,7 +121,7 @@ def draw_augmentations(
     if generator is None:
         return tuple(chosen if settings.combination == "joint" else chosen[:1])
     if settings.combination == "joint":
-        # One number for each, taking part or not: leaving one out does not change the others.
+        # One number for each, used or not: leaving one out does not change the others.
         drawn = torch.rand(len(ORDER), generator=generator) < settings.probability
         return tuple(name for name in chosen if drawn[ORDER.index(name)])
     if not chosen:

@@ -33,8 +33,8 @@ def soft_label_loss(
             logits are the K actions, and frozen frames have no target, so no cross-entropy.
         average: "frames": every frame counts the same, as soft labels say. "support", as in the
             published code: the sum over the mixed clips of each one's weighted cross-entropy,
-            divided by the frames in which that clip takes part, not by all frames. They differ
-            for Volume MixUp alone, where "support" is the larger.
+            divided by the frames in which that clip takes part, not by all frames. They differ only
+            for Volume MixUp, where "support" is the larger.
 
     Raises:
         ValueError: shapes do not fit, or a label is outside the classes of the logits.
@@ -47,7 +47,7 @@ def soft_label_loss(
             f"expected (mixes, {B}, {T})"
         )
     highest = classes - 1 if background == "class" else classes
-    # Out of range, a CUDA kernel would stop the whole process with no word on which label.
+    # Out of range, a CUDA kernel would stop the whole process without saying which label.
     if labels.numel() and (int(labels.amin()) < 0 or int(labels.amax()) > highest):
         wrong = int(labels.amin()) if int(labels.amin()) < 0 else int(labels.amax())
         raise ValueError(
@@ -59,7 +59,7 @@ def soft_label_loss(
         labels = (labels - 1).clamp(min=0)
     log_probability = F.log_softmax(logits.float(), dim=1).gather(1, labels.transpose(0, 1))
     cross_entropy = -log_probability.transpose(0, 1)
-    # Without weight a class may be impossible: 0 times infinity must not reach the sum.
+    # A class without weight may have probability 0: 0 times infinity must not reach the sum.
     weighted = torch.where(weights > 0, weights * cross_entropy, 0.0)
     if average == "support":
         return (weighted.sum(dim=(1, 2)) / support.sum(dim=(1, 2)).clamp(min=1)).sum()

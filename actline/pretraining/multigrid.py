@@ -29,9 +29,9 @@ SMALLEST_SIZE = 32
 class MultigridConfig:
     """Which shapes clips go through, and when (Section 3.2, Figure 2).
 
-    The cycles are the paper's; `stages` and `tail_lr_drop` are those that X3D-Multigrid's script
-    names, as the paper takes the stages from each model's own schedule. (Its published run went
-    through others, which its recipe has; see docs/multigrid.md.)
+    The cycles are the paper's; `stages` and `tail_lr_drop` are those of X3D-Multigrid's script, as
+    the paper takes the stages from each model's own schedule. (Its published run used others, which
+    are in its recipe; see docs/multigrid.md.)
 
     Attributes:
         long_cycle: shares of the frames and of the side, from the first shape to the last, which
@@ -74,22 +74,22 @@ class MultigridConfig:
         if not self.long_cycle or self.long_cycle[-1] != (1.0, 1.0):
             raise ValueError("multigrid: the last shape of long_cycle must be the full one, (1, 1)")
         if not all(0 < share <= 1 for shape in self.long_cycle for share in shape):
-            raise ValueError("multigrid: the shares of long_cycle lie above 0 and at most at 1")
+            raise ValueError("multigrid: the shares of long_cycle must be above 0 and at most 1")
         if not all(0 < share < 1 for share in self.short_cycle) or not _rising(self.short_cycle):
-            raise ValueError("multigrid: the shares of short_cycle rise, between 0 and 1")
+            raise ValueError("multigrid: the shares of short_cycle must increase, between 0 and 1")
         if not all(0 < share <= 1 for share in self.stages) or not _rising(self.stages):
-            raise ValueError("multigrid: the shares of stages rise, above 0 and at most to 1")
+            raise ValueError("multigrid: the shares of stages must increase, above 0 and at most 1")
         if not 0 <= self.tail_lr_drop <= 1:
-            raise ValueError("multigrid: tail_lr_drop lies between 0 and 1")
+            raise ValueError("multigrid: tail_lr_drop must lie between 0 and 1")
         if self.size_multiple < 1 or self.normalization_batch < 1:
-            raise ValueError("multigrid: size_multiple and normalization_batch start at 1")
+            raise ValueError("multigrid: size_multiple and normalization_batch must be at least 1")
 
 
 class ClipShape(NamedTuple):
     """What the clips of one step are, and what the step needs besides.
 
     Attributes:
-        batch_size: clips a batch and process.
+        batch_size: clips per batch and process.
         frames, size: sampled frames of a clip, and pixels a side.
         lr_factor: what the learning rate is multiplied by: how many times the full shape's batch
             the long cycle's is, or 1 without `scale_lr`. The short cycle leaves the rate alone,
@@ -123,7 +123,8 @@ class Schedule:
         accumulate: batches of one shape whose gradients are added up for one step.
 
     Raises:
-        ValueError: the shapes cannot be had from the full one, or the data are too few for them.
+        ValueError: the shapes cannot be derived from the full one, or there are too few data for
+            them.
     """
 
     length: int
@@ -139,7 +140,7 @@ class Schedule:
         counts = (self.length, self.batch_size, self.epochs, self.processes, self.accumulate)
         if min(counts) < 1:
             raise ValueError(
-                "multigrid: length, batch_size, epochs, processes and accumulate start at 1"
+                "multigrid: length, batch_size, epochs, processes and accumulate must be 1 or more"
             )
         together = self.config.normalization_batch
         if self.batch_size > together and self.batch_size % together:
@@ -188,7 +189,7 @@ class Schedule:
         return ceil(self.total_batches / self.accumulate)
 
     def step_of(self, batch: int) -> int:
-        """The step that batch number `batch` is of, from 0 to before `total_batches`."""
+        """The step that batch number `batch` belongs to, from 0 to `total_batches` - 1."""
         return batch // self.accumulate
 
     @property
@@ -206,7 +207,7 @@ class Schedule:
         return tuple(step * self.accumulate / self.epoch_batches for step in drops)
 
     def shape_at(self, step: int) -> ClipShape:
-        """The shape of optimizer step `step`, from 0 to before `total_steps`.
+        """The shape of optimizer step `step`, from 0 to `total_steps` - 1.
 
         Raises:
             IndexError: the run has no such step.
@@ -226,7 +227,7 @@ class Schedule:
         long = self.config.long_cycle
         runs = []
         for start, end in pairwise((0, *self._stage_ends)):
-            # Where steps cannot be shared out evenly, earlier shapes have one more, as published.
+            # Where steps cannot be divided evenly, earlier shapes have one more, as published.
             firsts = [start + ceil((end - start) * n / len(long)) for n in range(len(long) + 1)]
             for (frames, side), (first, following) in zip(long, pairwise(firsts), strict=True):
                 if first < following:
@@ -242,8 +243,8 @@ class Schedule:
 
     def _shapes(self, frames: float, side: float, *, short: bool) -> tuple[ClipShape, ...]:
         """The short cycle of one shape of the long cycle, the largest batch first."""
-        # Batches follow from the shares, not from rounded sizes: so they are whole multiples of
-        # the full shape's, which can be split as that can.
+        # Batches follow from the shares, not from rounded sizes: they are whole multiples of the
+        # full shape's, and can be split as it can.
         growth = round(1 / (frames * side**2))
         smaller = [share for share in self.config.short_cycle if share < side - 1e-6]
         sides = (*smaller, side) if short else (side,)
@@ -262,7 +263,7 @@ class Schedule:
         )
 
     def _rounded_size(self, share: float) -> int:
-        """A share of the full side, to a whole multiple; the full side stays as it is."""
+        """A share of the full side, rounded to a multiple; the full side stays as it is."""
         if share == 1:
             return self.size
         multiple = self.config.size_multiple
@@ -270,7 +271,7 @@ class Schedule:
 
 
 class MultigridBatches(Sampler[list[ClipRequest]]):
-    """Batches of clips of a schedule, from number `first` to before `last`.
+    """Batches of clips of a schedule, from number `first` to `last` - 1.
 
     As in `TrainingBatches`, the order depends on the seed and the pass over the data alone, every
     process takes its own part, and what does not fill a batch at a pass's end is left out. A step

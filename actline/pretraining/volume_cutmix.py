@@ -1,4 +1,4 @@
-"""Volume CutMix: two clips side by side, each through a window of its own (SSDet)."""
+"""Volume CutMix: two clips side by side, each through its own window (SSDet)."""
 
 import math
 from typing import Literal
@@ -24,8 +24,8 @@ def volume_cutmix(
     windows overlap, one fades into the other from column to column (Volume CutMix; `cutmix_v2`
     in the published code).
 
-    A clip may be drawn as its own partner, always so in a batch of one: two views of it stand
-    side by side, and its label stands twice, with weights that sum to 1.
+    A clip may be drawn as its own partner, always so in a batch of one: two views of it stand side
+    by side, and its label appears twice, with weights that sum to 1.
 
     Shape:
         batch: (B, C, T, H, W) and (M, B, T).
@@ -38,8 +38,8 @@ def volume_cutmix(
         window: "moving", as published: windows of one width travel over their clips, the left
             one to the right and the right one to the left. "still": they stay. "growing": the
             clips overlap in time as in Volume MixUp and the seam travels with its alpha.
-        share: the width of each window as a share of the frame's, 0.5 to 1. Frames too narrow
-            for it are halved.
+        share: the width of each window as a share of the frame's, 0.5 to 1. Frames too narrow for
+            that are split in half.
         shortest: as in `volume_mixup`; for "growing" alone.
 
     Raises:
@@ -84,7 +84,7 @@ def _side_by_side(
     """
     B, _, T, _, W = clip.shape
     moved = (torch.arange(T, device=clip.device) * travel) // T
-    # Every place of a window is a view; indexing then copies runs of `width` columns.
+    # Every position of a window is a view; indexing then copies runs of `width` columns.
     places = clip.unfold(4, width, 1)
     own = torch.arange(B, device=clip.device)
     time = torch.arange(T, device=clip.device)
@@ -102,12 +102,12 @@ def _travelling_seam(own: Tensor, shown: Tensor, *, width: int) -> Tensor:
     """The partner's share of each column, (B, T, W), its seam at `own` of the frame's width.
 
     Shape:
-        own: (B, T), the left clip's share of the frame; shown: (2, B, T), which clips there are.
+        own: (B, T), the left clip's share of the frame; shown: (2, B, T), which clips are shown.
     """
     # The seam is an eighth of the frame wide, as it is between moving windows.
     seam = max(1, 2 * (width // 16))
     centres = torch.arange(width) + 0.5
     fade = ((centres - own.unsqueeze(2) * width) / seam + 0.5).clamp(0, 1)
-    # Beside a frame's edge the seam would let in a clip that is not shown.
+    # At a frame's edge the seam would let in a clip that is not shown.
     alone = shown[0] != shown[1]
     return torch.where(alone.unsqueeze(2), shown[1].unsqueeze(2), fade)

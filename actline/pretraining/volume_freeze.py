@@ -16,8 +16,8 @@ class LabelledClip(NamedTuple):
         labels: (M, B, T), int64: 0 is background, 1 to K are actions.
         weights: (M, B, T), float32: how much of the frame is that action. Over M they sum to 1
             (soft labels), or each is 1 where supported (hard labels).
-        support: (M, B, T), float32: 1 where that action's clip takes part in the frame, else 0,
-            and there its weight is 0 too.
+        support: (M, B, T), float32: 1 where that action's clip takes part in the frame, else 0, as
+            is its weight there.
     """
 
     clip: Tensor
@@ -56,8 +56,8 @@ def label_frames(clip: Tensor, *, labels: Tensor, classes: int | None = None) ->
         lowest, highest = int(labels.amin()), int(labels.amax())
         if lowest < 0 or (classes is not None and highest > classes):
             wrong = lowest if lowest < 0 else highest
-            upper = "" if classes is None else f" to {classes}"
-            raise ValueError(f"label {wrong} is none of 0 (background), 1{upper} (actions)")
+            upper = " and up" if classes is None else f" to {classes}"
+            raise ValueError(f"label {wrong} is neither 0 (background) nor an action (1{upper})")
     per_frame = labels.reshape(B, -1).expand(B, T).to(clip.device, torch.int64)
     ones = torch.ones(1, B, T, device=clip.device)
     return LabelledClip(clip, per_frame.unsqueeze(0).clone(), ones, ones.clone())
@@ -70,8 +70,8 @@ def volume_freeze(
 
     The frames after it are pushed back and cut at the clip's end (Volume Freeze; `bg_freeze` in
     the published code). Without motion there is no action, so the model learns where actions
-    begin and end. The stretch, in frames, is uniform from 1 to `longest` T, that one left out;
-    its start is uniform over where it fits.
+    begin and end. The stretch, in frames, is uniform from 1 to `longest` T (exclusive); its start
+    is uniform over where it fits.
 
     A clip of fewer than 4 frames (at the default `longest`) has no room and stays as it is.
 

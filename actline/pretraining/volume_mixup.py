@@ -18,12 +18,12 @@ def volume_mixup(
 ) -> LabelledClip:
     """Mix each clip with another of the batch, over a random overlap in time.
 
-    Each of the two lasts for a span of the clip; together they cover it. Where only one is, the
-    frame is its own; where both are, frames and labels are weighted by alpha (Volume MixUp;
+    Each of the two lasts for a span of the clip; together they cover it. Where only one is shown,
+    the frame is its own; where both are, frames and labels are weighted by alpha (Volume MixUp;
     `mixup` in the published code). Frames keep their times within the clip.
 
-    A clip may be drawn as its own partner, always so in a batch of one: its frames then stay
-    and its label stands twice, with weights that sum to 1.
+    A clip may be drawn as its own partner, always so in a batch of one: its frames then stay as
+    they are and its label appears twice, with weights that sum to 1.
 
     Shape:
         batch: (B, C, T, H, W) and (M, B, T).
@@ -32,7 +32,7 @@ def volume_mixup(
     Args:
         generator: on the CPU. None mixes clip i with i + B // 2 + 1 (modulo B), the first until
             3T/4 and the second from T/4 (the published evaluation form).
-        shortest: what a span lasts at least, as a share of the clip, 0.5 to 1: the larger, the
+        shortest: least length of a span, as a share of the clip, 0.5 to 1: the larger it is, the
             larger the overlap.
         alpha: "seamless" changes evenly along the overlap; "fixed" is a half throughout.
     """
@@ -62,7 +62,7 @@ def spans(
     within the other. The two always cover all frames.
 
     Raises:
-        ValueError: `shortest` is not from 0.5 to 1; shorter spans could leave frames to neither.
+        ValueError: `shortest` is not from 0.5 to 1; shorter spans could leave frames uncovered.
     """
     if not 0.5 <= shortest <= 1:
         raise ValueError(f"the shortest span must be 0.5 to 1 of the clip, not {shortest}")

@@ -134,7 +134,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("model", "mean", [0.5, 7, 0.5], "mean must be"),
     ("model", "std", [0.2, 0, 0.2], "std must be"),
     ("model", "std", [0.2, float("nan"), 0.2], "std must be"),
-    ("model", "thresholds", [0.5], "1 thresholds are not for 2 classes"),
+    ("model", "thresholds", [0.5], "1 thresholds do not fit 2 classes"),
     ("model", "thresholds", [0.5, 2.0], "thresholds must be"),
     ("model", "classes", ["move", "move"], 'class "move" appears twice'),
     ("model", "classes", ["move", ""], "is not the name of a class"),

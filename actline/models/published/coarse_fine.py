@@ -72,8 +72,8 @@ def from_published(
     deepest = shape_of(plain, "rw6.at1.weight", source=SOURCE)[0]
     if deepest != inner_width(fine.widths[3]):
         raise CheckpointError(
-            f"tensor rw6.at1.weight has {deepest} channels, which do not follow from those of "
-            f"{SOURCE} before; copy the file again"
+            f"tensor rw6.at1.weight has {deepest} channels, which do not match those before in "
+            f"{SOURCE}; copy the file again"
         )
     classes = shape_of(plain, "fc2.bias", source=SOURCE)[0]
     numbered = rename(plain, NUMBER_RULES, source=SOURCE)

@@ -82,7 +82,7 @@ def _source(name: str) -> Source:
     found = next((one for one in SOURCES if one.name == name), None)
     if found is None:
         names = ", ".join(one.name for one in SOURCES)
-        raise CheckpointError(f'"{name}" is not a source of checkpoints; choose of {names}')
+        raise CheckpointError(f'"{name}" is not a source of checkpoints; choose one of {names}')
     return found
 
 
@@ -91,7 +91,8 @@ def _check_source(path: Path, tensors: Mapping[str, Tensor], chosen: Source) -> 
     likely = [one.name for one in SOURCES if one.fits(tensors)]
     if likely and chosen.name not in likely:
         raise CheckpointError(
-            f"{path} is not of {chosen.name}; it looks like {' or '.join(likely)}: give that --from"
+            f"{path} is not of {chosen.name}; it looks like {' or '.join(likely)}: "
+            "give that source (--from)"
         )
 
 

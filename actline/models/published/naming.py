@@ -1,4 +1,4 @@
-"""Renaming tensors by patterns, and telling what a checkpoint lacks."""
+"""Renaming tensors by patterns, and reporting what a checkpoint lacks."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def rename(tensors: Mapping[str, Tensor], rules: Rules, *, source: str) -> dict[
                 break
         else:
             raise CheckpointError(
-                f'tensor "{name}" is not one of {source}; choose another source with --from'
+                f'tensor "{name}" is not one of {source}; choose another source (--from)'
             )
     return renamed
 
@@ -52,7 +52,7 @@ def load_network(
     classes: int = 1,
     source: str,
 ) -> nn.Module:
-    """The network of `config` with renamed tensors; it is made only if they are its own.
+    """The network of `config` with renamed tensors; it is built only if they fit.
 
     Raises:
         CheckpointError: as `load`, or there is no such network.
@@ -61,7 +61,7 @@ def load_network(
         own = outline(config, classes)
     except ValueError as wrong:
         raise CheckpointError(
-            f"the file's tensors are of no network of {source} ({wrong}); copy it again"
+            f"the file's tensors do not fit any network of {source} ({wrong}); copy it again"
         ) from wrong
     fitting = _fitted(own, tensors, source)
     network = build(config, classes)
@@ -102,21 +102,23 @@ def _fitted(
 def shape_of(
     tensors: Mapping[str, Tensor], name: str, *, source: str, axes: int = 1
 ) -> tuple[int, ...]:
-    """The shape of a tensor that tells the network's size, with at least so many axes.
+    """The shape, of at least `axes` axes, of a tensor that shows the network's size.
 
     Raises:
-        CheckpointError: it is not there, has fewer axes, or is empty.
+        CheckpointError: it is missing, has fewer axes, or is empty.
     """
     if name not in tensors:
-        raise CheckpointError(f'tensor "{name}" of {source} is missing; is --from right?')
+        raise CheckpointError(
+            f'tensor "{name}" of {source} is missing; is the source (--from) right?'
+        )
     shape = tuple(tensors[name].shape)
     if len(shape) < axes or 0 in shape:
         raise CheckpointError(
-            f"tensor {name} is {shape}, which is not of {source}; copy the file again"
+            f"tensor {name} is {shape}, which does not fit {source}; copy the file again"
         )
     return shape
 
 
 def count_blocks(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many different numbers stand where `pattern` has its group."""
+    """How many different numbers the group of `pattern` matches."""
     return len({match[1] for name in tensors if (match := re.match(pattern, name))})

@@ -60,7 +60,7 @@ def from_published(tensors: Mapping[str, Tensor], *, alpha: int) -> SlowFast:
     config = config_of(tensors, alpha=alpha)
     classes = shape_of(tensors, "blocks.6.proj.bias", source=SOURCE)[0]
     ours = rename(tensors, RULES, source=SOURCE)
-    # There is no split normalization there: training on starts from the same statistics.
+    # They have no split normalization: further training starts from the same statistics.
     for name in list(ours):
         if ".running_" in name:
             ours[name.replace(".running_", ".split_")] = ours[name]

@@ -1,4 +1,4 @@
-"""Where published checkpoints come from: one value a source, in one tuple.
+"""Where published checkpoints come from: one value per source, in one tuple.
 
 PyTorch is imported when a source is used, so that the command line can list them.
 """
@@ -31,7 +31,7 @@ class Options:
 
     Attributes:
         fine: the tensors of the Fine stream's file, for "coarse-fine".
-        alpha: a SlowFast's Fast frames to one Slow: 4 for 8x8 and 16x8, 8 for 4x16.
+        alpha: a SlowFast's Fast frames per Slow frame: 4 for 8x8 and 16x8, 8 for 4x16.
         per_frame: whether an "x3d-multigrid" file was trained for localization.
     """
 
@@ -42,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How a published network was shown videos: as the fields of `ModelCard`."""
+    """How a published network sees videos: as the fields of `ModelCard`."""
 
     mean: Colour
     std: Colour
@@ -76,7 +76,7 @@ class Source:
         files: what they hold, and what they are called.
         landmark: a tensor that every such file has, under prefixes perhaps.
         network: our network with the file's tensors, by their published names.
-        shown: how it was shown videos; None where it works on snippet features.
+        shown: how it sees videos; None where it works on snippet features.
     """
 
     name: str

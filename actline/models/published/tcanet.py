@@ -63,8 +63,8 @@ def from_published(
 
     Args:
         tensors: by their published names, whatever wrapped them.
-        snippet_interval: seconds from one feature to the next, which no tensor tells.
-        padded_length: as of `TCANet`. A file that holds the attention's masks tells it and the
+        snippet_interval: seconds from one feature to the next, which no tensor shows.
+        padded_length: as in `TCANet`. A file that holds the attention masks determines it and the
             window, whatever is given here.
 
     Raises:
@@ -89,7 +89,7 @@ def config_of(
         4 * shape_of(tensors, f"tbr1.{name}.weight", source=SOURCE, axes=3)[2]
         for name in ("reg1se.start_reg_conv.4", "reg1se.end_reg_conv.4", "reg1xw.reg_1d_o.0")
     )
-    heads, window = 8, 9  # the published values; no weight tells them
+    heads, window = 8, 9  # the published values; no weight shows them
     if MASK in tensors:
         mask = tensors[MASK]  # (1, heads, T, T), 0 where seen
         if mask.ndim != 4 or 0 in mask.shape:

@@ -11,8 +11,8 @@ from actline.models.checkpoint import damaged
 from actline.stored.safetensors_files import open_tensors
 from actline.stored.torch_files import load_torch
 
-# Where files keep a network's tensors. Averaged weights come first: they are what was evaluated
-# where there are any.
+# Where files keep a network's tensors. Averaged weights come first: where there are any, they are
+# what was evaluated.
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_state", "ema_model", "ema")
 CONTAINERS = (
     *AVERAGED,
@@ -28,9 +28,9 @@ CONTAINERS = (
     "params",
     "shadow",
 )
-# What else files keep: it holds tensors, but not a network's.
+# Other entries of such files, which hold tensors, but not a network's.
 OTHERS = ("optim", "sched", "scaler", "criterion", "loss", "amp", "rng", "args", "config")
-# Parts that wrappers put into names: DataParallel and AveragedModel, torch.compile, FSDP.
+# Parts that wrappers add to names: DataParallel and AveragedModel, torch.compile, FSDP.
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
@@ -67,7 +67,7 @@ def tensors_in(content: object, *, where: str) -> dict[str, Tensor]:
         where: the file, for the error.
 
     Raises:
-        CheckpointError: there are none, or several mappings of which none is a usual one.
+        CheckpointError: there are none, or several mappings, none of them under a usual key.
     """
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{where} holds no tensors; it is not a checkpoint")
@@ -108,15 +108,15 @@ def _inside(content: Mapping[Any, Any], where: str) -> dict[str, Tensor]:
 def unwrapped(tensors: Mapping[str, Tensor], landmark: str, *, source: str) -> dict[str, Tensor]:
     """The tensors of one network by their own names, whatever it was part of.
 
-    Prefixes as of `nn.DataParallel` ("module."), `torch.compile` ("_orig_mod."), or a class that
-    holds the network ("model.", "net.backbone.") are gone, and so are the tensors of other parts
-    of that class.
+    Prefixes such as those of `nn.DataParallel` ("module."), `torch.compile` ("_orig_mod."), or a
+    class that holds the network ("model.", "net.backbone.") are removed, and so are the tensors of
+    other parts of that class.
 
     Args:
         landmark: the name of a tensor that every such network has.
 
     Raises:
-        CheckpointError: it is not there, or there are several such networks.
+        CheckpointError: it is missing, or there are several such networks.
     """
     plain = {_without_wrappers(name): tensor for name, tensor in tensors.items()}
     if len(plain) < len(tensors):
@@ -147,7 +147,9 @@ def _prefixes(tensors: Mapping[str, Tensor], landmark: str) -> Iterator[str]:
 
 def _prefix(found: list[str], landmark: str, source: str) -> str:
     if not found:
-        raise CheckpointError(f'tensor "{landmark}" of {source} is missing; is --from right?')
+        raise CheckpointError(
+            f'tensor "{landmark}" of {source} is missing; is the source (--from) right?'
+        )
     averaged = [prefix for prefix in found if any(part in AVERAGED for part in prefix.split("."))]
     candidates = averaged or found
     if len(candidates) > 1:
