@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Callable[[Kit], list[str]], str]] = {
             "pytorchvideo",
             str(k.folder / "o"),
         ],
-        "is missing; is the source (--from) right",
+        r"is missing; is the source \(--from\) right",
     ),
     "truncated published checkpoint": (
         lambda k: [
