@@ -1,4 +1,4 @@
-"""Working ahead: the next items are made in a thread while the last one is used."""
+"""Prefetching: the next items are made in a thread while the last one is used."""
 
 import queue
 import threading
@@ -9,11 +9,11 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Iterator[Item], *, most: int) -> Generator[Item, None, None]:
-    """Yield `items` as they are, made up to `most` ahead of their use, in another thread.
+    """Yield `items` unchanged, prefetching up to `most` of them in another thread.
 
-    Decoding and networks leave Python's lock, so that they run at the same time. What `items`
-    raises is raised here, in its place. Closing this iterator, or letting go of it, ends the
-    thread after the item that it is at.
+    Decoding and networks release Python's global lock, so they run at the same time. What `items`
+    raises is raised here, at the same position. Closing or dropping this iterator ends the thread
+    after the current item.
     """
     made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(max(1, most))
     ended = threading.Event()

@@ -1,4 +1,4 @@
-"""Video files as containers: opening them, choosing the video among their streams, and packets."""
+"""Video containers: opening them, choosing the video stream, and reading packets."""
 
 import contextlib
 import errno
@@ -21,21 +21,21 @@ from actline.stored.limits import lifted, limits
 from actline.video.formats import RESTRICTIONS, harmless_name
 from actline.video.tables import check_tables
 
-# FFmpeg takes one more than there are cores. Threads of frames wait for those they lean on, and
-# all of them for the next packet: with more of them, cores are busy in between.
+# FFmpeg's default is the number of cores plus one. Frame threads wait for their reference frames,
+# and all of them for the next packet: with more threads, cores stay busy meanwhile.
 _THREADS_PER_CORE = 6
 _MOST_THREADS = 16  # FFmpeg's own limit
-# Each thread holds frames of its own, which together take no more than about so many bytes.
+# Each thread holds its own frames; together they take no more than about this many bytes.
 _THREADS_BYTES = 256 << 20
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and choose its video stream: the default one, among several the largest.
+    """Open a file and choose its video stream: the default one, or the largest of several.
 
     Raises:
-        VideoError: there is no such file, or no video in it that can be decoded. At the end of the
-            block too, where the disk could not give all that was asked of it.
+        VideoError: the file is missing, or has no video that can be decoded. Also at the end of the
+            block, if reading from the disk failed.
     """
     with _file(path) as file:
         source = _Source(path, file)
@@ -46,7 +46,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             finally:
                 container.close()
         except Exception as error:
-            # Such as that the video is cut off, which is what it looks like.
+            # Such as an error that the video is cut off, which is how a failing disk looks.
             source.check(path, error)
             raise
         source.check(path)
@@ -54,9 +54,9 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Make whatever FFmpeg raises within the video's VideoError; for its calls alone.
+    """Turn anything that FFmpeg raises in the block into a VideoError; only for calls of FFmpeg.
 
-    Its bindings raise errors of many kinds over files that are odd enough.
+    Its bindings raise exceptions of many types for unusual files.
     """
     try:
         yield
@@ -70,15 +70,15 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def too_large_for_memory(path: Path) -> str:
-    """What to tell of a video that takes too much memory."""
-    return f"{path} takes more memory than there is; free some, or re-encode it smaller"
+    """The error message for a video that takes too much memory."""
+    return f"{path} takes more memory than is available; free some, or re-encode it smaller"
 
 
 def check_frame_size(path: Path, width: int, height: int) -> None:
-    """Compare the size of a video's frames with the limits, before one is decoded.
+    """Check the size of a video's frames against the limits, before one is decoded.
 
     Raises:
-        VideoError: frames are larger, or longer for their breadth, than the limits allow.
+        VideoError: frames are larger, or have a larger aspect ratio, than the limits allow.
     """
     most = limits()
     size = f"{path} has frames of {width} x {height} pixels"
@@ -89,13 +89,13 @@ def check_frame_size(path: Path, width: int, height: int) -> None:
         )
     if max(width, height) > most.frame_aspect * max(1, min(width, height)):
         raise VideoError(
-            f"{size}, more than {most.frame_aspect} times as long as broad; "
+            f"{size}, more than {most.frame_aspect} times as long as wide; "
             f"crop it, or {lifted('frame_aspect')}"
         )
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder; a path that cannot be looked at is a VideoError."""
+    """Whether `path` is a folder; a path that cannot be accessed is a VideoError."""
     try:
         return path.is_dir()
     except (OSError, ValueError) as error:
@@ -105,10 +105,10 @@ def is_folder(path: Path) -> bool:
 def demuxed(
     container: InputContainer, *streams: VideoStream, on_error: Callable[[], object] = lambda: None
 ) -> Iterator[Packet]:
-    """Packets up to the end of what can be read; of all streams if none is named.
+    """Packets up to the end of what can be read, of one stream or of all.
 
     Args:
-        on_error: called where reading ends before the end of the file.
+        on_error: called if reading ends before the end of the file.
     """
     packets = container.demux(*streams)
     while True:
@@ -116,7 +116,7 @@ def demuxed(
             packet = next(packets)
         except (StopIteration, av.error.EOFError):
             return
-        except Exception:  # of whatever kind: FFmpeg's, the operating system's, the bindings'
+        except Exception:  # of any type: FFmpeg's, the operating system's, the bindings'
             on_error()
             return
         yield packet
@@ -129,17 +129,17 @@ def video_packets(
     marks: bool = False,
     on_error: Callable[[], object] = lambda: None,
 ) -> Iterator[Packet]:
-    """One stream's packets with pictures, as `demuxed`.
+    """One stream's packets that hold frames, as `demuxed`.
 
-    A transport stream's packets are counted. Where the count leaps, as it does where recordings
-    were joined, a packet before is marked as damaged, though nothing of it need be missing. As in
-    players the mark is taken away: the decoder finds out what is damaged.
+    A transport stream's packets are numbered. If a number is skipped, as where recordings were
+    joined, an earlier packet is marked as damaged, even if none of it is missing. As in players the
+    mark is removed: the decoder finds out what is damaged.
 
     Args:
-        marks: keep them.
+        marks: keep these marks.
     """
     unmark = container.format.name == "mpegts" and not marks
-    # Headers are repeated where Ogg streams are chained; the decoder has them from the first.
+    # Headers are repeated where Ogg streams are chained; the decoder already has the first ones.
     theora = stream.codec_context.name in ("theora", "libtheora")
     for packet in demuxed(container, stream, on_error=on_error):
         if theora and packet.size and memoryview(packet)[0] & 0x80:
@@ -148,8 +148,8 @@ def video_packets(
 
 
 def _unmarked(packet: Packet) -> Packet:
-    # In memory of FFmpeg's own. Bytes of Python's are given back under Python's lock, by a thread
-    # of the decoder whose end another waits for with that lock; and decoders read beyond them.
+    # Allocated by FFmpeg. Python's bytes are freed under Python's lock, by a decoder thread that
+    # another thread may wait for while holding the lock; and decoders read beyond their end.
     copy = Packet(packet.size)
     copy.update(bytes(packet))
     copy.stream, copy.time_base = packet.stream, packet.time_base
@@ -159,10 +159,10 @@ def _unmarked(packet: Packet) -> Packet:
 
 
 class _Source:
-    """A file's bytes for FFmpeg, under a name that means nothing to it.
+    """A file's bytes for FFmpeg, which never sees the file's real name.
 
-    What the disk fails to give is the file's end to FFmpeg: of another error it tells no one, and
-    the bindings print a traceback.
+    If the disk fails, FFmpeg is given an end of file: it does not report other errors, and the
+    bindings print a traceback.
     """
 
     def __init__(self, path: Path, file: FileIO) -> None:
@@ -184,18 +184,18 @@ class _Source:
         except (ValueError, OverflowError):
             return -1
         except OSError as failure:
-            if failure.errno != errno.EINVAL:  # a place that no file has, as a damaged header tells
+            if failure.errno != errno.EINVAL:  # an impossible offset, from a damaged header
                 self._failure = self._failure or failure
             return -1
 
     def check(self, path: Path, error: Exception | None = None) -> None:
-        """Raise where the disk has failed.
+        """Raise if reading from the disk has failed.
 
         Args:
-            error: what was made of that otherwise.
+            error: the error that FFmpeg raised as a consequence.
 
         Raises:
-            VideoError: it has.
+            VideoError: reading has failed.
         """
         if self._failure is not None:
             raise VideoError(f"cannot read {path}: {_reason(self._failure)}; copy it again") from (
@@ -206,7 +206,7 @@ class _Source:
 def _file(path: Path) -> FileIO:
     try:
         about = path.stat()
-        if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(about.st_mode):  # reading a pipe would block
             raise VideoError(f"{path} is neither a file nor a folder of frames; give another")
         if not about.st_size:
             raise VideoError(f"{path} is empty; copy it again")
@@ -229,15 +229,15 @@ def _file(path: Path) -> FileIO:
 def _open(path: Path, source: _Source) -> InputContainer:
     most = {"max_pixels": str(_most_pixels())}
     try:
-        # Titles in any encoding will do.
+        # Titles may have any encoding.
         return av.open(source, "r", metadata_errors="replace", options={**RESTRICTIONS, **most})
     except MemoryError as error:
         raise VideoError(too_large_for_memory(path)) from error
-    # Of whatever kind, and what a format outside of the list is refused with is as unclear.
+    # Exceptions of any type; the one for a format outside the list is unclear as well.
     except Exception as error:
-        told = "in no format of videos, or damaged" if _refused(error) else _reason(error)
+        problem = "not a video format, or damaged" if _refused(error) else _reason(error)
         raise VideoError(
-            f"{path} is not a video that can be read ({told}); copy it again or re-encode it"
+            f"{path} is not a video that can be read ({problem}); copy it again or re-encode it"
         ) from error
 
 
@@ -257,15 +257,15 @@ def _best_stream(path: Path, container: InputContainer) -> VideoStream:
     streams = [
         stream
         for stream in container.streams.video
-        # Cover art is stored as a video stream of one picture.
+        # Cover art is stored as a video stream of one image.
         if not Disposition(stream.disposition) & Disposition.attached_pic
     ]
     if not streams:
         raise VideoError(f"{path} has no video, only other streams; give a video file")
-    # A stream of a codec that FFmpeg lacks has no context, whatever the type says.
+    # A stream whose codec FFmpeg lacks has no context, despite the type annotation.
     known = [stream for stream in streams if getattr(stream, "codec_context", None) is not None]
     if not known:
-        raise VideoError(f"{path} is coded in a way that is not known here; re-encode it as H.264")
+        raise VideoError(f"{path} has an unknown codec; re-encode it as H.264")
 
     def preference(stream: VideoStream) -> tuple[bool, int]:
         default = bool(Disposition(stream.disposition) & Disposition.default)
@@ -281,7 +281,7 @@ def _best_stream(path: Path, container: InputContainer) -> VideoStream:
         _MOST_THREADS,
         max(1, int(_THREADS_BYTES / max(1, frame_bytes))),
     )
-    # Frames may change their size on the way.
+    # Frames may change size within a stream.
     decoder.options = {"max_pixels": str(_most_pixels())}
     return best
 

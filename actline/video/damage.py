@@ -1,4 +1,4 @@
-"""Damage inside a video that reading it passes over, found by decoding all of it."""
+"""Damage inside a video, which reading skips, found by decoding the whole video."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from actline.video.timestamps import read_header, shown
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What of a video cannot be decoded.
+    """The part of a video that cannot be decoded.
 
     Attributes:
-        frames: how many the video has.
-        lost: how many of them the container or the decoder tell to be damaged. While reading, the
-            frame before stays on display for those that the decoder gives up.
-        first: seconds of the first lost one; None without any, or where the file does not tell.
+        frames: number of frames in the video.
+        lost: how many of them the container or the decoder report as damaged. When the video is
+            read, the previous frame stays on display in place of those that the decoder drops.
+        first: time of the first lost frame in seconds; None if there is none, or if it is unknown.
     """
 
     frames: int
@@ -32,13 +32,13 @@ class Damage:
 
 
 def find_damage(path: str | Path) -> Damage:
-    """Decode a whole video, of a folder of frames every picture, and count what is lost.
+    """Decode a whole video, or every image of a folder of frames, and count the lost frames.
 
-    What a decoder does not notice is not found: pictures that look wrong but follow the format,
-    and packets that are missing without a trace.
+    Damage that the decoder does not notice is not found: images that look wrong but are valid, and
+    packets that are missing without a trace.
 
     Raises:
-        VideoError: the video cannot be read; or its end cannot be, for more than a second.
+        VideoError: the video cannot be read, or more than a second of its end cannot be.
     """
     path = Path(path)
     if is_folder(path):
@@ -54,7 +54,7 @@ def find_damage(path: str | Path) -> Damage:
         return None if stamp is None else header.seconds(stamp)
 
     with opened(path) as (container, stream):
-        # Threads of frames tell of an error only some packets later.
+        # With frame threads, an error is reported only some packets later.
         stream.thread_type = "SLICE"
 
         def watched() -> Iterator[Packet | None]:
@@ -79,6 +79,6 @@ def find_damage(path: str | Path) -> Damage:
         raise undecodable(path)
     if last < file.times[-1] - LOST_SECONDS:
         raise ends_early(path, last, float(file.times[-1]))
-    # Before the first frame lies what an edit list cuts away.
+    # Times before the first frame are cut away by an edit list.
     among = [time for time in lost if time >= header.first]
     return Damage(len(file.times), len(among) + unknown, min(among, default=None))

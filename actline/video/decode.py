@@ -1,12 +1,12 @@
-"""Decoding: frames by the time they are shown at, from video files and folders of frames.
+"""Decoding frames by their display time, from video files and folders of frames.
 
-Times are seconds on the file's own clock, as players show it (`actline.video.timestamps`).
-The frame at a time is the one on display then: the last whose timestamp is not later, but for
-the millisecond that containers round timestamps to. Before the first frame it is the first.
+Times are seconds on the file's own clock, the one players show (`actline.video.timestamps`).
+The frame at a time is the one on display then: the last whose timestamp is not later, except for
+the millisecond to which containers round timestamps. Before the first frame it is the first.
 
-What is damaged: packets that cannot be decoded are passed over, and the frame before stays on
-display. A file that is cut off at most a second before the end that its header tells is taken as it
-is, the last frame being held; one that lacks more is a VideoError that says how much is there.
+Damage: packets that cannot be decoded are skipped, and the previous frame stays on display. A file
+that is cut off at most a second before the end stated in its header is accepted, and its last frame
+is held; one that lacks more is a VideoError that says how much can be read.
 """
 
 import itertools
@@ -46,22 +46,22 @@ __all__ = [
     "shown_times",
 ]
 
-# A wanted frame further ahead than this is sought, one closer is reached by decoding.
+# Seek to a wanted frame further ahead than this; reach a closer one by decoding.
 SEEK_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a video is.
+    """Properties of a video.
 
     Attributes:
         duration: seconds on the file's clock at which the last frame ends.
-        width, height: as shown, that is after rotation. Pixels are taken as square, as the
-            published pipelines do.
+        width, height: as displayed, after rotation. Pixels are assumed to be square, as in the
+            published pipelines.
         frame_rate: mean frames per second.
-        rotation: degrees counter-clockwise that frames are turned by when shown; those that the
-            file shows mirrored, before left and right are exchanged.
-        codec: name, or "frames" for a folder.
+        rotation: degrees counter-clockwise by which frames are rotated for display; for mirrored
+            frames, before left and right are swapped.
+        codec: its name, or "frames" for a folder.
     """
 
     path: Path
@@ -74,9 +74,9 @@ class VideoInfo:
 
 
 def probe(path: str | Path, *, frame_rate: float = 24.0) -> VideoInfo:
-    """Tell what a video is, by its packets and first frame.
+    """Properties of a video, from its packets and first frame.
 
-    The duration is that of `shown_times`; of a file that is cut off, as much as is there.
+    The duration is that of `shown_times`; for a file that is cut off, that of the readable part.
 
     Args:
         frame_rate: of a folder of frames.
@@ -99,7 +99,7 @@ def probe(path: str | Path, *, frame_rate: float = 24.0) -> VideoInfo:
 
 
 def check_beginning(path: str | Path) -> None:
-    """Decode a video's first frame: quick, as nothing after it is read.
+    """Decode a video's first frame only, as a quick check.
 
     Raises:
         VideoError: the video cannot be read.
@@ -115,7 +115,7 @@ def check_beginning(path: str | Path) -> None:
 
 
 def frame_times(path: str | Path, *, frame_rate: float = 24.0) -> NDArray[np.float64]:
-    """The time of every frame, sorted; read without decoding pixels.
+    """The times of all frames, sorted; read without decoding pixels.
 
     Shape:
         returns (N,) seconds.
@@ -127,7 +127,7 @@ def frame_times(path: str | Path, *, frame_rate: float = 24.0) -> NDArray[np.flo
 
 
 def shown_times(path: str | Path, *, frame_rate: float = 24.0) -> ShownTimes:
-    """The time of every frame, when the last one ends, and what is unusual about them.
+    """The times of all frames, when the last one ends, and what is unusual about them.
 
     Raises:
         VideoError: as `frame_times`.
@@ -144,13 +144,13 @@ def read_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frame on display at each of `times`, resized while decoding.
 
-    Frames that nobody asks for are decoded where others are made from them, but not converted. Of
-    memory, a video's length takes that of its times alone. A frame's pixels do not depend on
-    which times were asked for before it.
+    Frames that are not requested are decoded if others refer to them, but not converted. Of a
+    longer video only the list of times takes more memory. A frame's pixels do not depend on which
+    times were requested before it.
 
     Args:
         times: seconds on the file's clock, in increasing order.
-        size: of the frames, after rotation.
+        size: size of the frames, after rotation.
         frame_rate: of a folder of frames.
 
     Shape:
@@ -171,7 +171,7 @@ def read_frames(
 def read_clip(
     path: str | Path, times: Iterable[float], *, size: Size, frame_rate: float = 24.0
 ) -> NDArray[np.uint8]:
-    """The frames at `times`, at least one, together: (T, H, W, 3).
+    """The frames at `times` (at least one) as one array: (T, H, W, 3).
 
     Raises:
         VideoError: as `read_frames`.
@@ -186,7 +186,7 @@ def _frames_at(path: Path, times: Sequence[float], size: Size) -> Iterator[NDArr
     if frame is None:
         raise undecodable(path)
     width, height = _upright(header, frame)
-    check_frame_size(path, width, height)  # of a header without sizes, the first frame's
+    check_frame_size(path, width, height)  # if the header has no size, the first frame's
     convert = _Converter(path, target_size(width, height, size))
     upcoming = next(frames, None)
     picture: NDArray[np.uint8] | None = None
@@ -204,9 +204,9 @@ def _frames_at(path: Path, times: Sequence[float], size: Size) -> Iterator[NDArr
 
 
 def _held_until(path: Path, last: float, time: float) -> float:
-    """Until when the frame shown at `last`, which none was decoded after, may be asked for.
+    """Until when the last decoded frame, shown at `last`, may be requested.
 
-    A last frame may be on display for long; but not if others should have come after it.
+    The last frame of a video may be on display for long, but not if others should follow it.
     """
     file = shown(path)
     until = file.duration + LOST_SECONDS
@@ -216,19 +216,19 @@ def _held_until(path: Path, last: float, time: float) -> float:
 
 
 def _upright(header: Header, frame: VideoFrame) -> tuple[int, int]:
-    """Width and height once frames are turned.
+    """Width and height of frames after rotation.
 
-    By the header, as some streams change their size on the way: all frames are given one size,
-    the same after a seek.
+    From the header, as some streams change their size midway: all frames get one size, also after a
+    seek.
     """
     width, height = header.width or frame.width, header.height or frame.height
     return (height, width) if orientation(frame).transposed else (width, height)
 
 
 class _Converter:
-    """Colours and size in one pass, then turned upright.
+    """Converts colours and size in one pass, then rotates.
 
-    One for a whole video, as setting up the conversion costs more than converting a small frame.
+    One converter for a whole video: setting it up costs more than converting a small frame.
     """
 
     def __init__(self, path: Path, target: tuple[int, int]) -> None:

@@ -1,8 +1,9 @@
-"""The one way in which videos are listed and found, whichever command asks.
+"""Listing and finding videos, in the same way for every command.
 
-A folder's videos are the files with a video's ending and the folders of frames, in itself and in
-all folders below. Hidden files are passed over, among them the `._NAME` that macOS leaves. A
-folder is one of frames if numbered pictures lie in it, and no video file in it or below.
+A folder's videos are the files with a video's extension and the folders of frames, in the folder
+and all its subfolders. Hidden files are skipped, including the `._NAME` files of macOS. A folder is
+a folder of frames if it contains numbered images, and neither it nor its subfolders contain a video
+file.
 """
 
 import os
@@ -24,7 +25,7 @@ from actline.plain import plain
 from actline.stored.limits import lifted, limits
 from actline.video.folders import FRAME_NAME
 
-_COMMON = 13  # endings that are tried before a folder is listed
+_COMMON = 13  # extensions that are tried before a folder is listed
 _PREFERENCE = {ending: place for place, ending in enumerate(VIDEO_ENDINGS)}
 
 
@@ -33,9 +34,9 @@ class Video:
     """A video in a folder.
 
     Attributes:
-        id: its path from the folder, without ending, with forward slashes.
+        id: its path relative to the folder, without extension, with forward slashes.
         path: the file, or the folder of frames.
-        problem: why it cannot be taken, as one line; empty if it can.
+        problem: why it cannot be used, in one line; empty if it can.
     """
 
     id: str
@@ -45,13 +46,13 @@ class Video:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in a folder of videos.
+    """The content of a folder of videos.
 
     Attributes:
         folder: the folder.
-        videos: by id; of one id the preferred file comes first, and others have a `problem`, as
-            have folders that cannot be read.
-        passed_over: paths from the folder of the files that are no videos, hidden ones apart.
+        videos: by id; of several files with one id the preferred one comes first, and the others
+            have a `problem`, as have folders that cannot be read.
+        passed_over: relative paths of the files that are not videos, except hidden ones.
     """
 
     folder: Path
@@ -72,13 +73,13 @@ class Listing:
                 self._by_end["/".join(parts[first:])].append(video)
 
     def find(self, video_id: str) -> Path | None:
-        """The video of an id, however the data set writes it (see `id_forms`); None for none.
+        """The video of an id, in any form a data set writes it (see `id_forms`), or None.
 
-        A video in a folder below is also found without its folders, as those of Kinetics lie in a
-        folder for each class, if there is only one of that name.
+        A video in a subfolder is also found by its name alone, if the name is unique: Kinetics'
+        videos, for example, are in one folder per class.
 
         Raises:
-            VideoError: several might be meant.
+            VideoError: several videos match.
         """
         forms = [
             form for wanted in self._from_here(video_id) for form in id_forms(wanted, clips=True)
@@ -99,7 +100,7 @@ class Listing:
         return None
 
     def told(self) -> str:
-        """What was not taken, as a short line; empty if all was."""
+        """A short line about files that were skipped; empty if there are none."""
         if not self.passed_over:
             return ""
         count = len(self.passed_over)
@@ -109,7 +110,7 @@ class Listing:
         )
 
     def _from_here(self, video_id: str) -> Iterator[str]:
-        """The id, and without folders that lead to this one: `videos/a` in a folder `videos`."""
+        """The id, and the id without leading folders that name this one: `videos/a` in `videos`."""
         yield video_id
         parts = video_id.split("/")
         here = Path(os.path.abspath(self.folder)).parts  # noqa: PTH100
@@ -119,10 +120,10 @@ class Listing:
 
 
 def list_videos(folder: str | Path, *, without: Collection[Path] = ()) -> Listing:
-    """List the videos in a folder and in all below it; a folder that is linked twice, once.
+    """List the videos in a folder and its subfolders; a folder that is linked twice counts once.
 
     Args:
-        without: folders that are not looked into, such as the one results are written to.
+        without: folders to leave out, such as the one results are written to.
 
     Raises:
         VideoError: the folder cannot be read.
@@ -131,23 +132,23 @@ def list_videos(folder: str | Path, *, without: Collection[Path] = ()) -> Listin
 
 
 def find_video(folder: str | Path, video_id: str, *, listing: Listing | None = None) -> Path:
-    """The video of that id: `folder`/ID.mp4 or another ending, or the folder of frames `folder`/ID.
+    """The video of an id: `folder`/ID.mp4 or another extension, or the frames in `folder`/ID.
 
-    Small endings are preferred to capitals, and files to folders; see `Listing.find` for how an id
-    may be written, and for videos in folders below.
+    Lower-case extensions are preferred to upper case, and files to folders; see `Listing.find` for
+    the forms of an id, and for videos in subfolders.
 
     Args:
-        listing: of the folder, where many are looked for; None makes one if it is needed.
+        listing: the folder's listing, to look for many videos; None makes one if needed.
 
     Raises:
-        VideoError: there is none, or several might be meant.
+        VideoError: no video matches, or several do.
     """
     folder = Path(folder)
     if any(part in ("", ".", "..") for part in video_id.split("/")):
-        raise VideoError(f"no video {video_id!a} in {folder}: that is no id; correct it")
+        raise VideoError(f"no video {video_id!a} in {folder}: this is not an id; correct it")
     bare = folder / video_id
     try:
-        # Most are there under their very name: large folders are not listed for them.
+        # Most videos have exactly this name: no need to list a large folder.
         for ending in VIDEO_ENDINGS[:_COMMON]:
             path = folder / f"{video_id}{ending}"
             if path.is_file():
@@ -160,7 +161,7 @@ def find_video(folder: str | Path, video_id: str, *, listing: Listing | None = N
             if found is not None:
                 return found
             if bare.is_dir() and not any(v.id.startswith(f"{video_id}/") for v in listing.videos):
-                return bare  # reading it tells what is wrong with it
+                return bare  # reading it will report what is wrong
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(
@@ -173,10 +174,10 @@ def find_video(folder: str | Path, video_id: str, *, listing: Listing | None = N
 
 
 def find_below(folder: Path, video_id: str, endings: tuple[str, ...]) -> Path | None:
-    """A video's file with one of `endings`, such as its features, found as its video would be.
+    """A video's file with one of `endings`, such as its features, found in the same way as videos.
 
     Raises:
-        VideoError: several files might be meant.
+        VideoError: several files match.
     """
     try:
         return _kept_listing(folder, endings).find(video_id) if folder.is_dir() else None
@@ -185,7 +186,7 @@ def find_below(folder: Path, video_id: str, endings: tuple[str, ...]) -> Path | 
 
 
 def is_frame_folder(folder: Path) -> bool:
-    """Whether a folder is one video, as frames: numbered pictures, and no video in or below it.
+    """Whether a folder is a folder of frames: numbered images, and no video in or below it.
 
     Raises:
         OSError: it cannot be read.
@@ -203,10 +204,10 @@ class _Walk:
     """A walk through a folder's tree.
 
     Attributes:
-        endings: of the files to list; none means videos, folders of frames among them.
-        without: device and inode of folders that are not entered: those to leave out, and those
-            that were entered already, so that links in a ring come to an end.
-        dirs: the folders that were looked into, and when they last changed.
+        endings: extensions of the files to list; empty means videos, including folders of frames.
+        without: device and inode of folders not to enter: those to leave out, and those already
+            entered, so that circular links end.
+        dirs: the folders that were listed, and when they last changed.
     """
 
     endings: tuple[str, ...]
@@ -216,7 +217,7 @@ class _Walk:
     dirs: dict[Path, int] = field(default_factory=dict)
 
     def enter(self, folder: Path, prefix: str) -> None:
-        """List a folder; `prefix` is its path from the top, with a slash after it."""
+        """List a folder; `prefix` is its path from the top, ending with a slash."""
         about = folder.stat()
         if (about.st_dev, about.st_ino) in self.without:
             return
@@ -244,27 +245,27 @@ class _Walk:
         self.videos += [Video(f"{prefix}{self._stem(n)}", folder / n) for n in videos]
         below = self.videos[before:]
         if pictures and prefix and not any(v.path.suffix and v.path.is_file() for v in below):
-            # Frames; of folders below, such as one of optical flow, no video is made.
+            # A folder of frames; subfolders, such as optical flow, are not separate videos.
             del self.videos[before:]
             self.videos.append(Video(prefix[:-1], folder))
         else:
             self.passed_over += [prefix + name for name in pictures]
 
     def _enter_below(self, folder: Path, name: str) -> None:
-        """`enter`, where that can be done; what stands in the way is listed as a video."""
-        told = ""
+        """Call `enter`; a folder that cannot be listed becomes a video with a `problem`."""
+        problem = ""
         if name.count("/") >= limits().depth:
-            told = f"{folder} lies in more than {limits().depth} folders; {lifted('depth')}"
+            problem = f"{folder} is in more than {limits().depth} folders; {lifted('depth')}"
         else:
             try:
                 self.enter(folder, f"{name}/")
             except OSError as error:
-                told = f"cannot read the folder {folder}: {error.strerror or error}"
-        if told:
-            self.videos.append(Video(name, folder, told))
+                problem = f"cannot read the folder {folder}: {error.strerror or error}"
+        if problem:
+            self.videos.append(Video(name, folder, problem))
 
     def _stem(self, name: str) -> str | None:
-        """A file's name without ending; None if it is not to be listed."""
+        """A file's name without extension; None if it is not to be listed."""
         if not self.endings:
             return without_ending(name) if is_video_name(name) else None
         ending = next((ending for ending in self.endings if name.endswith(ending)), None)
@@ -293,7 +294,7 @@ def _list(
 
 
 def _told_apart(videos: Iterable[Video]) -> Iterator[Video]:
-    """By id; of several files of one id, the preferred one first and the others as problems."""
+    """Videos by id; of several files with one id, the preferred one first, others as problems."""
     taken: dict[str, Video] = {}
     for video in sorted(videos, key=_preference):
         first = taken.setdefault(video.id, video)
@@ -303,8 +304,8 @@ def _told_apart(videos: Iterable[Video]) -> Iterator[Video]:
             yield Video(
                 video.id,
                 video.path,
-                f"{video.path} has the id of {first.path.name}, which is taken; "
-                "rename it, or name it by itself with another --out",
+                f"{video.path} has the same id as {first.path.name}, which is used; "
+                "rename it, or give it alone with another --out",
             )
 
 
@@ -316,7 +317,7 @@ def _preference(video: Video) -> tuple[str, bool, bool, int, str]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """ "folder", "file" or "other", such as a pipe; a link that leads nowhere is a file."""
+    """ "folder", "file" or "other", such as a pipe; a broken link is a file."""
     try:
         if entry.is_dir():
             return "folder"
@@ -329,7 +330,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def _add(paths: dict[str, Path], name: str, path: Path) -> None:
-    """Under the name as it is, and with composed letters, as macOS may have taken them apart."""
+    """Add the name as it is, and with composed letters, as macOS may have decomposed them."""
     paths[name] = path
     paths.setdefault(unicodedata.normalize("NFC", name), path)
 
@@ -338,9 +339,9 @@ _kept: dict[tuple[Path, tuple[str, ...]], tuple[dict[Path, int], Listing]] = {}
 
 
 def _kept_listing(folder: Path, endings: tuple[str, ...]) -> Listing:
-    """A folder's listing, made again when it or a folder below has changed.
+    """A folder's listing, cached until it or a subfolder changes.
 
-    Of a large data set thousands of videos may be missing, which are looked for one by one.
+    Thousands of videos of a large data set may be missing, and are looked for one by one.
     """
     key = Path(os.path.abspath(folder)), endings  # noqa: PTH100
     if key in _kept:
@@ -360,6 +361,6 @@ def _kept_listing(folder: Path, endings: tuple[str, ...]) -> Listing:
 
 
 def _some(names: Collection[str]) -> str:
-    """The first of several names."""
+    """The first few of several names."""
     first = [plain(name) for name in list(names)[:3]]
     return ", ".join(first) + (", …" if len(names) > len(first) else "")

@@ -1,4 +1,4 @@
-"""Folders of frames, ID/ID-000001.jpg or .png and on, as the published code extracts videos to."""
+"""Folders of frames, ID/ID-000001.jpg or .png …, as the published code extracts them."""
 
 import contextlib
 import re
@@ -18,14 +18,14 @@ from actline.video.timestamps import allowance
 
 _FORMATS = ("JPEG", "PNG")
 FRAME_NAME = re.compile(r".*?(\d+)\.(?:jpe?g|png)", re.IGNORECASE | re.DOTALL)
-"""The name of one frame's picture, and its number."""
+"""The file name of a frame, and its number."""
 
 
 def folder_frames(folder: Path) -> list[Path]:
-    """The pictures `NAME-000001.jpg`, `NAME-000002.png`, … in order of their numbers.
+    """The images `NAME-000001.jpg`, `NAME-000002.png`, … in order of their numbers.
 
     Raises:
-        VideoError: the folder cannot be read, has none, or one is missing.
+        VideoError: the folder cannot be read, has no frames, or one is missing.
     """
     try:
         names = [path for path in folder.iterdir() if not path.name.startswith(".")]
@@ -45,7 +45,7 @@ def folder_frames(folder: Path) -> list[Path]:
         numbered[number] = path
     if not numbered:
         raise VideoError(
-            f"{folder} holds no frames such as {folder.name}-000001.jpg; "
+            f"{folder} contains no frames such as {folder.name}-000001.jpg; "
             "extract them, or give another folder"
         )
     first = min(1, *numbered)
@@ -56,10 +56,10 @@ def folder_frames(folder: Path) -> list[Path]:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture, from its header.
+    """Width and height of an image, from its header.
 
     Raises:
-        VideoError: it is not a picture.
+        VideoError: it is not an image.
     """
     with _opened(path) as picture:
         return picture.size
@@ -68,13 +68,13 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_folder(
     folder: Path, times: Iterable[float], *, size: Size, frame_rate: float
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frame on display at each of `times`: (H, W, 3), RGB, all resized alike.
+    """Yield the frame on display at each of `times`: (H, W, 3), RGB, all resized to one size.
 
     Raises:
-        VideoError: as `folder_frames`, or a picture is damaged.
+        VideoError: as `folder_frames`, or an image is damaged.
     """
     files = folder_frames(folder)
-    # Every picture as the first one, so that a clip has one size.
+    # All images get the first one's target size, so that a clip has one size.
     target = target_size(*picture_size(files[0]), size)
     early = allowance(np.arange(2) / frame_rate)
     last: tuple[int, NDArray[np.uint8]] | None = None
@@ -87,19 +87,19 @@ def read_folder(
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """A picture whose size is within the limits; it is read where it is used.
+    """An image whose size is within the limits; its pixels are read on first use.
 
-    Only by the readers of JPEG and PNG, as Pillow's others are many and take what they are given
-    by content: a page of PostScript would be run through Ghostscript.
+    Only with Pillow's readers of JPEG and PNG. It has many others, chosen by content: a PostScript
+    file would be run through Ghostscript.
 
     Raises:
-        VideoError: it is no such picture, or too large.
+        VideoError: it is not such an image, or too large.
     """
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # reading a pipe would block
             raise VideoError(f"{path} is not a file; extract the frames again")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is another
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have our own limit
             picture = Image.open(path, formats=_FORMATS)
     except VideoError:
         raise
@@ -107,9 +107,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise VideoError(
             f"{path} has more than {limits().frame_megapixels} million pixels; extract it smaller"
         ) from error
-    # Pillow's readers raise what their formats make them stumble over.
+    # Pillow's readers raise exceptions of many types.
     except Exception as error:
-        raise VideoError(f"{path} is not a picture that can be read; extract it again") from error
+        raise VideoError(f"{path} is not a readable image; extract it again") from error
     with picture:
         check_frame_size(path, *picture.size)
         yield picture
@@ -118,7 +118,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _read(path: Path, target: tuple[int, int]) -> NDArray[np.uint8]:
     with _opened(path) as picture:
         try:
-            # JPEG decodes at a fraction of its size for free.
+            # JPEG can be decoded at a fraction of its size at no cost.
             picture.draft("RGB", target)
             return np.asarray(picture.convert("RGB").resize(target, Image.Resampling.BILINEAR))
         except MemoryError as error:

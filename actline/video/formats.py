@@ -1,39 +1,39 @@
-"""What FFmpeg may open: a file that we opened, in a format that holds moving pictures, no more.
+"""Restrictions for FFmpeg: it reads only files that we opened, in known video formats.
 
-FFmpeg tells formats by content, whatever a file is called. Among those that it knows are playlists
-and scripts that name other files and addresses, patterns of file names, devices, and texts whose
-letters become pictures. Which ones may be read is listed here, the rest is refused.
+FFmpeg detects formats by content, regardless of the file's name. Its formats include playlists and
+scripts that refer to other files and addresses, file name patterns, devices, and text rendered as
+images. The formats listed here may be read; all others are refused.
 
-FFmpeg never sees a file's name, only its bytes and its ending: a name such as `http:x.mp4`,
-`concat:a|b.mp4` or `%03d.gif` means nothing. What a format would have it open beside the file, such
-as a QuickTime movie's external data, it cannot: no protocol is allowed.
+FFmpeg never sees a file's name, only its bytes and extension: a name such as `http:x.mp4`,
+`concat:a|b.mp4` or `%03d.gif` has no effect. It cannot open anything else that a format refers to,
+such as a QuickTime movie's external data: no protocol is allowed.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 FORMATS = (
-    # What cameras, phones, editors and the web write.
+    # Written by cameras, phones, editors and for the web.
     *("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg"),
     *("mxf", "gxf", "dv", "wtv", "dhav", "nut", "nuv", "nsv", "pva", "swf", "ivf", "hxvs"),
-    # Older containers, and those of games.
+    # Older containers, and those used in games.
     *("rm", "vivo", "roq", "bink", "smk", "flic", "usm", "film_cpk", "filmstrip", "thp"),
     *("xmv", "gif", "apng", "yuv4mpegpipe"),
-    # Streams of one codec without a container.
+    # Raw streams of one codec, without a container.
     *("mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "av1", "obu", "mjpeg", "vc1"),
     *("vc1test", "dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "evc", "apv"),
 )
-"""FFmpeg's names of the formats that are read: those of `VIDEO_ENDINGS` in `actline.names`,
-and `apng`, which has the ending of pictures and is read if it is named by itself.
+"""FFmpeg's names of the formats that are read: those of `VIDEO_ENDINGS` in `actline.names`, and
+`apng`, which has an image's extension and is read if given by name.
 
-None of them opens another file. Left out are, besides all others: `hls`, `dash`, `concat`, `sdp`,
-`rtsp` and their like (addresses), `image2` (patterns of names), `lavfi` and devices, texts and
-subtitles (`tty`, `srt`, …), pictures and sound, `mlv` and `vobsub` (which open files beside), and
-`rawvideo`, which does not tell its size.
+None of them opens another file. Left out, among others: `hls`, `dash`, `concat`, `sdp`, `rtsp` and
+the like (addresses), `image2` (file name patterns), `lavfi` and devices, text and subtitles (`tty`,
+`srt`, …), images and audio, `mlv` and `vobsub` (which open neighbouring files), and `rawvideo`,
+which does not store the frame size.
 """
 
 PROTOCOLS = "none"
-"""The protocols by which a format may open something beside the file; no protocol has this name."""
+"""Allows no protocol, as none has this name: a format cannot open anything but the file."""
 
 
 RESTRICTIONS: Mapping[str, str] = {
@@ -44,6 +44,6 @@ RESTRICTIONS: Mapping[str, str] = {
 
 
 def harmless_name(path: Path) -> str:
-    """A name with a file's ending, by which FFmpeg tells streams without a container apart."""
+    """A name with the file's extension, by which FFmpeg distinguishes raw streams."""
     ending = path.suffix.lower()
     return f"video{ending}" if ending[1:].isascii() and ending[1:].isalnum() else "video"

@@ -1,4 +1,4 @@
-"""Which tick of its clock each frame of a video is shown at, from the packets alone."""
+"""Display times of a video's frames in ticks of its clock, from the packets alone."""
 
 from collections.abc import Sequence
 
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 
 from actline.video.packets import UNKNOWN, Join, Packets, without_leaps
 
-_REORDERED = 16  # frames that codecs reorder over
+_REORDERED = 16  # maximum distance of reordering, in frames
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
-# With a larger share of frames without a timestamp, frames are counted.
+# If a larger share of frames has no timestamp, frames are counted.
 _MISSING_SHARE = 0.05
-# Formats in which H.264 and its like may come with timestamps of decoding alone.
+# Formats in which H.264 and the like may have decoding timestamps only.
 _DECODING_ORDER = ("avi", "mxf", "mxf_opatom", "asf")
-# So many packets must tell how long their frames last, for the last one to be believed.
+# Share of packets that must state correct durations for the last one to be trusted.
 _RIGHT_SHARE = 0.9
 
 
 def frame_ticks(
     packets: Packets, joins: Sequence[Join], container: InputContainer, stream: VideoStream
 ) -> tuple[NDArray[np.int64], str | None]:
-    """When frames are shown, in ticks, increasing; and the sentence on why they are counted."""
+    """Display times in ticks, increasing; and, if frames are counted, a sentence on why."""
     kept = packets.kept
     stamps = without_leaps(packets.stamps, joins)[kept]
     known = stamps != UNKNOWN
     rate = float(stream.average_rate or 25)
     frame = 1 / (rate * float(stream.time_base or 1 / 25))  # in ticks
     count = len(stamps)
-    # What FFmpeg makes up for a bare stream, without a container, may be wrong.
+    # Timestamps that FFmpeg makes up for a raw stream, without a container, may be wrong.
     if int(container.format.flags) & _NO_TIMESTAMPS or not known.any():
         counted = np.round(np.arange(count) * frame).astype(np.int64)
         return counted, f"no timestamps: frames are counted, {rate:.6g} a second"
@@ -41,24 +41,24 @@ def frame_ticks(
         and bool((np.diff(stamps[known]) >= 0).all())
     )
     distinct = np.unique(stamps[known])
-    # In program streams, packets get the timestamps of others.
+    # In program streams, packets may get the timestamps of others.
     repeated = container.format.name == "mpeg" and len(distinct) < count
     if not (many_missing or of_decoding or repeated):
         return distinct, None
     if known.all() and len(distinct) >= max(2, count - 1) and not repeated:
-        if len(distinct) < count:  # what FFmpeg makes of the last one repeats the one before
+        if len(distinct) < count:  # FFmpeg repeats the last timestamp
             distinct = np.append(distinct, distinct[-1] + np.median(np.diff(distinct)))
-        told = "timestamps of decoding, not of display: frames are counted over them"
-        return distinct.astype(np.int64), told
-    # The stream's own rate is exact, if what timestamps there are agree.
+        note = "decoding timestamps only, no display times: frames are counted over them"
+        return distinct.astype(np.int64), note
+    # The stream's own rate is exact, if the existing timestamps agree with it.
     placed = np.flatnonzero(known)
     steps = int(placed[-1] - placed[0])
     mean = float(distinct[-1] - distinct[0]) / steps if steps else 0.0
     near = np.median(np.diff(stamps[placed]) / np.diff(placed)) if steps else 0.0
     if steps and near > 0:
-        joined = not 0.9 < mean / near < 1.1  # leaps between them are not of frames
+        joined = not 0.9 < mean / near < 1.1  # jumps between them are not frames
         found = near if joined else mean
-        # Two of them lie further apart in decoding than in display by up to so many frames.
+        # Two frames may be this much further apart in decoding than in display order.
         if abs(found / frame - 1) > max(0.02, 0.1 if joined else 0.0, _REORDERED / steps):
             frame = found
     counted = distinct[0] + np.round(np.arange(count) * frame).astype(np.int64)
@@ -70,10 +70,10 @@ def frame_ticks(
 
 
 def end_of_last(stamps: NDArray[np.int64], packets: Packets, stream: VideoStream) -> float:
-    """The tick at which the last frame ends: after the frames' median distance, or as it says.
+    """The tick at which the last frame ends, from its stated duration or the median distance.
 
-    Packets are believed where they tell the others' lengths rightly: in some formats they all tell
-    the same.
+    Packets are trusted if they state the other frames' durations correctly: in some formats all
+    state the same one.
     """
     lasting, dts = packets.lasting[packets.kept], packets.dts[packets.kept]
     if len(stamps) == 1:

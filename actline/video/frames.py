@@ -1,4 +1,4 @@
-"""Decoded frames of a video file with the times they are shown at, from any place on."""
+"""Decoded frames of a video file with their display times, from any position."""
 
 import contextlib
 import itertools
@@ -18,22 +18,22 @@ from actline.video.packets import rejoined
 from actline.video.skipping import spared
 from actline.video.timestamps import Header, shown
 
-# A seek that landed too late is repeated so many seconds earlier.
+# A seek that lands too late is repeated this many seconds earlier.
 _SEEK_EARLIER = (0.0, 1.0, 4.0, 16.0, 64.0)
 
 
 def timed_frames(
     path: Path, header: Header, times: Sequence[float], *, seek: bool
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Decoded frames with their times, those on display at `times` among them, on to the end.
+    """Decoded frames with their times, including those on display at `times`, up to the end.
 
-    What cannot be decoded is passed over, and so may be what nobody asks for. Frames have the
-    same pixels whether sought or not: a sought reading starts at a key frame, or at the file's
-    start where none is found.
+    Frames that cannot be decoded are skipped, and frames that are not requested may be. Frames have
+    the same pixels with and without seeking: a seek starts at a key frame, or at the file's start
+    if none is found.
 
     Args:
         times: seconds on the file's clock, increasing, at least one.
-        seek: jump to the first of them, rather than decode all that is before.
+        seek: jump to the first of them instead of decoding everything before it.
     """
     time = times[0]
     if seek and header.seekable:
@@ -47,7 +47,7 @@ def timed_frames(
                     yield landed
                     yield from sought
                     return
-    # Opened anew rather than sought back: not every container can be sought in.
+    # Opened again rather than rewound: not every container supports seeking.
     with opened(path) as (container, stream):
         packets = rejoined(video_packets(container, stream), header.joins)
         decoder = stream.codec_context
@@ -55,7 +55,7 @@ def timed_frames(
         if header.ordered:
             yield from _timed(frames, header)
         else:
-            # Decoders put frames in order even where the file does not say when they are shown.
+            # Decoders output frames in order even if the file has no display times.
             for at, (_, frame) in zip(shown(path).times.tolist(), frames, strict=False):
                 if frame is not None:
                     yield at, frame
@@ -64,15 +64,15 @@ def timed_frames(
 def attempted(
     path: Path, packets: Iterable[Packet | None], decoder: VideoCodecContext
 ) -> Iterator[tuple[int | None, VideoFrame | None]]:
-    """Frames with their timestamps, in the order they are shown; None for what is lost.
+    """Frames with their timestamps, in display order; None for lost frames.
 
-    Lost is what the decoder rejects, and what it patches up itself and marks as damaged.
+    Lost frames are those that the decoder rejects, or conceals and marks as damaged.
 
     Args:
-        packets: of the stream; at a None the decoder gives what it holds and starts afresh.
+        packets: of the stream; at a None the decoder is drained and reset.
 
     Raises:
-        VideoError: decoding takes more memory than there is.
+        VideoError: decoding takes more memory than is available.
     """
     for packet in packets:
         if packet is None:
@@ -82,7 +82,7 @@ def attempted(
             frames = packet.decode()
         except MemoryError as error:
             raise VideoError(too_large_for_memory(path)) from error
-        except Exception:  # FFmpeg's errors, and the bindings' over what it hands out
+        except Exception:  # FFmpeg's errors, and those of its bindings
             yield packet.pts, None
             continue
         for frame in frames:
@@ -100,21 +100,21 @@ def _drained(decoder: VideoCodecContext) -> Iterator[tuple[int | None, VideoFram
 
 def undecodable(path: Path) -> VideoError:
     """The error for a video no frame of which can be decoded."""
-    told = f"{path}: no frame of it can be decoded; copy it again or re-encode it"
+    problem = f"{path}: no frame can be decoded; copy it again or re-encode it"
     with contextlib.suppress(VideoError), opened(path) as (_, stream):
-        if not stream.codec_context.width:  # the decoder did not get as far, or was not let
-            told = (
-                f"{path}: no frame of it can be decoded, or they have more than "
+        if not stream.codec_context.width:  # the decoder stopped early, or hit the size limit
+            problem = (
+                f"{path}: no frame can be decoded, or frames have more than "
                 f"{limits().frame_megapixels} million pixels; re-encode it smaller, or "
                 f"{lifted('frame_megapixels')}"
             )
-    return VideoError(told)
+    return VideoError(problem)
 
 
 def ends_early(path: Path, last: float, time: float) -> VideoError:
     """The error for a video whose last frame that can be decoded is shown at `last` seconds."""
     return VideoError(
-        f"{path} can be decoded for {last:.1f} s only, not to {time:.1f} s; "
+        f"{path} can be decoded only up to {last:.1f} s, not to {time:.1f} s; "
         "copy it again or re-encode it"
     )
 
@@ -126,15 +126,15 @@ def _sought(
     times: Sequence[float],
     earlier: float,
 ) -> Iterator[tuple[int | None, VideoFrame | None]]:
-    """Frames from a key frame so much before the first time; none where that cannot be sought."""
+    """Frames from a key frame that long before the first time; none if seeking fails."""
     container, stream = file
     stamp = header.start + int((times[0] - header.first - earlier) / header.base)
     try:
         container.seek(stamp, stream=stream, backward=True, any_frame=False)
-    except Exception:  # FFmpeg's errors, the system's, and numbers that it cannot hold
+    except Exception:  # FFmpeg's errors, the system's, and numbers out of its range
         return
     packets = video_packets(container, stream)
-    # Frames before the first key frame lean on what was not decoded.
+    # Frames before the first key frame refer to frames that were not decoded.
     yield from itertools.dropwhile(
         lambda found: found[1] is None or not found[1].key_frame,
         attempted(path, spared(packets, stream.codec_context, header, times), stream.codec_context),

@@ -1,4 +1,4 @@
-"""Videos as they are given: files, folders, and a share of them."""
+"""Videos given on a command line: files, folders, and a share of them."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -11,7 +11,7 @@ from actline.video.find import Video, is_frame_folder, list_videos
 
 T = TypeVar("T")
 NamedVideo = str | PathLike[str] | Video
-"""A file, a folder of frames or of videos; or a video with the id that its results have."""
+"""A file, a folder of frames or of videos, or a video with the id of its results."""
 
 
 def expand_videos(
@@ -20,17 +20,17 @@ def expand_videos(
     without: Sequence[Path] = (),
     warn: Callable[[str], None] | None = None,
 ) -> list[Video]:
-    """Files as they are, folders as the videos in them; a folder of frames is one video.
+    """Expand folders into the videos in them; files and folders of frames are one video each.
 
-    Ids are relative to the folder that was named. What stands in the way of a video, such as
-    another of its id, is its `problem`.
+    Ids are relative to the given folder. What prevents a video from being used, such as another one
+    with its id, is its `problem`.
 
     Args:
-        without: folders that are not looked into, such as the one results are written to.
-        warn: gets a line for each folder on the files in it that were not taken.
+        without: folders to leave out, such as the one results are written to.
+        warn: called with a line for each folder with files that were skipped.
 
     Raises:
-        VideoError: there is no video at all, or two of what was named have one id.
+        VideoError: there are no videos, or two of the given paths have the same id.
     """
     videos: list[Video] = []
     empty: list[Video] = []
@@ -55,10 +55,10 @@ def expand_videos(
 
 
 def share_of(videos: Sequence[T], share: str) -> list[T]:
-    """The videos that are part `i` of `n`, given as "i/n", with `i` from 0.
+    """The videos of share `i` of `n`, given as "i/n", with `i` from 0.
 
     Raises:
-        VideoError: the share is not of that form.
+        VideoError: the share does not have that form.
     """
     part, _, parts = share.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
@@ -67,7 +67,7 @@ def share_of(videos: Sequence[T], share: str) -> list[T]:
 
 
 def _is_folder_of_videos(path: Path) -> bool:
-    """Whether to list what is at `path`; what cannot be looked at is a video, to fail as one."""
+    """Whether `path` is a folder to list; a path that cannot be accessed counts as a video."""
     try:
         return path.is_dir() and not is_frame_folder(path)
     except (OSError, ValueError, VideoError):
@@ -75,10 +75,10 @@ def _is_folder_of_videos(path: Path) -> bool:
 
 
 def _told_apart(videos: Sequence[Video]) -> list[Video]:
-    """Each path once.
+    """Remove duplicate paths.
 
     Raises:
-        VideoError: two of what was named have one id, under which their results would be one.
+        VideoError: two of the given paths have the same id, so that their results would collide.
     """
     taken: dict[str, Video] = {}
     told: list[Video] = []
@@ -86,8 +86,8 @@ def _told_apart(videos: Sequence[Video]) -> list[Video]:
         first = video if video.problem else taken.setdefault(video.id, video)
         if first.path != video.path:
             raise VideoError(
-                f"{first.path} and {video.path} have the same name; give the folder that holds "
-                "both, or run them with another --out"
+                f"{first.path} and {video.path} have the same name; give the folder that contains "
+                "both, or run them with separate --out"
             )
         if first is video:
             told.append(video)

@@ -1,4 +1,4 @@
-"""Whether a video's end is there: what its header promises, beside what its packets hold."""
+"""Whether a video's end is missing: the duration in its header, compared with its packets."""
 
 import contextlib
 import math
@@ -12,7 +12,7 @@ from actline.video.other_streams import last_end
 from actline.video.packets import Packets
 from actline.video.truncation import goes_on, is_cut_off
 
-# How much of a video's end may be missing before it counts as damaged, in seconds.
+# How many seconds of a video's end may be missing before it counts as damaged.
 LOST_SECONDS = 1.0
 
 
@@ -26,14 +26,14 @@ def length_and_fault(
     first: float,
     ended: float,
 ) -> tuple[float, str | None]:
-    """How long a video lasts, and what is wrong with it: the error's sentence, or None.
+    """A video's duration, and the error message if its end is missing, else None.
 
-    A file that is cut off by no more than `LOST_SECONDS` lasts as long as its header promises.
+    A file that is cut off by no more than `LOST_SECONDS` lasts as long as its header states.
 
     Args:
-        begins: second of the first frame, on the clock of the timestamps.
-        first: second of the first frame, on the file's clock.
-        ended: second at which the last frame ends, on the file's clock.
+        begins: time of the first frame in seconds, on the clock of the timestamps.
+        first: time of the first frame in seconds, on the file's clock.
+        ended: time in seconds at which the last frame ends, on the file's clock.
     """
     duration, fault = ended, None
     if packets.broken_off or is_cut_off(path):
@@ -46,12 +46,12 @@ def length_and_fault(
         if promised is not None and promised - there > LOST_SECONDS:
             duration = ended
             fault = (
-                f"{path} is cut off: its header promises {promised:.1f} s, "
-                f"{ended - first:.1f} s are there; copy it again"
+                f"{path} is cut off: its header states {promised:.1f} s, "
+                f"but it has only {ended - first:.1f} s; copy it again"
             )
     if fault is None and goes_on(path, packets.end):
         fault = (
-            f"{path} holds another recording behind the first {ended:.1f} s, which cannot be read "
+            f"{path} holds another recording after the first {ended:.1f} s, which cannot be read "
             "in one file; join the two with `ffmpeg -f concat`"
         )
     return duration, fault
@@ -60,14 +60,14 @@ def length_and_fault(
 def _promised(
     container: InputContainer, stream: VideoStream, start: float
 ) -> tuple[float | None, bool]:
-    """How many seconds the header promises, and whether of the video, or of all that is there.
+    """The duration in the header, and whether it is that of the video or of the whole file.
 
     Args:
-        start: second of the first frame, on the clock of the timestamps.
+        start: time of the first frame in seconds, on the clock of the timestamps.
     """
     if stream.duration is not None and stream.time_base is not None:
         length = float(stream.duration * stream.time_base)
-        # The length of a cut off avi is guessed by its size, but its frames are counted.
+        # The duration of a cut off avi is estimated from its size, but its frame count is stored.
         counted = stream.frames / float(stream.average_rate or 25)
         return (max(length, counted) if container.format.name == "avi" else length), True
     clock = stream.metadata.get("DURATION", "").split(":")

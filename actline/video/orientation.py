@@ -1,4 +1,4 @@
-"""How a video's frames are turned and mirrored for display."""
+"""Rotation and mirroring of a video's frames for display."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """Rows and columns exchanged, then left and right, then top and bottom."""
+    """Swaps rows and columns, then left and right, then top and bottom, each if set."""
 
     transposed: bool = False
     mirrored: bool = False
@@ -17,13 +17,13 @@ class Orientation:
 
     @property
     def rotation(self) -> int:
-        """Degrees counter-clockwise; of a mirrored picture, before left and right are exchanged."""
+        """Degrees counter-clockwise; for a mirrored image, before left and right are swapped."""
         if self.transposed:
             return 90 if self.flipped else 270
         return 180 if self.flipped else 0
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) as decoded to (H, W, 3), or (W, H, 3), as shown."""
+        """(H, W, 3) as decoded to (H, W, 3) or (W, H, 3) as displayed."""
         if self == UPRIGHT:
             return picture
         if self.transposed:
@@ -36,7 +36,7 @@ UPRIGHT = Orientation()
 
 
 def orientation(frame: VideoFrame) -> Orientation:
-    """What a frame's display matrix says, in quarter turns, as FFmpeg's autorotation has it."""
+    """A frame's display matrix in quarter turns, as FFmpeg's autorotation applies it."""
     found = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return UPRIGHT

@@ -1,4 +1,4 @@
-"""What the other streams of a video's file tell: where they begin and end, and what goes on."""
+"""The other streams of a video's file: where they begin and end, and whether they continue."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from actline.video.time_notes import GAP_SECONDS
 
 
 def other_starts(container: InputContainer, stream: VideoStream) -> list[float]:
-    """When the sound and the other pictures of a file begin, by its own timestamps."""
+    """When a file's audio and other video streams begin, in seconds of their timestamps."""
     return [
         float(other.start_time * other.time_base)
         for other in (*container.streams.audio, *container.streams.video)
@@ -24,13 +24,13 @@ def other_starts(container: InputContainer, stream: VideoStream) -> list[float]:
 
 
 def last_end(path: Path) -> float:
-    """Seconds, by the timestamps, at which the last of a file's streams ends."""
+    """The time at which the last of a file's streams ends, in seconds of the timestamps."""
     with opened(path) as (container, _):
         return max((at + lasts for _, at, lasts in _timed_packets(container)), default=0.0)
 
 
 def others_go_on(path: Path, own: int, begin: float, end: float) -> bool:
-    """Whether another stream than `own` has something well between two seconds of timestamps."""
+    """Whether a stream other than `own` has packets well inside an interval, in seconds."""
     with opened(path) as (container, _):
         return any(
             index != own and begin + GAP_SECONDS < at < end - GAP_SECONDS
@@ -39,7 +39,7 @@ def others_go_on(path: Path, own: int, begin: float, end: float) -> bool:
 
 
 def _timed_packets(container: InputContainer) -> Iterator[tuple[int, float, float]]:
-    """Of every packet of a file the stream, and the seconds of its timestamp and length."""
+    """Stream, timestamp and duration in seconds of every packet of a file."""
     for packet in demuxed(container):
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None and not packet.is_corrupt:

@@ -1,4 +1,4 @@
-"""A stream's packets as arrays, and where their timestamps leap."""
+"""A stream's packets as arrays, and jumps in their timestamps."""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -21,15 +21,15 @@ LARGEST = 1 << 60
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Packets:
-    """A stream's packets in the order of decoding, those without content left out.
+    """A stream's packets in decoding order, without empty ones.
 
     Attributes:
-        pts, dts: (N,) timestamps of display and of decoding, in ticks or `UNKNOWN`.
-        lasting: (N,) ticks that frames last by their packets' word, or 0.
-        key: (N,) which are key frames.
-        kept: (N,) whose frames are shown: not damaged, nor cut away by an edit list.
-        end: the byte of the file at which the last of them ends, where that is known, else 0.
-        broken_off: whether reading ended by an error, before the end of the file.
+        pts, dts: (N,) presentation and decoding timestamps, in ticks or `UNKNOWN`.
+        lasting: (N,) durations of frames in ticks, as stated in the packets, or 0.
+        key: (N,) whether it is a key frame.
+        kept: (N,) whether its frame is shown: not damaged, nor cut away by an edit list.
+        end: position in the file, in bytes, at which the last packet ends; 0 if unknown.
+        broken_off: whether reading ended with an error, before the end of the file.
     """
 
     pts: NDArray[np.int64]
@@ -42,23 +42,23 @@ class Packets:
 
     @property
     def out_of_range(self) -> bool:
-        """Whether a timestamp is too large to count with."""
+        """Whether a timestamp is too large for the arithmetic."""
         known = np.concatenate([self.pts, self.dts])
         known = known[known != UNKNOWN]
         return bool(((known > LARGEST) | (known < -LARGEST)).any())
 
     @property
     def stamps(self) -> NDArray[np.int64]:
-        """(N,) timestamps of display, else of decoding, else `UNKNOWN`."""
+        """(N,) presentation timestamps, else decoding timestamps, else `UNKNOWN`."""
         return np.where(self.pts != UNKNOWN, self.pts, self.dts)
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Where timestamps leap: from the packet `number` on, `ticks` are added to them.
+    """A jump in timestamps: from the packet `number` on, `ticks` are added to them.
 
     Attributes:
-        leap: ticks from the time of decoding before to that after.
+        leap: ticks from the decoding timestamp before the jump to the one after.
     """
 
     number: int
@@ -70,7 +70,7 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
     """Read a stream's packets to the end of what can be read.
 
     Raises:
-        VideoError: there are more than the file has bytes.
+        VideoError: there are more packets than the file has bytes.
     """
     most = most_frames(container.size)
     pts, dts, lasting = array("q"), array("q"), array("q")
@@ -88,7 +88,7 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
         lasts = packet.duration or 0
         lasting.append(lasts if 0 < lasts < LARGEST else 0)
         key.append(packet.is_keyframe)
-        # Discarded packets are decoded, but cut away by an edit list.
+        # Discarded packets are decoded, but their frames are cut away by an edit list.
         kept.append(not (packet.is_corrupt or packet.is_discard))
     return Packets(
         np.array(pts, np.int64),
@@ -104,15 +104,15 @@ def read_packets(path: Path, container: InputContainer, stream: VideoStream) -> 
 def find_joins(
     packets: Packets, *, second: int, leap: int, leaps: bool, filled: Callable[[int, int], bool]
 ) -> tuple[Join, ...]:
-    """Where a recording follows another one, by its timestamps.
+    """Find where one recording follows another, from the timestamps.
 
-    That is where times of decoding run backwards, at a key frame or by more than a second, and, if
-    `leaps` or if they run backwards elsewhere, where they leap ahead by more than `leap` ticks.
-    What follows is shown from the end of what was before.
+    That is where decoding timestamps run backwards, at a key frame or by more than a second, and,
+    if `leaps` or if they run backwards elsewhere, where they jump ahead by more than `leap` ticks.
+    The later recording is shown from the end of the earlier one.
 
     Args:
-        second: in ticks.
-        filled: whether other streams go on between two ticks, so that only pictures are missing.
+        second: one second in ticks.
+        filled: whether other streams continue between two ticks, so that only video is missing.
     """
     clock = packets.dts
     if np.mean(clock != UNKNOWN) < 0.5:
@@ -122,7 +122,7 @@ def find_joins(
     gap = int(np.median(ahead[ahead > 0])) if (ahead > 0).any() else 1
     stamps = packets.stamps
     leapt = (ahead < 0) & (packets.key[known[1:]] | (-ahead > second))
-    latest = UNKNOWN  # of the recording so far, as some formats' times of decoding waver
+    latest = UNKNOWN  # of this recording so far, as decoding timestamps of some formats fluctuate
     begin = 0
     for index in np.flatnonzero(leapt):
         number = known[index + 1]
@@ -149,7 +149,7 @@ def find_joins(
 
 
 def without_leaps(stamps: NDArray[np.int64], joins: Sequence[Join]) -> NDArray[np.int64]:
-    """Timestamps (N,) of all packets, going on where they leapt."""
+    """Timestamps (N,) of all packets, continuous across jumps."""
     moved = stamps.copy()
     for join, until in zip(joins, [*joins[1:], None], strict=True) if joins else ():
         part = moved[join.number : None if until is None else until.number]
@@ -158,9 +158,9 @@ def without_leaps(stamps: NDArray[np.int64], joins: Sequence[Join]) -> NDArray[n
 
 
 def rejoined(packets: Iterator[Packet], joins: Sequence[Join]) -> Iterator[Packet | None]:
-    """All packets of a stream from its first, with timestamps that go on where they leapt.
+    """All packets of a stream, from its first, with timestamps that are continuous across jumps.
 
-    None stands where the decoder has to give all that it holds, as another recording begins.
+    None marks where the decoder must be drained, as another recording begins.
     """
     coming, ticks, number = list(joins[::-1]), 0, 0
     for packet in packets:

@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at."""
+"""Which frames of a video are sampled."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from actline.errors import VideoError
 from actline.stored.limits import lifted, limits
 from actline.video.decode import shown_times
 
-# So many are soon done, however few frames they show.
+# This many samples take little time, even of a video with few frames.
 _FEW_SAMPLES = 20_000
 
 
@@ -34,7 +34,7 @@ class EveryNth:
 
     def __post_init__(self) -> None:
         if self.stride < 1:
-            raise ValueError("stride starts at 1")
+            raise ValueError("stride must be at least 1")
 
 
 Sampling = AtRate | EveryNth
@@ -43,9 +43,9 @@ Sampling = AtRate | EveryNth
 def sample_times(
     path: str | Path, sampling: Sampling, *, frame_rate: float = 24.0
 ) -> NDArray[np.float64]:
-    """The times of a whole video's sampled frames; they depend on file and sampling alone.
+    """The times of a video's sampled frames, which depend only on the file and the sampling.
 
-    They begin with the first frame, wherever on the file's clock that is.
+    The first is the time of the first frame, whatever it is on the file's clock.
 
     Shape:
         returns (T,) seconds on the file's clock, at least one.
@@ -63,17 +63,17 @@ def sample_times(
 
 
 def check_samples(path: str | Path, samples: float, *, frames: int) -> None:
-    """Compare how often a video is to be sampled with its frames, before the work is done.
+    """Check the number of samples of a video against its number of frames, before the work.
 
-    A file of a few frames may say that they are shown for days.
+    A file with a few frames may state that they are shown for days.
 
     Raises:
-        VideoError: it is sampled more often than the limits allow.
+        VideoError: it would be sampled more often than the limits allow.
     """
     most = limits().samples_per_frame
     if samples > _FEW_SAMPLES and samples > most * frames:
         raise VideoError(
-            f"{path} has {frames} frames for {samples:.0f} samples, more than {most} for each: "
-            "its timestamps are false or it stands still; re-encode it, or "
+            f"{path} has {frames} frames for {samples:.0f} samples, more than {most} per frame: "
+            "its timestamps are wrong or it is a still image; re-encode it, or "
             f"{lifted('samples_per_frame')}"
         )

@@ -1,4 +1,4 @@
-"""The sizes that frames are resized to while they are decoded."""
+"""Target sizes of frames, which are resized while decoding."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ Size = ShortSide | Exact
 
 
 def target_size(width: int, height: int, size: Size) -> tuple[int, int]:
-    """Width and height that a picture of `width` x `height` is resized to."""
+    """Target width and height of an image of `width` x `height`."""
     if isinstance(size, Exact):
         return size.width, size.height
     scale = size.pixels / min(width, height)

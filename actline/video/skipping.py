@@ -1,4 +1,4 @@
-"""Leaving out the decoding of frames that nobody asks for and no other frame is made from."""
+"""Skipping the decoding of frames that are not requested and that no other frame refers to."""
 
 from bisect import bisect_left
 from collections import deque
@@ -9,9 +9,9 @@ from av.video.codeccontext import VideoCodecContext
 
 from actline.video.timestamps import Header
 
-# Where frames that no other refers to are marked as such, for good.
+# Codecs in which frames that no other refers to are reliably marked as such.
 CODECS = ("h264",)
-# Codecs reorder over at most 16 frames: so far lie packets apart whose frames follow each other.
+# Codecs reorder over at most 16 frames: packets of consecutive frames are at most this far apart.
 REORDERED = 16
 
 
@@ -21,21 +21,21 @@ def spared(
     header: Header,
     wanted: Sequence[float],
 ) -> Iterator[Packet | None]:
-    """The packets, the decoder being told before each whether it may leave the frame out.
+    """Yield the packets, after setting whether the decoder may skip the frame of each.
 
-    It may where another frame follows before the next wanted time. Decoded frames keep every
-    pixel: no other is made from those left out, half of what x264 writes by default.
+    It may if another frame follows before the next wanted time. Decoded frames are unchanged: no
+    other frame refers to those skipped, which are half of what x264 writes by default.
 
     Args:
-        context: of the decoder that takes each packet before the next one is asked for.
+        context: of the decoder, which must take each packet before the next one is requested.
         wanted: seconds on the file's clock, increasing.
     """
     if header.codec not in CODECS or not header.ordered:
         yield from packets
         return
-    # Packets and seconds in the order of decoding, as far as frames are reordered.
+    # Packets and seconds in decoding order, over the distance of reordering.
     near: deque[tuple[Packet | None, float | None]] = deque()
-    current = 0  # which of them is next for the decoder
+    current = 0  # index of the next packet for the decoder
     incoming = iter(packets)
     while True:
         while len(near) <= current + REORDERED:
@@ -65,8 +65,8 @@ def _seconds(packet: Packet | None, header: Header) -> float | None:
 def _on_display(
     seconds: float, others: Iterable[float | None], wanted: Sequence[float], early: float
 ) -> bool:
-    """Whether a frame may be on display at a wanted time, by what is known of those around it."""
-    # A microsecond for rounding, on the side of decoding.
+    """Whether a frame may be on display at a wanted time, given the frames around it."""
+    # A microsecond of tolerance for rounding, in favour of decoding.
     index = bisect_left(wanted, seconds - early - 1e-6)
     if index == len(wanted):
         return False

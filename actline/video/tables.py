@@ -1,8 +1,8 @@
-"""What the tables of an mp4 or mov list, before FFmpeg takes memory for it.
+"""Frame counts in the tables of an mp4 or mov, checked before FFmpeg allocates memory for them.
 
-A table of frames of one size, or of a fragment whose frames are all alike, gives their number and
-nothing else: three kilobytes may list a billion frames, of which FFmpeg keeps 24 bytes each. An
-edit list shows the same frames again for twelve bytes more.
+A table of frames of equal size, or a fragment of equal frames, stores only their number: three
+kilobytes may list a billion frames, for each of which FFmpeg keeps 24 bytes. An edit list repeats
+the same frames for twelve more bytes.
 """
 
 import io
@@ -24,7 +24,7 @@ _MOST_UNPACKED = 16 << 20
 
 @dataclass(slots=True)
 class _Track:
-    """What one track lists: frames, how often they are shown, and whether it is plain sound."""
+    """The content of one track: frames, how often they are shown, and whether it is PCM audio."""
 
     frames: int = 0
     edits: int = 1
@@ -33,34 +33,34 @@ class _Track:
 
     @property
     def listed(self) -> int:
-        # Plain sound, a tick a sample, is read in blocks.
+        # PCM audio, with one tick per sample, is read in blocks.
         return 0 if self.sound and self.one_tick_each else self.frames * self.edits
 
 
 def most_frames(size: int) -> int:
-    """How many frames a file of `size` bytes may list: no frame takes less than a byte."""
+    """The maximum number of frames in a file of `size` bytes: a frame takes at least one byte."""
     return max(size, limits().listed_frames)
 
 
 def too_many_frames(path: Path, count: int | None = None) -> VideoError:
     """The error for a file that lists more frames than it has bytes."""
-    told = "more frames" if count is None else f"{count} frames, more"
+    listed = "more frames" if count is None else f"{count} frames, more"
     return VideoError(
-        f"{path} lists {told} than it has bytes; copy it again or re-encode it, or "
+        f"{path} lists {listed} than it has bytes; copy it again or re-encode it, or "
         f"{lifted('listed_frames')}"
     )
 
 
 def check_tables(path: Path, file: BinaryIO) -> None:
-    """Compare the frames that an mp4 or mov lists with the bytes that it has.
+    """Check the number of frames that an mp4 or mov lists against its size in bytes.
 
-    Other files are no row of boxes: looking for them ends at once.
+    Other files are not sequences of boxes: the search ends at once.
 
     Args:
-        file: read from its beginning, to which it is put back.
+        file: read from its beginning and rewound afterwards.
 
     Raises:
-        VideoError: there are more.
+        VideoError: it lists more frames than bytes.
         OSError: it cannot be read.
     """
     size = os.fstat(file.fileno()).st_size
@@ -77,7 +77,7 @@ def _walk(file: BinaryIO, where: tuple[int, int], tracks: list[_Track], depth: i
         if kind == b"cmvd" and depth < _DEPTH:
             content = _unpacked(file, body, last)
             _walk(io.BytesIO(content), (0, len(content)), tracks, depth + 1)
-            if len(content) == _MOST_UNPACKED:  # who knows what the rest of it lists
+            if len(content) == _MOST_UNPACKED:  # the rest may list any number
                 tracks.append(_Track(frames=1 << 32))
         elif kind in _HOLDERS and depth < _DEPTH:
             if kind in (b"trak", b"traf"):
@@ -88,7 +88,7 @@ def _walk(file: BinaryIO, where: tuple[int, int], tracks: list[_Track], depth: i
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, and the bytes between which its content lies, of each box."""
+    """The type of each box, and the start and end of its content in bytes."""
     while start + 8 <= end:
         file.seek(start)
         head = file.read(16)
@@ -124,7 +124,7 @@ def _note(kind: bytes, file: BinaryIO, body: int, track: _Track) -> None:
 
 
 def _unpacked(file: BinaryIO, body: int, last: int) -> bytes:
-    """A header that was compressed, as in movies of 2000, as far as it is looked at."""
+    """A compressed header, as in movies of around 2000, up to a maximum size."""
     file.seek(body + 4)
     try:
         return zlib.decompressobj().decompress(file.read(last - body - 4), _MOST_UNPACKED)

@@ -1,26 +1,24 @@
-"""When a video file's frames are shown: where time is defined.
+"""Display times of a video file's frames: the definition of time in this package.
 
-Times are seconds on the file's own clock, the one that players show and that subtitles and ELAN
-count by: 0 is where the first of the file's streams begins, sound or video, as FFmpeg's
-`start_time` has it. A video whose picture begins 2 s after its sound has its first frame at 2.0;
-before it no frame is sampled, and who asks for one gets the first. In most files the picture comes
-first and its first frame is at 0.
+Times are seconds on the file's own clock, which players show and subtitles and ELAN use: 0 is where
+the first of the file's streams begins, audio or video, as in FFmpeg's `start_time`. If the video
+begins 2 s after the audio, its first frame is at 2.0; no frame is sampled before it, and a request
+for an earlier one gives the first. In most files the first frame is at 0.
 
-All of it is read from the packets, once, without decoding; headers are not believed:
+Times are read from the packets, once, without decoding; headers are not trusted:
 
-- A frame is shown at its packet's timestamp, edit lists applied, whatever the frame rate.
-- Where timestamps run backwards (joined transport streams, a camera that started again), the later
-  part follows the end of the earlier one. In formats whose timestamps may jump (transport and
-  program streams, Ogg), so does what follows a leap of more than 10 s of all streams, as in FFmpeg.
-  Leaps of other formats are kept: the frame before stays on display.
-- Where frames have no timestamps, or those of decoding instead of display, frames are counted, in
-  the order in which the decoder shows them: over the timestamps that there are, else at the
-  stream's frame rate.
-- A video lasts until its last frame ends: as long as that frame's packet says where packets say it
-  reliably, else as long as the frames' median distance. What a header says of the length counts
-  only for a file that is cut off.
+- A frame is shown at its packet's timestamp, after edit lists, whatever the frame rate.
+- Where timestamps run backwards (joined transport streams, a restarted camera), the later part
+follows the end of the earlier one. In formats whose timestamps may jump (transport and program
+streams, Ogg), so does the part after a jump of more than 10 s in all streams, as in FFmpeg. Jumps
+in other formats are kept: the previous frame stays on display.
+- Where frames have no timestamps, or only decoding timestamps, frames are counted in the order in
+which the decoder outputs them: over the existing timestamps, else at the stream's frame rate.
+- A video lasts until its last frame ends. That frame lasts as long as its packet says, if packets
+are reliable in this, else the median distance between frames. The duration in the header is used
+only to detect a file that is cut off.
 
-What is unusual is told in `ShownTimes.notes`.
+Anything unusual is reported in `ShownTimes.notes`.
 """
 
 from dataclasses import dataclass
@@ -42,29 +40,29 @@ from actline.video.other_streams import other_starts, others_go_on
 from actline.video.packets import LARGEST, Join, Packets, find_joins, read_packets
 from actline.video.time_notes import gaps_told, leaps_told
 
-# What stored times and features are made by; counted up when the same file gets other times.
+# Version of stored times and features; increased when the same file gets other times.
 CLOCK = 2
-# A frame counts as shown so much before its timestamp. Matroska, webm and flash round timestamps to
-# milliseconds, the first one too; without this, sampling a file at its own rate would skip frames
-# and repeat others. `allowance` has less for frames closer together.
+# A frame counts as shown this long before its timestamp. Matroska, webm and flash round timestamps
+# to milliseconds, including the first; without this, sampling a file at its own rate would skip
+# some frames and repeat others. `allowance` is smaller for frames closer together.
 EARLY_SECONDS = 1.001e-3
-# Formats that FFmpeg marks so may leap in time; it takes leaps above so many seconds for joins.
+# Formats that FFmpeg marks like this may jump in time; it treats longer jumps as joins.
 _DISCONTINUOUS = 0x0200  # AVFMT_TS_DISCONT
 _LEAP_SECONDS = 10.0
-# Formats in which a seek leads to a key frame whose timestamps are right. In others the packets
-# after a seek may get others' timestamps (program streams), or there is nothing to seek by.
+# Formats in which a seek leads to a key frame with correct timestamps. In others the packets after
+# a seek may get wrong timestamps (program streams), or there is no index to seek by.
 _SOUGHT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "avi", "flv", "asf")
-_FEW_PIXELS = 4_000_000_000  # of all frames, which take seconds to decode
+_FEW_PIXELS = 4_000_000_000  # in all frames together; decoding them takes seconds
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ShownTimes:
-    """When a file's frames are shown.
+    """Display times of a file's frames.
 
     Attributes:
         times: (N,) seconds on the file's clock, increasing, at least one.
         duration: seconds on that clock at which the last frame ends.
-        notes: what is unusual about the file's time, a sentence each.
+        notes: sentences on anything unusual about the file's times.
     """
 
     times: NDArray[np.float64]
@@ -74,18 +72,18 @@ class ShownTimes:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What reading a file's frames takes to know.
+    """What is needed to read a file's frames.
 
     Attributes:
-        width, height: as coded, before rotation.
+        width, height: as encoded, before rotation.
         rate: mean frames per second.
         duration: as `ShownTimes.duration`.
-        first: seconds of the first frame on the file's clock.
-        start, base: the first timestamp, and the seconds of one tick.
-        ordered: whether timestamps tell when frames are shown; if not, frames are counted.
+        first: time of the first frame on the file's clock, in seconds.
+        start, base: the first timestamp, and the length of one tick in seconds.
+        ordered: whether timestamps are display times; if not, frames are counted.
         seekable: whether a seek gives the same frames as reading from the start.
-        early: seconds before its timestamp from which on a frame counts as shown.
-        joins: where timestamps leap.
+        early: how many seconds before its timestamp a frame counts as shown.
+        joins: jumps in the timestamps.
         fault: the error for a file whose end is missing or cannot be read, else None.
     """
 
@@ -104,14 +102,14 @@ class Header:
     fault: str | None
 
     def seconds(self, stamp: int) -> float:
-        """A timestamp, joins applied, on the file's clock."""
+        """A timestamp, after joins, in seconds on the file's clock."""
         return (stamp - self.start) * self.base + self.first
 
 
 def allowance(times: NDArray[np.float64]) -> float:
     """How many seconds before its timestamp a frame counts as shown.
 
-    `EARLY_SECONDS`, but a quarter of the frames' distance from 500 frames a second on.
+    `EARLY_SECONDS`; above 500 frames per second, a quarter of the distance between frames.
     """
     if len(times) < 2:
         return EARLY_SECONDS
@@ -120,9 +118,9 @@ def allowance(times: NDArray[np.float64]) -> float:
 
 
 def on_display(shown_times: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which frame is on display at each of `times`, in reading and in anything kept of it.
+    """Which frame is on display at each of `times`, for reading and for stored frames alike.
 
-    It is the last one whose timestamp is not later, but for `allowance`; before the first frame,
+    It is the last one whose timestamp is not later, except for `allowance`; before the first frame,
     the first.
 
     Shape:
@@ -133,10 +131,10 @@ def on_display(shown_times: NDArray[np.float64], times: NDArray[np.float64]) -> 
 
 
 def shown(path: Path) -> ShownTimes:
-    """When each frame is shown, from the packets alone; of a file that does not change, once.
+    """Display times of all frames, from the packets alone; cached while the file is unchanged.
 
     Raises:
-        VideoError: the file cannot be read, its end is missing for more than a second, or another
+        VideoError: the file cannot be read, more than a second of its end is missing, or another
             recording follows that cannot be read.
     """
     header, found = _scanned(path, _version(path))
@@ -146,7 +144,7 @@ def shown(path: Path) -> ShownTimes:
 
 
 def read_header(path: Path) -> Header:
-    """What reading a file's frames takes to know; of a file that does not change, looked up once.
+    """What is needed to read a file's frames; cached while the file is unchanged.
 
     Raises:
         VideoError: the file cannot be read, or has no frames.
@@ -155,7 +153,7 @@ def read_header(path: Path) -> Header:
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    """What changes when a file does; nothing for one that cannot be looked at."""
+    """A key that changes with the file; empty if the file cannot be accessed."""
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -177,7 +175,7 @@ def _scanned(path: Path, version: tuple[int, ...]) -> tuple[Header, ShownTimes]:
 
 def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Header, ShownTimes]:
     codec, form = stream.codec_context, container.format
-    # Read now, as decoding changes it in streams that change their size.
+    # Read now, as decoding updates it in streams that change their size.
     width, height = codec.width, codec.height
     base = float(stream.time_base or 1 / 25)
     indexed = bool(len(stream.index_entries)) or form.name != "avi"
@@ -213,7 +211,7 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[H
         and not joins
         and indexed
         and form.name in _SOUGHT
-        and codec.pix_fmt != "pal8",  # a palette may come with the first packet alone
+        and codec.pix_fmt != "pal8",  # only the first packet may hold a palette
         early=allowance(times),
         joins=joins,
         fault=fault,
@@ -245,18 +243,16 @@ def _joins(
 
 
 def _beyond(path: Path) -> VideoError:
-    return VideoError(
-        f"{path} has timestamps too large to count with; copy it again or re-encode it"
-    )
+    return VideoError(f"{path} has timestamps out of range; copy it again or re-encode it")
 
 
 def _check_pixels(path: Path, size: int, pixels: int) -> None:
-    """Compare the pixels of all frames with the bytes of the file.
+    """Check the number of pixels in all frames against the size of the file.
 
-    An animation of a few kilobytes may change one pixel of a giant canvas in each of its frames.
+    An animation of a few kilobytes may change one pixel of a huge canvas in each frame.
 
     Raises:
-        VideoError: there are more than the limits allow.
+        VideoError: there are more pixels than the limits allow.
     """
     most = limits().pixels_per_byte
     if pixels > _FEW_PIXELS and pixels > most * size:
@@ -267,10 +263,10 @@ def _check_pixels(path: Path, size: int, pixels: int) -> None:
 
 
 def _check_length(path: Path, times: NDArray[np.float64], ended: float) -> None:
-    """Compare a video's length and its gaps with the limits: both may cost work by their seconds.
+    """Check a video's length and gaps against the limits: work may grow with both.
 
     Raises:
-        VideoError: they are longer.
+        VideoError: one is too long.
     """
     most = limits()
     hours = ended / 3600

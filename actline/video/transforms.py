@@ -1,4 +1,4 @@
-"""From decoded frames to the network's input, as the Coarse-Fine authors train and test."""
+"""From decoded frames to network input, as in the Coarse-Fine authors' training and testing."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,16 +17,16 @@ def to_clip(frames: NDArray[np.uint8]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TrainTransform:
-    """Random square crop from a short side drawn anew for every clip, mirrored by chance.
+    """Random square crop after resizing to a random short side, with random horizontal flip.
 
-    As published (`MultiScaleRandomCropMultigrid`, `RandomHorizontalFlip`): the same crop and
-    mirroring for all frames of a clip.
+    As published (`MultiScaleRandomCropMultigrid`, `RandomHorizontalFlip`): the same short side,
+    crop and flip for all frames of a clip.
 
     Attributes:
-        size: pixels a side of the crop.
-        short_sides: what the frames' short side is drawn from, before the crop.
-        flip: chance of mirroring.
-        mean, std: of RGB in [0, 1].
+        size: side of the crop, in pixels.
+        short_sides: short sides to draw from, before the crop, in pixels.
+        flip: probability of a horizontal flip.
+        mean, std: per channel, of RGB in [0, 1].
     """
 
     size: int
@@ -56,7 +56,7 @@ class TrainTransform:
 class TestTransform:
     """The central square of frames whose short side is `size`."""
 
-    __test__: ClassVar[bool] = False  # pytest takes the name for that of a test
+    __test__: ClassVar[bool] = False  # the name looks like a test to pytest
 
     size: int
     mean: tuple[float, float, float]
@@ -72,7 +72,7 @@ class TestTransform:
 
 
 def at_least(clip: Tensor, size: int) -> Tensor:
-    """Enlarge a clip (3, T, H, W) of uint8 whose short side is less than `size` to have `size`."""
+    """Enlarge a clip (3, T, H, W) of uint8 whose short side is below `size` to that size."""
     height, width = clip.shape[2:]
     short = min(height, width)
     if short >= size:
@@ -86,7 +86,7 @@ def at_least(clip: Tensor, size: int) -> Tensor:
 def normalize(
     clip: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
-    """uint8 to float, scaled to [0, 1], less the mean, over the deviation."""
+    """uint8 to float in [0, 1], minus the mean, divided by the standard deviation."""
     shift = torch.tensor(mean, dtype=torch.float32, device=clip.device).view(3, 1, 1, 1)
     scale = torch.tensor(std, dtype=torch.float32, device=clip.device).view(3, 1, 1, 1)
     return (clip.to(torch.float32) / 255 - shift) / scale

@@ -1,7 +1,7 @@
-"""Whether a file's end is missing or not read, by what its own structure tells of its bytes.
+"""Whether a file's end is missing or was not read, judged by the file's own structure.
 
-A header's duration may be false in a file that is whole; that bytes are missing cannot be.
-Transport and program streams, Ogg and bare streams do not say how long they are.
+A header's duration may be wrong in a complete file; missing bytes are certain. Transport and
+program streams, Ogg and raw streams do not store their size.
 """
 
 import mmap
@@ -17,18 +17,18 @@ _ASF, _ASF_FILE = (
     bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"),
 )
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"moof", b"uuid")
-# How files of a format begin, and how another one inside them does.
+# How files of a format begin, and how another file inside them begins.
 _BEGINNINGS = (
     (re.compile(rb"....ftyp", re.DOTALL), re.compile(rb"\0\0\0.ftyp[ -~]{4}", re.DOTALL)),
     (re.compile(_EBML), re.compile(_EBML + rb".{,64}\x42\x82.(webm|matroska)", re.DOTALL)),
     (re.compile(rb"FLV\x01"), re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09")),
     (re.compile(rb"RIFF....AVI ", re.DOTALL), re.compile(rb"RIFF....AVI LIST", re.DOTALL)),
 )
-_HEAD_BYTES = 1 << 16  # what is looked through for a field
+_HEAD_BYTES = 1 << 16  # searched for a field
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether the file is shorter than its own structure says; False where it does not say.
+    """Whether the file is shorter than its structure says; False if it does not say.
 
     Raises:
         OSError: the file cannot be read.
@@ -52,13 +52,13 @@ def is_cut_off(path: Path) -> bool:
 
 
 def goes_on(path: Path, end: int) -> bool:
-    """Whether another file's beginning lies behind the last packet, so that it was not read.
+    """Whether another file begins after the last packet, which was not read.
 
-    So end recordings that were put one behind the other, byte by byte: in some formats FFmpeg, and
-    players by it, stop at the end of the first.
+    This happens to recordings that were concatenated byte by byte: in some formats FFmpeg, and
+    players based on it, stop at the end of the first.
 
     Args:
-        end: the byte at which the last packet that was read ends.
+        end: position of the end of the last packet read, in bytes.
 
     Raises:
         OSError: the file cannot be read.
@@ -83,7 +83,7 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:], "big")
         if length < 8:
-            break  # up to the end, or no box
+            break  # extends to the end, or not a box
         at += length
         if not head[4:8].isascii():
             return 0  # something else follows
@@ -91,7 +91,7 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
 
 
 def _end_of_matroska(file: BinaryIO, size: int) -> int:
-    """Where the last segment of a Matroska or webm file ends, unless its length is open."""
+    """Where the last segment of a Matroska or webm file ends, unless its length is unknown."""
     at = 0
     while at < size:
         file.seek(at)
@@ -131,7 +131,8 @@ def _told_by_flash(file: BinaryIO) -> int:
 def _told_by_asf(file: BinaryIO) -> int:
     file.seek(0)
     _, found, value = file.read(_HEAD_BYTES).partition(_ASF_FILE)
-    # The object's length, the file's id, then the length; flags tell of a broadcast, without one.
+    # The object's length, the file's id, then the file's length; flags mark a broadcast, which has
+    # none.
     if not found or len(value) < 76:
         return 0
     (flags,) = struct.unpack("<I", value[72:76])

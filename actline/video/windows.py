@@ -1,4 +1,4 @@
-"""Overlapping windows over a long video: the one loop from sampled frames to a network's input."""
+"""Overlapping windows over a long video: the loop from sampled frames to network input."""
 
 import itertools
 from collections import deque
@@ -19,13 +19,13 @@ from actline.video.transforms import TestTransform, to_clip
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a network looks at videos.
+    """How a network samples and windows videos.
 
     Attributes:
-        sampling: which frames it sees.
-        transform: from decoded frames to its input.
-        window: frames that it sees at once.
-        overlap: frames that consecutive windows share.
+        sampling: which frames are sampled.
+        transform: from decoded frames to the network's input.
+        window: number of frames per window.
+        overlap: number of frames that consecutive windows share.
     """
 
     sampling: Sampling
@@ -36,12 +36,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive sampled frames of a video, as a network takes them.
+    """Consecutive sampled frames of a video, as network input.
 
     Attributes:
-        frames: which of the video's sampled frames they are.
-        middle: which of them lie more in this window's middle than in that of any other; those
-            of all windows are all frames, each once.
+        frames: their indices among the video's sampled frames.
+        middle: the frames that are nearer to this window's middle than to any other's; those of all
+            windows together are all frames, each once.
 
     Shape:
         clip: (3, T, S, S), normalized; weights: (T,), see `blend_weights`.
@@ -54,7 +54,7 @@ class Window:
 
     @property
     def own(self) -> slice:
-        """The middle, counted from the window's first frame."""
+        """`middle`, counted from the window's first frame."""
         return slice(self.middle.start - self.frames.start, self.middle.stop - self.frames.start)
 
 
@@ -66,12 +66,12 @@ class WindowedVideo:
 
     Args:
         video: a video file, or a folder of frames.
-        view: how the network looks at it.
+        view: how the network samples and windows it.
         frame_rate: of a frame folder.
-        on_frames: called with the number of frames that were newly seen, after each window.
+        on_frames: called after each window with the number of new frames.
 
     Attributes:
-        times: (T,), of the sampled frames, in seconds on the file's clock.
+        times: (T,) times of the sampled frames, in seconds on the file's clock.
 
     Raises:
         VideoError: the video cannot be read; also while iterating.
@@ -117,7 +117,7 @@ def windows(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Cut a stream of frames into windows: (start, frames (T, H, W, 3)).
 
-    Every frame is decoded once; what two windows share is kept.
+    Every frame is decoded once; frames shared by two windows are kept.
     """
     held: deque[NDArray[np.uint8]] = deque()
     held_from = 0
@@ -135,8 +135,8 @@ def windows(
 def window_starts(frames: int, *, window: int, overlap: int) -> list[int]:
     """Where windows of `window` frames start so that they cover `frames`.
 
-    Windows lie at multiples of `window - overlap`, but the last ends with the video, so that each
-    is full; a video no longer than a window has one. Starts depend on the length alone.
+    Windows start at multiples of `window - overlap`, except that the last one ends with the video,
+    so that all are full; a video no longer than a window has one. Starts depend only on the length.
     """
     if frames <= window:
         return [0]
@@ -145,7 +145,7 @@ def window_starts(frames: int, *, window: int, overlap: int) -> list[int]:
 
 
 def window_middles(starts: Sequence[int], *, window: int, frames: int) -> list[tuple[int, int]]:
-    """For each window the frames, from and to before, that lie more in its middle than others'."""
+    """For each window, the range [first, end) of frames nearest to its middle."""
     borders = [0, *((a + window + b) // 2 for a, b in itertools.pairwise(starts)), frames]
     return list(itertools.pairwise(borders))
 
@@ -153,8 +153,8 @@ def window_middles(starts: Sequence[int], *, window: int, frames: int) -> list[t
 def blend_weights(frames: int, overlap: int, *, first: bool, last: bool) -> NDArray[np.float32]:
     """Weights (T,) of a window's frames: ramps over the overlaps, 1 between them.
 
-    A frame's results are averaged over its windows by these weights, so that a result fades from
-    one window to the next where both have seen what surrounds it.
+    A frame's results are averaged over its windows with these weights, so that results fade from
+    one window to the next where both windows have context on both sides.
     """
     weights = np.ones(frames, np.float32)
     ramp = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)

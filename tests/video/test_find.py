@@ -130,7 +130,7 @@ def test_hidden_files_are_passed_over_and_others_named(tmp_path):
     (tmp_path / ".cache" / "c.mp4").touch()
     listing = list_videos(tmp_path)
     assert [video.path.name for video in listing.videos if not video.problem] == ["a.mp4"]
-    assert "has the id of a.mp4" in next(v.problem for v in listing.videos if v.problem)
+    assert "has the same id as a.mp4" in next(v.problem for v in listing.videos if v.problem)
     assert listing.passed_over == ("a.mp4.part", "b.doc", "clip.jpg")
     assert listing.told().endswith("3 files are not taken as video: a.mp4.part, b.doc, clip.jpg")
     assert find_video(tmp_path, "a.MOV") == tmp_path / "a.MOV"

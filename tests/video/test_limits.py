@@ -134,7 +134,7 @@ def test_frames_that_grow_on_the_way_are_not_decoded(tmp_path, monkeypatch):
 
 def test_frames_that_are_a_line_are_refused(tmp_path):
     path = make_video(tmp_path / "a.mkv", seconds=0.2, size=(1600, 16))
-    with pytest.raises(VideoError, match=r"32 times as long as broad; crop it, or .*frame_aspect"):
+    with pytest.raises(VideoError, match=r"32 times as long as wide; crop it, or .*frame_aspect"):
         read_clip(path, [0], size=ShortSide(224))
 
 

@@ -43,5 +43,5 @@ def test_a_rate_is_positive(rate):
 
 
 def test_a_stride_is_positive():
-    with pytest.raises(ValueError, match="starts at 1"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         EveryNth(0)

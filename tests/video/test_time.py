@@ -166,8 +166,8 @@ def test_an_avi_without_its_index_is_read_the_same(tmp_path):
     [
         ("a.mp4", None),
         ("h.mpg", "without a timestamp: frames are counted, 25 a second"),
-        ("e.avi", "timestamps of decoding, not of display"),
-        ("g.mxf", "timestamps of decoding, not of display"),
+        ("e.avi", "decoding timestamps only"),
+        ("g.mxf", "decoding timestamps only"),
         ("j.h264", "no timestamps: frames are counted, 25 a second"),
     ],
 )
@@ -278,7 +278,7 @@ def test_a_recording_that_is_not_read_is_an_error(tmp_path, name):
     path = make_video(tmp_path / name, seconds=3)
     assert shown_times(path).duration == pytest.approx(3, abs=0.1)
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(VideoError, match=r"another recording behind the first 3\.0 s"):
+    with pytest.raises(VideoError, match=r"another recording after the first 3\.0 s"):
         sample_times(path, AtRate(5))
 
 
