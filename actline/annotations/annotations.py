@@ -1,7 +1,7 @@
 """The one in-memory form of annotations; every reader returns it, every writer takes it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -158,3 +158,15 @@ def frame_labels(
         inside = (times > activity.start) & (times < activity.end)
         labels[inside, index[activity.label]] = 1
     return labels
+
+
+def segments_of(video: AnnotatedVideo) -> NDArray[np.float64]:
+    """A video's activities as (M, 2) seconds."""
+    ends = [(activity.start, activity.end) for activity in video.activities]
+    return np.array(ends, np.float64).reshape(-1, 2)
+
+
+def labels_of(video: AnnotatedVideo, classes: Sequence[str]) -> NDArray[np.int64]:
+    """The classes of a video's activities, as places in `classes`: (M,)."""
+    places = {name: place for place, name in enumerate(classes)}
+    return np.array([places[activity.label] for activity in video.activities], np.int64)

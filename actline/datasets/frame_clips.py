@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations, frame_labels
+from actline.annotations.footage import Footage
 from actline.datasets.batches import derived_seed, pad_in_time
-from actline.datasets.footage import Footage
 from actline.features.fine import FeatureOrigin, feature_count, found_features, load_features
 from actline.stored.ranges import Deviation, Frames, Pixels, Positive, Range, Share
 from actline.video.decode import ShortSide

@@ -1,7 +1,7 @@
 """Snippet features with activities' segments: what BMN and TCANet are trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.annotations.annotations import (
+    AnnotatedVideo,
+    Annotations,
+    labels_of,
+    segments_of,
+)
 from actline.datasets.batches import pad_in_time
 from actline.errors import AnnotationError
 from actline.features.folder import FeatureFolder
 from actline.features.snippets import SnippetFeatures, rescaled, sliding_windows
 from actline.progress import progress
-from actline.timeline.intervals import clip, temporal_iou
+from actline.timeline.intervals import best_matches, clip
 from actline.timeline.proposals import Proposals
 
 
@@ -228,42 +233,3 @@ def collate_proposals(
         matched.mT,
         valid.bool(),
     )
-
-
-def segments_of(video: AnnotatedVideo) -> NDArray[np.float64]:
-    """A video's activities as (M, 2) seconds."""
-    ends = [(activity.start, activity.end) for activity in video.activities]
-    return np.array(ends, np.float64).reshape(-1, 2)
-
-
-def labels_of(video: AnnotatedVideo, classes: Sequence[str]) -> NDArray[np.int64]:
-    """The classes of a video's activities, as places in `classes`: (M,)."""
-    places = {name: place for place, name in enumerate(classes)}
-    return np.array([places[activity.label] for activity in video.activities], np.int64)
-
-
-def best_matches(
-    proposals: NDArray[np.float64], segments: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """For each proposal the segment with the largest temporal IoU: (N, 2) and (M, 2) to (N, 2)."""
-    overlaps = temporal_iou(proposals[:, None, 0], proposals[:, None, 1], *segments.T)
-    return segments[overlaps.argmax(axis=1)]
-
-
-def trainable(annotations: Annotations, *, min_seconds: float) -> Annotations:
-    """The annotations without shorter activities, and without videos that then have none.
-
-    Raises:
-        AnnotationError: none is left.
-    """
-    kept = []
-    for video in annotations.videos:
-        activities = tuple(a for a in video.activities if a.duration > min_seconds)
-        if activities:
-            kept.append(replace(video, activities=activities, listed=None))
-    if not kept:
-        raise AnnotationError(
-            f"no training video has an activity longer than {min_seconds:g} s; lower "
-            "data.min_seconds, or annotate some"
-        )
-    return replace(annotations, videos=tuple(kept))

@@ -1,7 +1,7 @@
 """Clips of trimmed videos: what classification and pretraining are trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
+from actline.annotations.footage import Footage
 from actline.datasets.batches import derived_seed
-from actline.datasets.footage import Footage
 from actline.datasets.frame_clips import ClipConfig
-from actline.errors import AnnotationError, VideoError
+from actline.errors import AnnotationError
 from actline.video.decode import ShortSide
-from actline.video.find import find_video, list_videos
 from actline.video.transforms import TestTransform, TrainTransform, to_clip
 
 
@@ -194,40 +193,3 @@ def class_of(video: AnnotatedVideo, annotations: Annotations) -> int:
             "class each; for method classification, classes_per_video=several takes them all"
         )
     return annotations.classes.index(labels.pop())
-
-
-def videos_with_classes(annotations: Annotations) -> Annotations:
-    """The annotations without videos that have no class, such as those of Kinetics' test subset.
-
-    Raises:
-        AnnotationError: none is left.
-    """
-    kept = tuple(video for video in annotations.videos if video.activities)
-    if not kept:
-        raise AnnotationError("no video has a class; give annotations with labels")
-    return replace(annotations, videos=kept)
-
-
-def present(annotations: Annotations, videos: Path) -> tuple[Annotations, int]:
-    """The annotations without videos that are missing from `videos`, and how many those are.
-
-    Raises:
-        VideoError: the folder has none of them, or cannot be read.
-    """
-
-    listing = list_videos(videos)
-
-    def there(video: AnnotatedVideo) -> bool:
-        try:
-            find_video(videos, video.id, listing=listing)
-        except VideoError:
-            return False
-        return True
-
-    kept = tuple(video for video in annotations.videos if there(video))
-    if not kept:
-        raise VideoError(
-            f"{videos} has none of the {len(annotations.videos)} annotated videos, such as "
-            f"{annotations.videos[0].id}; check data.videos"
-        )
-    return replace(annotations, videos=kept), len(annotations.videos) - len(kept)

@@ -57,6 +57,14 @@ def temporal_iou(
     return shared / np.where(union > 0, union, 1.0)
 
 
+def best_matches(
+    proposals: NDArray[np.float64], segments: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """For each proposal the segment with the largest temporal IoU: (N, 2) and (M, 2) to (N, 2)."""
+    overlaps = temporal_iou(proposals[:, None, 0], proposals[:, None, 1], *segments.T)
+    return segments[overlaps.argmax(axis=1)]
+
+
 def merge(segments: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Segments that cover the same time without overlap, by start; those that touch become one.
 

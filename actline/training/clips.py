@@ -9,8 +9,8 @@ from typing import TypeVar
 from torch import nn
 
 from actline.annotations.annotations import Annotations
+from actline.annotations.usable import present
 from actline.datasets.frame_clips import ClipConfig
-from actline.datasets.trimmed_clips import present
 from actline.errors import AnnotationError
 from actline.models.cards import Card, ModelCard
 from actline.models.coarse_fine import CoarseFineConfig

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from actline.annotations.annotations import Annotations, frame_labels
-from actline.datasets.footage import folder_rate
+from actline.annotations.footage import folder_rate
 from actline.datasets.frame_clips import MAX_FINE_POSITIONS, FrameBatch, FrameClips, collate
 from actline.detection.frames import frame_detector, score_video
 from actline.errors import CheckpointError

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actline.annotations.annotations import Annotations
+from actline.annotations.usable import videos_with_classes
 from actline.datasets.batches import derived_seed, load_batches
 from actline.datasets.trimmed_clips import (
     TrimmedBatch,
     TrimmedClips,
     class_of,
     collate_trimmed,
-    videos_with_classes,
 )
 from actline.detection.model import for_inference
 from actline.errors import RecipeError

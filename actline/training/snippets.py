@@ -11,7 +11,7 @@ from torch import nn
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.annotations.read import without_videos
-from actline.datasets.segments import trainable
+from actline.annotations.usable import trainable
 from actline.detection.labels import suppressed
 from actline.detection.model import for_inference
 from actline.errors import RecipeError

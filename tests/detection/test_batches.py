@@ -17,11 +17,11 @@ from PIL import Image
 from tiny import write_data, write_recipe, write_video
 
 from actline.annotations.annotations import Annotations
+from actline.annotations.footage import Footage
 from actline.annotations.read import read_annotations
 from actline.cli.main import main
 from actline.cli.outcomes import print_outcomes
 from actline.cli.standard import say
-from actline.datasets.footage import Footage
 from actline.detection.batch import for_each_video
 from actline.evaluation.predictions import coverage, read_predictions
 from actline.features.fine import found_features

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 from actline.annotations.read import read_annotations
-from actline.datasets.decoded import decoded_video
 from actline.detection.exported import read_exported
 from actline.errors import ActlineError, CheckpointError
 from actline.features.fine import load_features
@@ -28,6 +27,7 @@ from actline.timeline.video_scores import read_video_scores
 from actline.training.state import read_state
 from actline.training.tasks import read_recipe
 from actline.video.decode import ShortSide
+from actline.video.decoded import decoded_video
 from actline.video.tables import check_tables
 from actline.video.truncation import is_cut_off
 from tests.fuzz import mutations

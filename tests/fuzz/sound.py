@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from actline.annotations.read import read_annotations
-from actline.datasets.decoded import decoded_video, read_decoded_clip
 from actline.errors import FeatureError
 from actline.features.fine import load_features
 from actline.features.public import read_public
@@ -33,6 +32,7 @@ from actline.timeline.proposals import read_proposals
 from actline.timeline.read import read
 from actline.timeline.video_scores import read_video_scores
 from actline.video.decode import ShortSide, probe, read_clip, read_frames, shown_times
+from actline.video.decoded import decoded_video, read_decoded_clip
 from actline.video.sampling import AtRate, sample_times
 from tests.fuzz.kit import PICTURES_A_SECOND, SNIPPET, Kit, annotations_of, public_parts
 

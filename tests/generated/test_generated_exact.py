@@ -11,12 +11,12 @@ import tiny
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from actline.cli.main import main
-from actline.datasets.decoded import decoded_video
 from actline.generated.encode import as_yuv, encode, encoder
 from actline.generated.fingerprint import published, read_hashes, video_hash
 from actline.generated.write import generate
 from actline.models.checkpoint import load_checkpoint, weights_hash
 from actline.video.decode import ShortSide
+from actline.video.decoded import decoded_video
 
 # Draws and encodes videos in a process with a past: memory that was used and given back.
 ENCODINGS = """

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tiny import CLASSES, write_recipe, write_video
 
 from actline.annotations.read import read_annotations
+from actline.annotations.usable import present, videos_with_classes
 from actline.cli.main import main
 from actline.datasets.batches import derived_seed
 from actline.datasets.frame_clips import ClipConfig
@@ -23,8 +24,6 @@ from actline.datasets.trimmed_clips import (
     ClipRequest,
     TrimmedClips,
     class_of,
-    present,
-    videos_with_classes,
 )
 from actline.errors import AnnotationError, RecipeError, VideoError
 from actline.models.checkpoint import load_checkpoint, read_card

@@ -19,8 +19,9 @@ from tiny_segments import (
 from torch import nn
 
 from actline.annotations.read import read_annotations
+from actline.annotations.usable import trainable
 from actline.cli.main import main
-from actline.datasets.segments import SlidWindows, segments_within, trainable
+from actline.datasets.segments import SlidWindows, segments_within
 from actline.errors import AnnotationError
 from actline.features.folder import FeatureFolder
 from actline.features.snippets import SnippetFeatures, sliding_windows

@@ -13,7 +13,7 @@ from tiny_segments import write_annotations, write_bmn, write_features, write_tc
 from torch import Tensor, nn
 
 from actline.annotations.read import read_annotations
-from actline.datasets.trimmed_clips import videos_with_classes
+from actline.annotations.usable import videos_with_classes
 from actline.detection.exported import export
 from actline.detection.frames import frame_detector
 from actline.detection.model import for_inference

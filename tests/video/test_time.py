@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from actline.annotations.annotations import AnnotatedVideo, Annotations
 from actline.annotations.check import check_videos
-from actline.datasets.decoded import decoded_video, read_decoded_clip
 from actline.errors import VideoError
 from actline.timeline import Activity
 from actline.video.decode import (
@@ -29,6 +28,7 @@ from actline.video.decode import (
     read_frames,
     shown_times,
 )
+from actline.video.decoded import decoded_video, read_decoded_clip
 from actline.video.sampling import AtRate, EveryNth, sample_times
 
 SIZE = Exact(60, 48)
@@ -440,7 +440,7 @@ def test_frames_of_a_fast_folder_are_not_early(tmp_path):
 def test_frames_decoded_by_another_clock_are_decoded_again(tmp_path, monkeypatch):
     path = encode(tmp_path / "v.mp4", "libx264", REORDERED, seconds=2)
     times, size = np.array([0.0, 1.0]), ShortSide(32)
-    monkeypatch.setattr("actline.datasets.decoded.CLOCK", 1)
+    monkeypatch.setattr("actline.video.decoded.CLOCK", 1)
     old = decoded_video(tmp_path / "kept", "v", path, size=size)
     frames = np.load(old)
     frames["time"] += 1

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tiny
 
-from actline.datasets.decoded import decoded_video, read_decoded_clip
 from actline.errors import OutputError, VideoError
 from actline.video.decode import ShortSide, read_clip
+from actline.video.decoded import decoded_video, read_decoded_clip
 
 SIZE = ShortSide(32)
 
@@ -115,7 +115,7 @@ def test_what_a_killed_process_was_decoding_is_removed_by_one_that_finds_all_dec
     (left / "lock").touch()
     program = f"""
 from pathlib import Path
-from actline.datasets.decoded import decoded_video
+from actline.video.decoded import decoded_video
 from actline.video.decode import ShortSide
 decoded_video(Path({str(folder)!r}), "a", Path({str(video)!r}), size=ShortSide(32))
 """

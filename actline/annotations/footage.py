@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actline.annotations.annotations import AnnotatedVideo
-from actline.datasets.decoded import decoded_video, read_decoded_clip
 from actline.video.decode import ShortSide, read_clip
+from actline.video.decoded import decoded_video, read_decoded_clip
 from actline.video.find import find_video
 from actline.video.folders import folder_frames
 from actline.video.sampling import Sampling, sample_times
