@@ -112,7 +112,7 @@ def test_options_that_mean_nothing_and_unknown_protocols_are_refused():
     with pytest.raises(PredictionError, match='did you mean "thumos"'):
         actline.evaluate(FOUND, TRUTH, "thumoss")
     for options in ({"label_rate": 24.0}, {"min_seconds": 1.0}):
-        with pytest.raises(PredictionError, match="means nothing to thumos"):
+        with pytest.raises(PredictionError, match="does not apply to thumos"):
             actline.evaluate(FOUND, TRUTH, "thumos", **options)
     with pytest.raises(PredictionError, match="no per-frame scores"):
         actline.evaluate(FOUND, TRUTH, "dense")

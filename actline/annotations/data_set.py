@@ -73,7 +73,7 @@ def check_data(
         AnnotationError: the annotations cannot be read at all.
     """
     if not frame_rate > 0:
-        raise AnnotationError(f"--frame-rate {frame_rate:g} must be above 0, such as 24")
+        raise AnnotationError(f"the frame rate must be above 0, such as 24, not {frame_rate:g}")
     given = Path(data)
     folder = given if given.is_dir() else given.parent
     read = read_annotations(

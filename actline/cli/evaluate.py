@@ -20,7 +20,7 @@ PROTOCOLS = (
 
 EXAMPLES = """\
 protocols of frames:
-  dense              per-frame mAP over every frame; with --label-rate 24 on the published grid
+  dense              per-frame mAP over every frame; with a label rate of 24 on the published grid
   charades-localize  Charades_v1_localize: 25 frames a video
 
 protocols of segments, mAP at thresholds of temporal IoU (tIoU):

@@ -20,9 +20,9 @@ from actline.video.find import Video
 
 T = TypeVar("T")
 Work = Callable[[Video, Callable[[int], None]], T]
-"""What is done with a video; it calls the second argument with the frames newly seen."""
+"""The work on a video; it calls its second argument with the number of newly seen frames."""
 
-# No room, no right to write at all: no other video would fare better.
+# A full disk, or one that cannot be written: every other video would fail too.
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -56,20 +56,20 @@ def for_each_video(
 ) -> Iterator[Outcome[T]]:
     """Do `work` on every video that is not `done`; a bad one fails and the rest go on.
 
-    Whatever `work` or `done` raise of one video is that video's failure. Only what no other video
-    would be spared of ends the run: an interrupt, and a disk that is full or read-only.
+    Whatever `work` or `done` raise for one video is that video's failure. Only what would hit every
+    other video ends the run: an interrupt, and a disk that is full or read-only.
 
-    Processes that write into one folder share the videos: one that another is at is left to it,
-    and looked at again in the end. What killed ones were writing is removed.
+    Processes that write into one folder share the videos: one that another is working on is left to
+    it, and checked again at the end. What killed processes left unfinished is removed.
 
     Args:
         what: the work, as in "detecting", for its progress.
-        out: the folder that results are written to; None if they are not.
-        workers: threads that are each at a video of its own. Results come as they are done.
+        out: the folder that results are written to; None if none are.
+        workers: threads, each working on its own video. Results come as they are done.
         say: gets a line on what is done already, or by others.
 
     Yields:
-        Each video's outcome: first those of the videos that are failed or skipped from the start.
+        Each video's outcome: first those of the videos that fail or are skipped from the start.
     """
     waiting: list[Video] = []
     skipped = 0
@@ -150,7 +150,7 @@ class _Run(Generic[T]):
             self.pool.shutdown(cancel_futures=True)
 
     def through(self, videos: Sequence[Video]) -> Iterator[Outcome[T]]:
-        """Work on all, the claimed ones of other processes last."""
+        """Work on all videos, those claimed by other processes last."""
         busy: list[Video] = []
         for video in videos:
             if self._claim(video):
@@ -160,9 +160,9 @@ class _Run(Generic[T]):
         yield from self._ended(all_of=True)
         for video in busy:
             if not self._claim(video):
-                # Who waits holds nothing that others may be waiting for.
+                # While waiting, a process holds nothing that others may be waiting for.
                 yield from self._ended(all_of=True)
-                self.say(f"{video.id}: waits for another process that is at it")
+                self.say(f"{video.id}: waits for another process that is working on it")
                 self._claim(video, wait=True)
             yield from self._begin(video)
         yield from self._ended(all_of=True)
@@ -175,7 +175,7 @@ class _Run(Generic[T]):
             self.claims.release(video.id)
 
     def _begin(self, video: Video) -> Iterator[Outcome[T]]:
-        """Do a claimed video, or give it to a thread and yield those that have ended."""
+        """Do a claimed video, or give it to a thread and yield the finished ones."""
         if self.pool is None:
             try:
                 outcome = self._do(video)
@@ -219,7 +219,7 @@ class _Run(Generic[T]):
 
 
 def _sweep(out: Path, videos: Sequence[Video]) -> None:
-    """Remove what killed processes were writing, where there may be nothing to write now."""
+    """Remove unfinished files of killed processes, as there may be nothing to write now."""
     folders = {out, out / RECORDS}
     for video in videos:
         with contextlib.suppress(OutputError):

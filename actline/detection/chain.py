@@ -73,7 +73,7 @@ def _stages(given: Mapping[str, Path | None]) -> dict[str, _Link]:
             )
         links[name] = link
     if not links:
-        raise CheckpointError("a chain needs --proposals, --refinement or both")
+        raise CheckpointError("a chain needs proposals, refinement or both")
     first, *others = links.values()
     for other in others:
         if other.card.origin != first.card.origin:
@@ -99,7 +99,7 @@ def _backbone(path: Path, link: _Link) -> tuple[nn.Module, ModelCard]:
     if origin is None:
         raise CheckpointError(
             f"{link.path} was trained on public features, which no backbone of ours makes; leave "
-            "--backbone out, or train on features of `actline extract`"
+            "the backbone out, or train on features of `actline extract`"
         )
     model = Model(network, card, torch.device("cpu"))
     if snippet_origin_of(model, origin.interval) != origin:
@@ -123,7 +123,9 @@ def _card(
         known.append(first.card.origin.interval)
     interval = next((one for one in known if one is not None), interval)
     if interval is None:
-        raise CheckpointError(f"{first.path} does not say how far snippets are apart; give it")
+        raise CheckpointError(
+            f"{first.path} does not say how far apart snippets are; give the interval"
+        )
     cards = {name: link.card for name, link in links.items()}
     return ChainCard(
         backbone,

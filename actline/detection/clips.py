@@ -14,7 +14,7 @@ from actline.models.cards import ModelCard
 
 @dataclass(frozen=True, eq=False)
 class ClipDetector(FrameDetector):
-    """A network with one result a clip: each window's is that of all its frames.
+    """A network with one result per clip: every frame of a window gets the window's.
 
     Classes are exclusive, as in training on trimmed clips. Windows overlap by what the checkpoint
     says, and a frame's probabilities are averaged over its windows: boundaries are no finer than

@@ -1,4 +1,4 @@
-"""Detection in many videos: what is done is skipped, what is bad reported, results written."""
+"""Detection in many videos: finished ones are skipped, bad ones reported, results written."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -54,31 +54,31 @@ def detect_all(
 ) -> Iterator[Outcome[Timeline]]:
     """Detect in videos one by one, and write each one's timeline before going on.
 
-    Videos that are done are skipped: the same input with the same model and settings, not a file of
-    the same name. One that cannot be read fails, and the rest go on. Several processes that write
-    into one folder share the videos.
+    Videos that are done are skipped: the same input with the same model and settings, not just a
+    file of the same name. One that cannot be read fails, and the rest go on. Several processes that
+    write into one folder share the videos.
 
     Args:
-        videos: files, or folders of videos; None takes those that a chain's features are stored of.
+        videos: files, or folders of videos; None takes those with stored features, for a chain.
         model: from `actline.load_model`.
         out: folder that gets ID.json and so on, for a video's ID; None writes nothing.
         formats: which to write, of `actline.timeline.write.ENDINGS`; a chain has no per-frame
             scores, and writes no npz.
-        workers: threads that are each at a video of its own. More than one pays where decoding is
+        workers: threads, each working on its own video. More than one pays where decoding is
             slower than the network, as on a GPU; results come as they are done.
         overwrite: do finished videos again.
-        share: "i/n" does part i of n alone, with i from 0.
+        share: "i/n" does only part i of n, with i from 0.
         threshold: of the probability per frame, for all classes, in place of the checkpoint's own;
             of segments, the least confidence.
         min_seconds: shorter activities are dropped.
         max_gap: seconds; stretches of one class with a shorter gap between them are one. For
             per-frame detection alone.
         frame_rate: of frame folders.
-        say: gets lines on what was done before, or is by others.
+        say: gets lines on what was done before, or by others.
         warn: gets lines on files that were not taken as videos.
 
     Yields:
-        What became of each video, as it is known.
+        What became of each video, as soon as it is known.
 
     Raises:
         VideoError: there is no video.
@@ -108,7 +108,7 @@ def _without_scores(formats: Sequence[str]) -> Sequence[str]:
     """The formats that a chain can write."""
     formats = [ending for ending in formats if ending != "npz"]
     if not formats:
-        raise OutputError("a chain has no per-frame scores; choose other --formats than npz")
+        raise OutputError("a chain has no per-frame scores; choose formats other than npz")
     return formats
 
 
@@ -141,7 +141,7 @@ class _Results:
     media: bool
 
     def done(self, video: Video, frame_rate: float) -> bool:
-        """Whether all of a video's results are there, of this very input and settings."""
+        """Whether all of a video's results exist, from exactly this input and these settings."""
         out = self.records.folder
         paths = [output_path(out, video.id, f".{ending}") for ending in self.formats]
         made = self.records.made_of(video, frame_rate=frame_rate)

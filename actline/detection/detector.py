@@ -17,7 +17,7 @@ class Detector(Protocol):
 
     Attributes:
         per_frame: whether its timelines hold per-frame scores.
-        reads_videos: whether it reads the videos themselves, not what is stored of them.
+        reads_videos: whether it reads the videos themselves, rather than stored features.
     """
 
     per_frame: bool = True
@@ -35,11 +35,11 @@ class Detector(Protocol):
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """What its detections depend on besides weights, as plain values of JSON."""
+        """What its detections depend on besides weights, as plain JSON values."""
         return {}
 
     def inputs_of(self, video: Video) -> Mapping[str, object]:
-        """What the detections in a video depend on besides its file, as plain values of JSON."""
+        """What the detections in a video depend on besides its file, as plain JSON values."""
         return {}
 
     def detect(

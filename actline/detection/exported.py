@@ -1,6 +1,6 @@
 """Networks as ONNX files, and the runtimes that run them: an X3D faster than PyTorch runs it.
 
-Everything here needs packages of its own: `pip install "actline[runtime]"`.
+Everything here needs extra packages: `pip install "actline[runtime]"`.
 """
 
 import copy
@@ -31,8 +31,8 @@ from actline.stored.safetensors_files import CHECKSUM
 from actline.stored.text import read_bytes
 
 Runtime = Literal["openvino", "onnxruntime"]
-# Of the largest logit: what arithmetic in another order may differ by, far from what another
-# network would.
+# Fraction of the largest logit by which arithmetic in another order may differ; another network
+# differs by far more.
 TOLERANCE = 1e-3
 RUNTIMES: tuple[Runtime, ...] = ("openvino", "onnxruntime")
 # What a file says of itself, beside its checksum.
@@ -48,7 +48,7 @@ def export(network: Backbone, card: ModelCard, path: Path) -> None:
 
     Raises:
         CheckpointError: the network is not an X3D or SlowFast that gives logits for every frame, or
-            what was written does not give what it gives.
+            the written file gives other results.
         DeviceError: the packages for it are not installed.
     """
     frames = network.export_frames
@@ -61,9 +61,9 @@ def export(network: Backbone, card: ModelCard, path: Path) -> None:
     _module("onnxscript")
     runtimes: list[Runtime] = [runtime for runtime in RUNTIMES if find_spec(runtime) is not None]
     if not runtimes:
-        raise DeviceError(f"nothing is installed to verify the file with; run {INSTALL}")
+        raise DeviceError(f"no runtime is installed to verify the file with; run {INSTALL}")
     network = copy.deepcopy(network).cpu().eval()
-    # What the exporter looks for and does not need is no matter of the user's.
+    # What the exporter looks for and does not need does not concern the user.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     clip = torch.zeros(1, 3, frames, card.size, card.size)
     with warnings.catch_warnings(), torch.inference_mode():
@@ -78,7 +78,7 @@ def export(network: Backbone, card: ModelCard, path: Path) -> None:
                 output_names=["logits"],
                 dynamic_shapes=({2: torch.export.Dim.DYNAMIC},),
             )
-        except Exception as error:  # of many kinds, by the exporter's stages
+        except Exception as error:  # of many kinds, one per stage of the exporter
             raise CheckpointError(
                 f"this version of PyTorch cannot export the network ({_first_line(error)}); "
                 "use the checkpoint itself"
@@ -94,7 +94,7 @@ def export(network: Backbone, card: ModelCard, path: Path) -> None:
 
 
 def lengths(window: int) -> tuple[int, ...]:
-    """Numbers of frames to verify a network at: the window, around it, and the last, short ones."""
+    """Numbers of frames to verify a network at: the window, just above it, and short ones."""
     return tuple(sorted({1, 2, 5, window // 2 + 1, window, window + 1}))
 
 
@@ -197,9 +197,9 @@ def read_exported(path: Path) -> tuple[ModelCard, str]:
 
 
 def _with_checksum(onnx: Any, body: bytes) -> bytes:
-    """A serialized model that ends in the SHA-256 of all that is before.
+    """A serialized model followed by the SHA-256 of all that is before.
 
-    Serialized messages that follow each other are one message, so this is one property more.
+    Concatenated protobuf messages are one message, so this adds a property.
     """
     return body + _checksum_note(onnx, hashlib.sha256(body).hexdigest())
 
@@ -225,7 +225,7 @@ def _outside(onnx: Any, message: Any) -> bool:
 
 def _with_openvino(path: Path) -> Any:
     openvino = _module("openvino")
-    # Full precision: some processors would take bfloat16 of themselves.
+    # Full precision: some processors would otherwise use bfloat16.
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
     model = core.read_model(str(path))
@@ -233,7 +233,7 @@ def _with_openvino(path: Path) -> Any:
     fixed: dict[tuple[int, ...], Any] = {}
 
     def run(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-        # A length known beforehand saves a tenth. All clips but a video's last have the first's.
+        # A fixed length saves a tenth of the time. All clips but a video's last have the first's.
         if not fixed:
             model.reshape(list(clip.shape))
             fixed[clip.shape] = core.compile_model(model, "CPU", settings)
@@ -245,13 +245,13 @@ def _with_openvino(path: Path) -> Any:
 def _with_onnxruntime(path: Path) -> Any:
     onnxruntime = _module("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised; printed as well they are told twice
+    options.log_severity_level = 4  # errors are raised; printed as well they would appear twice
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda clip: session.run(None, {"clip": clip})[0]
 
 
 def _first_line(error: Exception) -> str:
-    # OpenVINO begins with where it was in its own source.
+    # OpenVINO's messages begin with a place in its own source.
     told = [line for line in str(error).splitlines() if not line.startswith("Exception from ")]
     return next((line.strip() for line in told if line.strip()), type(error).__name__)
 

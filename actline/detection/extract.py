@@ -46,15 +46,16 @@ def extract(
         videos: files, or folders of videos.
         checkpoint: of a per-frame X3D; with `snippets`, of any X3D or SlowFast.
         out: folder that gets ID.safetensors for a video's ID.
-        snippets: seconds; one vector for each so many, with class probabilities, as BMN and TCANet
-            take them. None stores what the Coarse stream takes, at every depth.
+        snippets: seconds per snippet, for each of which one vector is stored, with class
+            probabilities, as BMN and TCANet take them. None stores what the Coarse stream takes, at
+            every depth.
         cells: height and width of Fine features.
         precision: of Fine features.
         device: as in `actline.load_model`.
-        workers: threads that are each at a video of its own.
-        share: "i/n" does part i of n alone, with i from 0.
+        workers: threads, each working on its own video.
+        share: "i/n" does only part i of n, with i from 0.
         frame_rate: of frame folders.
-        say: gets lines on what was done before, or is by others.
+        say: gets lines on what was done before, or by others.
         warn: gets lines on files that were not taken as videos.
 
     Yields:
@@ -62,7 +63,7 @@ def extract(
 
     Raises:
         VideoError: there is no video.
-        CheckpointError: the checkpoint cannot be used, or such features do not come from it.
+        CheckpointError: the checkpoint cannot be used, or cannot give such features.
         FeatureError: `snippets` is not above 0.
 
     Examples:
@@ -108,7 +109,7 @@ class _Features(ABC):
 
     @abstractmethod
     def current(self, path: Path) -> bool:
-        """Whether a file's features are of the origin that they would have now."""
+        """Whether a file's features have the origin that they would have now."""
 
     @abstractmethod
     def extract(self, video: Video, on_frames: Callable[[int], None]) -> Path:
@@ -120,9 +121,9 @@ class _Features(ABC):
         return made_of(video.path, {**self.settings, **rate})
 
     def done(self, video: Video) -> bool:
-        """Whether a video's features are there, of this very input and origin."""
+        """Whether a video's features exist, from exactly this input and origin."""
         path = self.path(video)
-        mend = "choose another --out, or remove them"
+        mend = "choose another output folder, or remove them"
         return is_done(made_of_file(path), self.made(video), video, mend=mend) and self.current(
             path
         )
@@ -172,7 +173,9 @@ class _SnippetFeatures(_Features):
     def __init__(self, model: Model, out: Path, frame_rate: float, interval: float) -> None:
         super().__init__(model, out, frame_rate)
         if not 0 < interval < float("inf"):
-            raise FeatureError(f"--snippets {interval:g} is no length; give seconds above 0")
+            raise FeatureError(
+                f"snippets of {interval:g} s are not possible; give a length above 0"
+            )
         self.interval = interval
         self.origin = snippet_origin_of(model, interval)
         self.settings = {}

@@ -33,11 +33,11 @@ def extract_fine(
     """Store a video's features at every depth, pooled to `cells` x `cells`.
 
     A video longer than the model's window is encoded in windows; each position comes from the
-    window in whose middle it lies most.
+    window in which it is most central.
 
     Args:
         video_id: of the file that is written; None takes the video's name.
-        made: what the features are made of, to be kept with them.
+        made: what the features are made of, stored with them.
         on_frames: called with the number of frames that were newly seen, for progress.
 
     Returns:

@@ -25,9 +25,9 @@ from actline.video.windows import WindowedVideo
 
 @dataclass(frozen=True, eq=False)
 class FrameDetector(Model, Detector):
-    """A network with logits for every frame: an X3D, a SlowFast, a Coarse-Fine; or an exported one.
+    """A network with logits for every frame: X3D, SlowFast, Coarse-Fine, or an exported one.
 
-    Memory does not grow with a video's length but for the result itself.
+    Memory does not grow with a video's length, except for the result itself.
     """
 
     @property
@@ -61,7 +61,7 @@ class FrameDetector(Model, Detector):
         return Timeline(video.id, duration, activities, scores, sampled)
 
     def window_probabilities(self, clip: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Of the classes in every frame of one window.
+        """Probabilities of the classes in every frame of one window.
 
         Shape:
             clip: (3, T, H, W), normalized; returns (T, K) and, for Coarse-Fine, the positions (P,)
@@ -75,7 +75,7 @@ class FrameDetector(Model, Detector):
 
     @torch.inference_mode()
     def window_logits(self, clip: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Run the network on one window; as `window_probabilities`, with logits."""
+        """Run the network on one window; as `window_probabilities`, but with logits."""
         found = prediction(self.network(self.batch_of(clip)))
         if not bool(torch.isfinite(found.logits).all()):
             raise CheckpointError("the network gives values that are not finite; train it again")

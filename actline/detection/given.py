@@ -35,20 +35,20 @@ def with_given(
     video_classes: str | Path | None = None,
     where: str | Path = "the checkpoint",
 ) -> Detector:
-    """A chain that takes what is given in place of making it; the model itself if nothing is.
+    """A chain that uses what is given instead of making it; the model itself if nothing is given.
 
     Args:
         model: a chain, from `load_model`.
         features: folder of stored snippet features.
-        annotations: of the videos; with `features` they say which videos there are, and in public
-            features how long each is.
+        annotations: of the videos; with `features` they say which videos there are, and, for public
+            features, how long each is.
         subset: of the annotations; None takes all.
         proposals: another method's: a results JSON, or a folder.
         video_classes: a classifier's results on the videos.
         where: the checkpoint, for errors.
 
     Raises:
-        CheckpointError: the model is no chain.
+        CheckpointError: the model is not a chain.
         ActlineError: a file cannot be used.
     """
     given = {
@@ -63,7 +63,7 @@ def with_given(
         return model
     if not isinstance(model, SegmentDetector):
         raise CheckpointError(
-            f"--{named[0].replace('_', '-')} is for a chain, and {where} holds a network on "
+            f"{named[0].replace('_', ' ')}: only for a chain, and {where} holds a network on "
             "frames; leave it out"
         )
     known = None
@@ -83,7 +83,7 @@ class GivenSegments(Detector):
     """A chain that takes features, proposals or classes of videos from files.
 
     Args:
-        annotations: see `with_given`; the others too.
+        annotations: as in `with_given`, like the other arguments.
 
     Raises:
         PredictionError: proposals or classes cannot be read.
@@ -147,7 +147,7 @@ class GivenSegments(Detector):
         """
         if self.annotations is None or self.folder is None or self.features_path is None:
             raise VideoError(
-                "no video is named; name files or folders, or give --features and --annotations"
+                "no video is named; name files or folders, or give features and annotations"
             )
         videos = []
         for video in self.annotations.videos:
@@ -173,7 +173,7 @@ class GivenSegments(Detector):
         """As in `SegmentDetector`.
 
         Raises:
-            ActlineError: as there, or the files have nothing of this video.
+            ActlineError: as there, or the files have nothing for this video.
         """
         video = as_video(video)
         features = self._features(video, frame_rate)
@@ -240,5 +240,5 @@ def _folder(features: str | Path, chain: SegmentDetector) -> FeatureFolder:
 
 
 def _which(path: str | Path | None) -> object:
-    """Which file or folder, as it is now."""
+    """Which file or folder, and its present state."""
     return str(path) if path is None or not Path(path).exists() else identity(path)

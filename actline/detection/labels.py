@@ -1,4 +1,4 @@
-"""What becomes of a video's proposals: suppressed, and given their classes."""
+"""From a video's proposals to its detections: suppression, then classes."""
 
 from collections.abc import Sequence
 
@@ -90,7 +90,7 @@ def _classes_of(
         return [name for name, _ in best], np.broadcast_to(scores, (len(proposals), len(best)))
     if features.probabilities is None:
         raise FeatureError(
-            "the features hold no class probabilities; give a classifier's with --video-classes"
+            "the features hold no class probabilities; give a classifier's as video classes"
         )
     within = class_scores(proposals, features)
     if config.per == "video":

@@ -61,7 +61,7 @@ def load_model(
 def _exported(path: Path, device: str, runtime: Runtime) -> FrameDetector:
     if device != "auto" and find_device(device).type != "cpu":
         raise DeviceError(
-            f'{path} is run by the processor, not by device "{device}"; use --device cpu, or '
+            f'{path} runs on the processor, not on device "{device}"; use device cpu, or '
             "give the checkpoint that it was exported from"
         )
     exported = ExportedNetwork(path, runtime=runtime)

@@ -68,8 +68,8 @@ def folded_model(network: Backbone, card: ModelCard, device: torch.device) -> Mo
 def for_inference(network: Network, device: torch.device) -> Network:
     """A copy of a network, in evaluation mode on a device.
 
-    A copy, since the network may be in training: its mode, device and memory layout, and what a
-    folding or a change of splits would do to it, are no matter of who looks at it in between.
+    A copy, since the network may be in training: looking at it in between must not change its mode,
+    device or memory layout, nor fold it or change its splits.
     """
     return copy.deepcopy(network).eval().to(device)
 
@@ -87,8 +87,8 @@ def find_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise DeviceError(
-            f'device "{name}" is not on this machine; use --device cpu, or auto'
+            f'device "{name}" is not on this machine; use device cpu or auto'
         ) from error
     if device.type == "meta":
-        raise DeviceError('device "meta" computes nothing; use --device cpu, or auto')
+        raise DeviceError('device "meta" computes nothing; use device cpu or auto')
     return device

@@ -1,7 +1,7 @@
 """What results were made of: the model and settings of a folder, the input of each video in it.
 
 A second run skips what is done already. That is the same input with the same model and settings,
-not a file of the same name: cameras number their files alike, and videos are replaced.
+not just a file of the same name: cameras number their files alike, and videos are replaced.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class DetectionRecords:
         made_with = {"checkpoint": detector.fingerprint, **detector.settings, **settings}
         self.settings = _plain(made_with)
         path = folder / NAME
-        # One process at a time, so that not two begin with different settings at once.
+        # One process at a time, so that no two begin with different settings at once.
         with Claims(folder) as claims:
             claims.take(NAME, wait=True)
             self._settle(path)
@@ -60,7 +60,7 @@ class DetectionRecords:
         if path.exists() and not self.overwrite and _read(path) != self.settings:
             raise OutputError(
                 f"{self.folder} holds detections of another checkpoint or other settings; "
-                "choose another --out, or give --overwrite"
+                "choose another output folder, or overwrite them"
             )
         write_text(path, json.dumps(self.settings, indent=2) + "\n")
 
@@ -68,7 +68,7 @@ class DetectionRecords:
         """What a video's results depend on, to `note` when they are written.
 
         Args:
-            frame_rate: at which a folder of frames is read; a file tells its own.
+            frame_rate: at which a folder of frames is read; a file has its own.
         """
         settings = {**self.settings, **self.detector.inputs_of(video)}
         if video.path.is_dir():
@@ -76,7 +76,7 @@ class DetectionRecords:
         return made_of(video.path, settings)
 
     def done(self, video: Video, made: Mapping[str, Any]) -> bool:
-        """Whether the results that are there are of this very input and these settings.
+        """Whether the existing results are from exactly this input and these settings.
 
         Raises:
             OutputError: they are of another input.
@@ -84,7 +84,10 @@ class DetectionRecords:
         if self.overwrite:
             return False
         return is_done(
-            _read(self._path(video)), made, video, mend="choose another --out, or give --overwrite"
+            _read(self._path(video)),
+            made,
+            video,
+            mend="choose another output folder, or overwrite them",
         )
 
     def note(self, video: Video, made: Mapping[str, Any]) -> None:
@@ -92,7 +95,7 @@ class DetectionRecords:
         write_text(self._path(video), json.dumps({"id": video.id, **made}, indent=1) + "\n")
 
     def _path(self, video: Video) -> Path:
-        # Not named by the id, so that a long one does not become too long.
+        # Not named by the id, so that a long id does not make the name too long.
         name = hashlib.sha256(video.id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self.folder / RECORDS / f"{name}.json"
 
@@ -100,8 +103,8 @@ class DetectionRecords:
 def made_of(path: Path, settings: Mapping[str, object]) -> dict[str, Any]:
     """What results depend on: the input at `path`, and settings.
 
-    And the clock that times are by. Of an input that cannot be looked at the path alone is told;
-    reading it says what is wrong.
+    And the clock that times are on. Of an input that cannot be examined only the path is noted;
+    reading it reports what is wrong.
     """
     try:
         source = identity(path)
@@ -127,14 +130,14 @@ def is_done(found: Mapping[str, Any], made: Mapping[str, Any], video: Video, *, 
         return False
     if source.get("path") != made["input"]["path"]:
         raise OutputError(
-            f"{video.path}: the results of {video.id} that are there are of another video, "
+            f"{video.path}: the existing results of {video.id} are of another video, "
             f"{source.get('path')}; {mend}"
         )
     return source == made["input"] and found.get("settings") == made["settings"]
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, Any]:
-    """As JSON gives it back, to compare."""
+    """The settings as JSON gives them back, to compare."""
     return json.loads(json.dumps(settings))
 
 

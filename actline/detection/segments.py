@@ -71,7 +71,7 @@ class SegmentDetector(Detector):
 
     @property
     def suppression(self) -> SuppressionConfig:
-        """Of the last stage's proposals."""
+        """How the last stage's proposals are suppressed."""
         return list(self.card.stages.values())[-1].suppression
 
     def detect(
@@ -127,7 +127,7 @@ class SegmentDetector(Detector):
             FeatureError: the chain has no backbone.
         """
         if self.backbone is None:
-            raise FeatureError("the chain has no backbone to make features; give --features")
+            raise FeatureError("the chain has no backbone to make features; give stored ones")
         return extract_snippets(
             video,
             self.backbone,
@@ -151,7 +151,7 @@ class SegmentDetector(Detector):
         """
         stages = self.stages
         if proposals is None and not any(PROPOSES[name] for name in stages):
-            raise PredictionError("the chain has no stage that proposes; give --proposals")
+            raise PredictionError("the chain has no stage that proposes; give proposals")
         for name, stage in stages.items():
             if proposals is None or not PROPOSES[name]:
                 proposals = stage(features, proposals)
@@ -167,7 +167,7 @@ def check_gap(max_gap: float) -> None:
         OutputError: a `max_gap` is given.
     """
     if max_gap:
-        raise OutputError("--max-gap is for per-frame detection; leave it out for a chain")
+        raise OutputError("a maximum gap is for per-frame detection; leave it out for a chain")
 
 
 def chain_of(

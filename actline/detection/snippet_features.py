@@ -47,8 +47,8 @@ def extract_snippets(
     """Encode a video once and average its features over every `interval` seconds.
 
     The networks keep time, so a frame's features see what surrounds it, and no frame is encoded
-    twice but where windows over a long video overlap. (TCANet's published features were made so
-    too: "keep t", every eighth frame.) A frame belongs to the window in whose middle it lies most.
+    twice except where windows over a long video overlap. (TCANet's published features were made so
+    too: "keep t", every eighth frame.) A frame belongs to the window in which it is most central.
 
     Snippets count from second 0 of the file's clock. One within a gap of the video's frames has the
     features of the one before, as that stays on display, and one before the first frame those of

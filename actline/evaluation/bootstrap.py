@@ -1,4 +1,4 @@
-"""Confidence intervals by drawing videos anew, and what guessing reaches."""
+"""Confidence intervals from resampled videos, and the score of random guessing."""
 
 from dataclasses import dataclass
 
@@ -52,5 +52,5 @@ def bootstrap_mean_precision(
 
 
 def chance_precision(targets: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The average precision of random scores: the part of frames that are positive, (C,)."""
+    """The average precision of random scores: the share of frames that are positive, (C,)."""
     return targets.mean(axis=0, dtype=np.float64)

@@ -61,7 +61,8 @@ class LocalizeFrames:
         frames = max(1, round(duration * self.source_rate))
         labels = max(1, frames // self.stride * self.stride)
         rows = 1 + max(1, labels // FRAMES) * np.arange(FRAMES)
-        # Of under 25 labels the authors have fewer rows; here the last one stands for those.
+        # With fewer than 25 labels the authors have fewer rows; here the last one stands for the
+        # rest.
         return np.minimum(rows, labels - 1), frames / duration
 
     def score_times(self, duration: float) -> NDArray[np.float64]:
@@ -156,8 +157,8 @@ def read_submission(path: Path, classes: int) -> Submission:
     """Read a submission, or the CSV that the authors' code writes (`video,time,"scores"`).
 
     Raises:
-        PredictionError: with the line: a wrong number of scores, a frame that is not one of 1 to
-            25, twice or missing, or scores that are not finite numbers.
+        PredictionError: with the line: a wrong number of scores, a frame that is not from 1 to 25,
+            repeated or missing, or scores that are not finite numbers.
     """
     text = read_text(path, error=PredictionError, what="a submission")
     try:
@@ -195,7 +196,7 @@ def _submission(text: str, path: Path, classes: int) -> Submission:
             raise PredictionError(f"{where}: a score is not a finite number")
         table = result.setdefault(video, np.full((FRAMES, classes), np.nan, np.float32))
         if frame >= FRAMES or not np.isnan(table[frame, 0]):
-            raise PredictionError(f"{where}: frame {frame + 1} of {video} is there twice")
+            raise PredictionError(f"{where}: frame {frame + 1} of {video} appears twice")
         table[frame] = values
         seen[video] = frame + 1
     for video, table in result.items():

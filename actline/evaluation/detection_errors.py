@@ -42,7 +42,7 @@ class Buckets:
     """Ranges of a characteristic of true activities, smallest first.
 
     Attributes:
-        characteristic: "coverage" is an activity's part of its video, "length" its seconds, and
+        characteristic: "coverage" is an activity's share of its video, "length" its seconds, and
             "instances" how many of its class its video has.
         upto: the largest value in each bucket.
     """
@@ -61,12 +61,12 @@ class DiagnosisProtocol:
     """DETAD's constants for a data set.
 
     Attributes:
-        name: goes wherever a number of it goes.
+        name: shown with every number.
         thresholds: of temporal IoU; all results are means over them.
-        buckets: of what results are told by.
-        least_overlap: below it a wrong detection is of the background.
-        detections_per_activity: false positives are looked at among so many of the highest
-            scores, as many times as a class has activities.
+        buckets: those that results are broken down by.
+        least_overlap: below it a wrong detection counts as background.
+        detections_per_activity: false positives are analysed among the highest scores: this many
+            times as many as a class has activities.
         least_precision: for false negatives, detections count only where the normalized
             precision is above it.
     """
@@ -102,7 +102,7 @@ PROTOCOLS = (ACTIVITYNET, THUMOS)
 
 @dataclass(frozen=True)
 class ErrorImpact:
-    """One kind of false positive: its part of the detections, and what mAP_N gains without it."""
+    """One kind of false positive: its share of the detections, and what mAP_N gains without it."""
 
     kind: FalsePositive
     part: float
@@ -116,7 +116,7 @@ class Sensitivity:
     Attributes:
         characteristic, bucket: which; ("all", "all") for all of them.
         activities: how many true activities it has.
-        recall: part of them that is found; the rest are false negatives.
+        recall: share of them that is found; the rest are false negatives.
         normalized: average mAP_N; NaN where the bucket is empty, as is recall.
     """
 
@@ -135,13 +135,13 @@ class Diagnosis:
     same number of true activities.
 
     Attributes:
-        protocol: its name, which goes wherever a number goes.
-        normalized: average mAP_N of the detections that false positives are looked at among.
+        protocol: its name, shown with every number.
+        normalized: average mAP_N of the detections among which false positives are analysed.
         impacts: one for each kind of false positive.
-        profile: parts that are right, then of each kind, among the first, second, … highest
+        profile: shares that are right, then of each kind, among the first, second, … highest
             scores, as many at a time as a class has activities: (G, 6).
         sensitivity: all activities, then by bucket.
-        left_out: how many true activities are not looked at, as published: those without length,
+        left_out: how many true activities are not analysed, as published: those without length,
             and those longer than their video.
     """
 
@@ -304,7 +304,7 @@ def _kinds(
 
 
 def _profile(kinds: NDArray[np.intp], group: NDArray[np.intp], groups: int) -> NDArray[np.float64]:
-    """Parts of each kind, right ones first, in each group, mean over thresholds: (G, 6)."""
+    """Shares of each kind, right ones first, in each group, mean over thresholds: (G, 6)."""
     cell = group[:, None] * (len(KINDS) + 1) + kinds
     counts = np.bincount(cell.ravel(), minlength=groups * (len(KINDS) + 1))
     counts = counts.reshape(groups, len(KINDS) + 1)

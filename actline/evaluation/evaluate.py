@@ -88,9 +88,9 @@ def evaluate(
         without: ids of videos to leave out, or a file that lists them.
         wrong_videos: whether THUMOS-14's falsely annotated videos count; None as published.
         label_rate: labels a second, for "dense"; None takes the predictions' own times.
-        min_seconds: shorter videos are left out, of frames.
+        min_seconds: shorter videos are left out, for protocols of frames.
         frames: which frames "charades-localize" scores.
-        bootstrap: draws of videos for a 95 % interval, of frames and segments; 0 for none.
+        bootstrap: draws of videos for a 95 % interval, for frames and segments; 0: none.
         errors: whether to analyse what detected segments get wrong (DETAD).
 
     Returns:
@@ -98,7 +98,7 @@ def evaluate(
 
     Raises:
         PredictionError: the predictions cannot be read or scored, or there is no such protocol.
-        AnnotationError: the annotations cannot be, or have none of the videos.
+        AnnotationError: the annotations cannot be read, or have none of the videos.
 
     Examples:
         >>> import actline
@@ -177,10 +177,10 @@ def score(
 
 
 def _refuse_unused(protocol: Protocol, **options: tuple[bool, bool]) -> None:
-    """Refuse options, given or not and of use or not, that would be taken as followed."""
+    """Refuse options that are given but of no use to the protocol, which would look followed."""
     for name, (given, of_use) in options.items():
         if given and not of_use:
-            raise PredictionError(f"{name} means nothing to {protocol.name}; leave it out")
+            raise PredictionError(f"{name} does not apply to {protocol.name}; leave it out")
 
 
 def _score_localized(
@@ -191,7 +191,7 @@ def _score_localized(
     min_seconds: float,
     draws: int,
 ) -> FrameEvaluation:
-    """By charades-localize: a submission's scores, or those at its frames."""
+    """Score by charades-localize: a submission, or frame scores at its frames."""
     annotations, hint = selection.annotations, None
     if isinstance(predictions, str | Path) and Path(predictions).is_file():
         submission = read_submission(Path(predictions), len(annotations.classes))
@@ -236,7 +236,7 @@ def _frames(
     short = set(covered.short)
     kept = tuple(video for video in annotations.videos if video.id not in short)
     if not kept:
-        raise PredictionError("every video is shorter than --min-seconds; lower it")
+        raise PredictionError(f"every video is shorter than {min_seconds:g} s; lower that limit")
     return found, covered, replace(annotations, videos=kept)
 
 

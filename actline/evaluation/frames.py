@@ -29,14 +29,14 @@ class FrameScore:
     """A per-frame result; every number is in [0, 1].
 
     Attributes:
-        protocol: its name, which goes wherever a number goes.
+        protocol: its name, shown with every number.
         mean: over classes that occur.
         mean_published: over all classes, those that never occur counting 0, as the published
             meter takes it.
-        mean_available: as `mean`, over videos that have predictions alone; the others count as
-            frames of score 0 in the rest.
+        mean_available: as `mean`, over only the videos that have predictions; in the other numbers
+            the rest count as frames of score 0.
         chance: mean average precision of random scores, over classes that occur.
-        interval: where `mean` lies when videos are drawn anew; None when not asked for.
+        interval: where `mean` lies when videos are resampled; None when not asked for.
         videos, frames: how many were scored.
         classes: per class.
     """

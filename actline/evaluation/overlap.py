@@ -17,13 +17,13 @@ _CELLS = 1 << 20
 
 Predictions = Mapping[str, Sequence[Activity]]
 Measure = Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], NDArray[np.float64]]
-"""How much segments overlap, of start and end of the ones and of the others."""
+"""How much segments overlap, from starts and ends of the ones and of the others."""
 
 
 def published_iou(
     start: ArrayLike, end: ArrayLike, other_start: ArrayLike, other_end: ArrayLike
 ) -> NDArray[np.float64]:
-    """ActivityNet's: temporal IoU, and NaN for 0 / 0, as of two segments of no length at a time.
+    """ActivityNet's: temporal IoU, and NaN for 0 / 0, as for two empty segments at one time.
 
     That evaluator takes such a pair for a hit, as NaN is not below a threshold.
 

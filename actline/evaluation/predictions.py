@@ -1,4 +1,4 @@
-"""Predictions as `actline detect` writes them, per frame or as segments, beside the annotations."""
+"""Predictions as `actline detect` writes them, per frame or segments, matched with annotations."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from actline.timeline import Activity, FrameScores
 from actline.timeline.columns import SegmentColumns
 from actline.timeline.formats.frame_scores import load_scores
 
-# Predictions may pass a video's end by rounding or a last window, not by half of its length.
+# Predictions may exceed a video's end by rounding or a last window, not by half of its length.
 _TOO_LATE = 1.5
 _LONG_SECONDS = 5.0
 
@@ -78,8 +78,8 @@ def frame_scores(given: Mapping[str, object], annotations: Annotations) -> dict[
     """Frame scores of annotated videos, with the annotations' class order.
 
     Raises:
-        PredictionError: a video has none or is there twice, none is annotated, or the classes are
-            others than the annotations'.
+        PredictionError: a video has none or appears twice, none is annotated, or the classes differ
+            from the annotations'.
     """
     result: dict[str, FrameScores] = {}
     for name, scores in given.items():
@@ -132,7 +132,7 @@ def _in_order(scores: FrameScores, classes: tuple[str, ...], where: str) -> Fram
     if different:
         side = "predictions" if different[0] in scores.classes else "annotations"
         raise PredictionError(
-            f'{where}: class "{different[0]}" is among the {side} alone; '
+            f'{where}: class "{different[0]}" is only in the {side}; '
             "evaluate against the annotations the model was trained with"
         )
     order = [scores.classes.index(name) for name in classes]
@@ -186,14 +186,14 @@ def with_class_names(
     if not names:
         raise PredictionError(
             f"the predicted classes are numbers, such as {min(labels)}; "
-            "give the list of their names with --classes"
+            "give the list of class names"
         )
     known = {label: names[n] for label, n in numbers.items() if n is not None and n in names}
     if 2 * len(known) < len(labels):
         lacking = min(labels - known.keys())
         raise PredictionError(
             f"the predicted classes are numbers, and most, such as {lacking}, are not in the list "
-            "of classes; give the list that they count with --classes"
+            "of classes; give the list that they refer to"
         )
     renamed: dict[int, tuple[str, ...]] = {}
     for one in columns.values():
@@ -208,7 +208,7 @@ def _number(label: str) -> int | None:
 
 
 def unit_hint(annotations: Annotations, ends: Mapping[str, float]) -> str | None:
-    """What predictions look like whose times are not seconds; None where they look sound.
+    """What predicted times seem to be where they are not seconds; None where they look sound.
 
     Args:
         ends: the last time that is predicted, by video id.
@@ -225,14 +225,14 @@ def unit_hint(annotations: Annotations, ends: Mapping[str, float]) -> str | None
     if float(np.median(parts)) > _TOO_LATE:
         late = sum(part > _TOO_LATE for part in parts)
         return (
-            f"the predictions of {late} of {len(parts)} videos go on long after the video, to "
-            f"{np.median(parts):.1f} times its length in the middle: they look like frames or "
-            "snippets; times are seconds"
+            f"the predictions of {late} of {len(parts)} videos end long after the video, at "
+            f"{np.median(parts):.1f} times its length (median): they look like frames or "
+            "snippets; times must be in seconds"
         )
     if max(ends.values()) <= 1 and float(np.median(list(lengths.values()))) > _LONG_SECONDS:
         return (
             "all predictions end within the first second: they look like fractions of the "
-            "video; times are seconds"
+            "video; times must be in seconds"
         )
     return None
 
@@ -246,7 +246,7 @@ def choose_segments(
 ) -> Segments:
     """Keep the segments that are to be scored, and count what does not fit the annotations.
 
-    An id with "v_" before it, as ActivityNet's files have, is the id without it. Videos that are
+    An id with a leading "v_", as ActivityNet's files have, is the id without it. Videos that are
     nowhere in the annotations are kept: their segments are wrong, as in the published evaluators.
 
     Args:
@@ -256,13 +256,13 @@ def choose_segments(
 
     Raises:
         PredictionError: none of the videos is annotated, their segments are all of other classes
-            or there is none, or a video is there under two ids.
+            or there is none, or a video has two ids.
     """
     found, left, unknown = _sorted_out(results, annotations, frozenset(elsewhere))
     if len(unknown) == len(found):
         raise PredictionError(
             f"none of the {len(results)} videos with predictions is among those to score; "
-            "check ANNOTATIONS and --subset"
+            "check the annotations and the subset"
         )
     unclassed = _unlisted(found.values(), frozenset(annotations.classes)) if labelled else {}
     total = sum(len(segments) for segments in found.values())
@@ -287,10 +287,10 @@ def choose_segments(
 def _sorted_out(
     results: Mapping[str, Sequence[Activity]], annotations: Annotations, others: frozenset[str]
 ) -> tuple[dict[str, SegmentColumns], list[str], list[str]]:
-    """Segments by the annotations' ids, ids that are elsewhere, and unknown ones among the first.
+    """Segments by the annotations' ids, the ids that are elsewhere, and the unknown ids.
 
     Raises:
-        PredictionError: a video is there under two ids.
+        PredictionError: a video has two ids.
     """
     found: dict[str, SegmentColumns] = {}
     left, unknown = [], []

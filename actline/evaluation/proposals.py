@@ -1,6 +1,6 @@
 """Average recall of proposals, whatever their class, over how many there are per video.
 
-Recall is the part of true activities that some proposal overlaps by at least a temporal IoU;
+Recall is the share of true activities that some proposal overlaps by at least a temporal IoU;
 average recall (AR) is its mean over thresholds; the average number of proposals (AN) is reached
 by taking the same percentage of every video's, by falling score.
 """
@@ -29,11 +29,11 @@ class ProposalProtocol:
     """What the curve of average recall is taken over.
 
     Attributes:
-        name: goes wherever a number of it goes.
+        name: shown with every number.
         thresholds: of temporal IoU.
         average_numbers: the AN at which AR is reported.
-        most: the AN where the curve ends, at most that many a video on average; None ends it at
-            the number there are, all of them.
+        most: the AN where the curve ends, at most that many a video on average; None takes all
+            proposals.
     """
 
     name: str
@@ -65,7 +65,7 @@ class ProposalScore:
     """A result; recalls are in [0, 1].
 
     Attributes:
-        protocol: its name, which goes wherever a number goes.
+        protocol: its name, shown with every number.
         at: AR by AN, read off the curve by linear interpolation; beyond its end, its last value.
         area: under the curve of AR over AN, in percent of an AR of 1 throughout (AUC).
         thresholds: of temporal IoU, (T,).
@@ -128,7 +128,7 @@ def average_recall(
 
 
 def _area(curve: NDArray[np.float64], numbers: NDArray[np.float64]) -> float:
-    """Under the curve by the trapezoid rule, as part of a curve that is 1 throughout.
+    """Under the curve by the trapezoid rule, as a fraction of that under a constant curve of 1.
 
     The part before the first point is left out of the area, but not of the whole, as published.
     """

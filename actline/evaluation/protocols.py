@@ -1,4 +1,4 @@
-"""The published protocols by the names that a user gives them."""
+"""The published protocols by the names that users give."""
 
 import difflib
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Protocol:
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionProtocol(Protocol):
-    """Mean average precision of segments; `matching` says how, `diagnosis` how errors are told."""
+    """Mean average precision of segments; `matching` says how, `diagnosis` how errors are found."""
 
     kind: Literal["segments"] = "segments"
     matching: SegmentProtocol
@@ -41,7 +41,7 @@ class PrecisionProtocol(Protocol):
 
     @property
     def title(self) -> str:
-        """What its numbers are called wherever they go."""
+        """The name that is shown with its numbers."""
         return f"per-segment mAP ({self.name}, {_thresholds_of(self.matching.name)})"
 
 
@@ -54,17 +54,17 @@ class RecallProtocol(Protocol):
 
     @property
     def title(self) -> str:
-        """What its numbers are called wherever they go."""
+        """The name that is shown with its numbers."""
         return f"AR@AN ({self.name}, {_thresholds_of(self.curve.name)})"
 
 
 DENSE = Protocol(
     "dense",
-    "per-frame mAP over every frame; with --label-rate 24 on the published grid",
+    "per-frame mAP over every frame; with a label rate of 24 on the published grid",
     "frames",
 )
 LOCALIZE = Protocol("charades-localize", "Charades_v1_localize: 25 frames a video", "frames")
-# HACS has no analysis of errors of its own; its videos are as ActivityNet's.
+# HACS has no error analysis of its own; its videos are as ActivityNet's.
 _HACS_ERRORS = replace(
     detection_errors.ACTIVITYNET, name="DETAD, HACS in ActivityNet's buckets, tIoU 0.5:0.05:0.95"
 )

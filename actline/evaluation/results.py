@@ -1,4 +1,4 @@
-"""What evaluating gives: named scores, tables, and what of the predictions did not fit."""
+"""What an evaluation gives: named scores, tables, and which predictions did not fit."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Evaluation(ABC):
     """The scores of predictions under one protocol; every score is in [0, 1].
 
     Attributes:
-        protocol: its full name, which goes wherever a number goes.
+        protocol: its full name, shown with every number.
         selection: the videos that were scored.
         hint: what is likely wrong with the predictions' times; None where they look sound.
     """
@@ -129,10 +129,11 @@ class SegmentEvaluation(Evaluation):
     Attributes:
         score: all numbers.
         available: the same over videos with predictions; None where those have no activity.
-        interval: where the average lies when videos are drawn again; None where not asked for.
+        interval: where the average lies when videos are resampled; None where not asked for.
         diagnosis: what the detections get wrong; None where not asked for.
-        chosen: what of the predictions was scored.
-        otherwise: the average with falsely annotated videos the other way round; None without any.
+        chosen: which predictions were scored.
+        otherwise: the average with falsely annotated videos treated the other way; None without
+            any.
     """
 
     score: SegmentScore = field(repr=False)

@@ -1,4 +1,4 @@
-"""Where segment mAP lies when videos are drawn anew."""
+"""Intervals of segment mAP, from resampled videos."""
 
 from dataclasses import dataclass
 
@@ -64,7 +64,7 @@ class _Weighing:
     interpolated: bool
 
     def mean(self, times: NDArray[np.float64]) -> float:
-        """The average mAP where video v is there `times[v]` times; 0 without any activity."""
+        """The average mAP where video v appears `times[v]` times; 0 without any activity."""
         times = np.append(times, np.ones(self.unknown))
         classes = len(self.first) - 1
         positives = np.bincount(

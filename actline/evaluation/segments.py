@@ -37,7 +37,7 @@ class SegmentProtocol:
     """How detections are matched with true activities, and what is reported.
 
     Attributes:
-        name: goes wherever a number of it goes.
+        name: shown with every number.
         thresholds: of temporal IoU.
         matching: "detections first" goes through detections by falling score, each taking the
             true activity it overlaps most of those still free (ActivityNet); "activities first"
@@ -85,7 +85,7 @@ THUMOS_TOOLKIT = SegmentProtocol(
     interpolated=False,
     ambiguous=True,
 )
-# Of the years of S-CNN, CDC and R-C3D.
+# As reported in the years of S-CNN, CDC and R-C3D.
 THUMOS_TOOLKIT_WIDE = replace(
     THUMOS_TOOLKIT,
     name="THUMOS-14 toolkit mAP at tIoU 0.1:0.1:0.7",
@@ -99,7 +99,7 @@ class SegmentScore:
     """A result; every precision is in [0, 1].
 
     Attributes:
-        protocol: its name, which goes wherever a number goes.
+        protocol: its name, shown with every number.
         thresholds: of temporal IoU, (T,).
         mean: mAP at each threshold over classes that occur, (T,).
         average: over thresholds.
@@ -196,7 +196,7 @@ def average_precision_of(tables: Tables, protocol: SegmentProtocol) -> NDArray[n
 
 
 def _parts(bounds: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
-    """First classes and those after the last of parts of some hundred thousand rows, or one class.
+    """Ranges of classes (first, after the last), of some hundred thousand rows each or one class.
 
     Args:
         bounds: rows at which classes begin, and the end of the last, (C + 1,).

@@ -1,4 +1,4 @@
-"""Which annotated videos are scored, and what about that has to be told."""
+"""Which annotated videos are scored, and what has to be said about that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Selection:
         annotations: of these videos.
         elsewhere: ids of annotated videos that are not scored, for whatever reason: predictions
             of them are not wrong.
-        only_training: whether all videos are scored as they are in no subset but training.
+        only_training: whether all videos are scored because they are in no subset but training.
         left_out: how many videos a list left out.
         wrong: ids of the videos that are known to be falsely annotated.
         wrong_count: whether these are scored.
-        other: the annotations with `wrong` the other way round; None where there are none.
+        other: the annotations with `wrong` treated the other way; None where there are none.
     """
 
     annotations: Annotations
@@ -38,7 +38,7 @@ class Selection:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What training would mend in the annotations and is scored as it stands, a line each."""
+        """What training would correct in the annotations and is scored as it stands, in lines."""
         scored = {video.id for video in self.annotations.videos}
         about_none = {Fault.NO_SUBSET, Fault.WRONG_VIDEO}
         told = (

@@ -39,7 +39,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def is_nan(cell: Cell) -> bool:
-    """Whether a cell is a number that is not one."""
+    """Whether a cell is NaN."""
     return isinstance(cell, float) and math.isnan(cell)
 
 

@@ -222,7 +222,7 @@ def test_a_chain_takes_stored_features_of_the_annotated_videos(kit, tmp_path):
         assert timeline.activities == chain.detect(kit / "videos" / f"{name}.mp4").activities
     assert with_given(chain) is chain
     per_frame = actline.load_model(frames, device="cpu")
-    with pytest.raises(CheckpointError, match="--features is for a chain"):
+    with pytest.raises(CheckpointError, match="features: only for a chain"):
         with_given(per_frame, features=features)
     with pytest.raises(VideoError, match="no video is named"):
         actline.detect_all(None, chain)

@@ -345,7 +345,7 @@ def test_another_video_of_the_same_name_is_refused_and_keeps_what_is_there(kit, 
         assert command(kit, one, "--out", out) == 0
         before = (out / name).read_bytes()
         assert command(kit, other, "--out", out) == 1
-        assert "G1 that are there are of another video" in capsys.readouterr().err
+        assert "the existing results of G1 are of another video" in capsys.readouterr().err
         assert (out / name).read_bytes() == before
         assert command(kit, one, "--out", out) == 0
         assert "1 of 1 videos are done already" in capsys.readouterr().out

@@ -203,8 +203,8 @@ def test_shares_together_give_all_videos_each_once(kit, tmp_path):
     ("options", "said"),
     [
         (["--share", "2/2"], '"2/2" is no share'),
-        (["--snippets", "0"], "--snippets 0 is no length"),
-        (["--snippets", "nan"], "--snippets nan is no length"),
+        (["--snippets", "0"], "snippets of 0 s are not possible"),
+        (["--snippets", "nan"], "snippets of nan s are not possible"),
     ],
 )
 def test_extraction_of_nothing_sensible_is_refused(kit, tmp_path, capsys, options, said):
@@ -321,8 +321,8 @@ def test_links_that_do_not_fit_are_refused(kit, public_links, tmp_path, capsys):
     public_bmn = ("--proposals", str(public_links[0]))
     public_tcanet = ("--refinement", str(public_links[1]))
     cases = {
-        (): "a chain needs --proposals, --refinement or both",
-        backbone: "a chain needs --proposals, --refinement or both",
+        (): "a chain needs proposals, refinement or both",
+        backbone: "a chain needs proposals, refinement or both",
         (
             "--proposals",
             str(kit.tcanet),
@@ -338,7 +338,7 @@ def test_links_that_do_not_fit_are_refused(kit, public_links, tmp_path, capsys):
         (*backbone, *public_bmn): "was trained on public features, which no backbone of ours makes",
         (*bmn, *public_tcanet): "was trained on other features than",
         ("--proposals", str(narrow_links(kit)), *public_tcanet): "features of another width than",
-        public_bmn: "does not say how far snippets are apart; give it",
+        public_bmn: "does not say how far apart snippets are; give the interval",
         ("--proposals", str(tmp_path / "gone")): "no checkpoint at",
     }
     for options, said in cases.items():
@@ -459,7 +459,7 @@ def test_frames_in_a_folder_have_the_rate_that_is_given(kit, tmp_path):
 def test_a_chain_has_no_scores_by_frame(kit, tmp_path, capsys):
     command = ["detect", str(kit.videos), "--checkpoint", str(kit.chain), "--formats", "npz"]
     said = refused([*command, "--out", str(tmp_path / "out"), *ON_CPU], tmp_path, capsys)
-    assert "a chain has no per-frame scores; choose other --formats than npz" in said
+    assert "a chain has no per-frame scores; choose formats other than npz" in said
 
 
 def test_options_of_the_other_path_are_refused(kit, tmp_path, capsys):
@@ -467,10 +467,10 @@ def test_options_of_the_other_path_are_refused(kit, tmp_path, capsys):
     command = ["detect", str(kit.videos), "--out", str(tmp_path / "out"), *ON_CPU]
     chain, frames = ["--checkpoint", str(kit.chain)], ["--checkpoint", str(kit.backbone)]
     said = refused([*command, *chain, "--max-gap", "1"], tmp_path, capsys)
-    assert "--max-gap is for per-frame detection" in said
+    assert "a maximum gap is for per-frame detection" in said
     for option in ("--features", "--annotations", "--proposals", "--video-classes"):
         said = refused([*command, *frames, option, str(kit.data)], tmp_path, capsys)
-        assert f"{option} is for a chain, and" in said
+        assert f"{option[2:].replace('-', ' ')}: only for a chain, and" in said
         assert "holds a network on frames" in said
 
 
@@ -488,9 +488,9 @@ def test_what_detection_needs_is_asked_for(kit, public_links, tmp_path, capsys):
     capsys.readouterr()
     out, video = tmp_path / "refined", str(kit.videos / "tiny4.mp4")
     assert kit.detect(out, video, *features, chain=alone) == 1
-    assert "the chain has no stage that proposes; give --proposals" in capsys.readouterr().err
+    assert "the chain has no stage that proposes; give proposals" in capsys.readouterr().err
     assert kit.detect(tmp_path / "blind", video, chain=alone) == 1
-    assert "no backbone to make features; give --features" in capsys.readouterr().err
+    assert "no backbone to make features; give stored ones" in capsys.readouterr().err
     assert not segments(out)
 
 

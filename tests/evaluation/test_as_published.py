@@ -130,9 +130,7 @@ def test_numbers_without_a_list_and_of_another_list_are_refused(tmp_path, capsys
     given = write(tmp_path / "found.json", {"results": {"v": found}})
     command = ["evaluate", str(given), str(data), "--protocol", "activitynet"]
     assert main(command) == 1
-    assert "are numbers, such as 3; give the list of their names with --classes" in (
-        capsys.readouterr().err
-    )
+    assert "are numbers, such as 3; give the list of class names" in (capsys.readouterr().err)
     listed = write(tmp_path / "classes.txt", "1 walk\n2 sit\n3 run\n")
     command += ["--classes", str(listed)]
     assert main(command) == 0

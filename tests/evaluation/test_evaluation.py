@@ -231,7 +231,7 @@ def test_the_authors_frames_are_their_label_rows(frames):
         ("v0 1 0.1 nan", "not a finite number"),
         ("v0 1 0.1 x", "not a number"),
         ("v0 1", "expected a video, a frame"),
-        ("v0 1 0.1 0.2\nv0 1 0.1 0.2", "is there twice"),
+        ("v0 1 0.1 0.2\nv0 1 0.1 0.2", "appears twice"),
         ("v0 1 0.1 0.2", "frame 2 of v0 is missing"),
     ],
 )
