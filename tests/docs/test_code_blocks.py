@@ -162,6 +162,38 @@ def test_files_of_ours_that_pages_name_exist():
             assert found, f"{page.name}: {name}"
 
 
+SOUGHT = (
+    "Grid Pool",
+    "Multi-stage Fusion",
+    "Volume Freeze",
+    "boundary-matching layer",
+    "temporal IoU",
+    "Soft-NMS",
+    "| the training loop |",
+    "where an output format is added",
+    "where a network is added",
+    "how the time of a frame is defined",
+    "segment mAP, AR@AN",
+    "what a snippet",
+)
+
+
+@pytest.mark.parametrize("sought", SOUGHT)
+def test_what_a_newcomer_looks_for_is_two_clicks_from_the_readme(sought):
+    assert "(docs/where.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = (ROOT / "docs" / "where.md").read_text(encoding="utf-8").splitlines()
+    [row] = [row for row in rows if row.startswith("|") and sought in row]
+    assert re.search(r"`[\w/]+\.py`|\]\(\w+\.md", row.split("|")[2]), row
+
+
+def test_everything_in_the_package_has_its_place_in_where_is_what():
+    page = (ROOT / "docs" / "where.md").read_text(encoding="utf-8")
+    for path in (ROOT / "actline").iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if not name.startswith("__") and (path.is_dir() or path.suffix == ".py"):
+            assert f"`{name}`" in page, name
+
+
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ +(.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in headings}
