@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+import actline
 from docs.blocks import ROOT
 
 
@@ -28,6 +29,20 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "griffe:" not in told, told  # a docstring and its function do not agree
     page = (tmp_path / "site" / "api" / "index.html").read_text()
     assert 'id="actline.timeline.Timeline"' in page, "the API reference is filled in"
+
+
+def test_all_that_the_package_offers_is_in_the_api_reference():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    entries = {line.rpartition(".")[2] for line in page.splitlines() if line.startswith(":::")}
+    assert set(actline.__all__) <= entries
+
+
+def test_install_names_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert [extra for extra in extras if f"`actline[{extra}]`" not in page] == []
 
 
 def test_every_page_is_in_the_navigation():
