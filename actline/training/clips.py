@@ -68,9 +68,14 @@ class ClipRecipe(Recipe):
                 f"overlap must lie between 0 and half the window, {self.window // 2}, not "
                 f"{self.overlap}"
             )
-        if isinstance(self.network, CoarseFineConfig) and not self.network.fine_stream:
+        if self.coarse_fine is not None and not self.coarse_fine.fine_stream:
             # Converted checkpoints may lack it; on stored features it is kept for detection.
             raise ValueError("network: fine_stream must be true for training")
+
+    @property
+    def coarse_fine(self) -> CoarseFineConfig | None:
+        """The network where it is Coarse-Fine, which takes more than a clip; None for others."""
+        return self.network if isinstance(self.network, CoarseFineConfig) else None
 
 
 ClipRecipeType = TypeVar("ClipRecipeType", bound=ClipRecipe)

@@ -19,7 +19,7 @@ from actline.evaluation.thresholds import choose_thresholds
 from actline.models.backbone import Backbone, Prediction
 from actline.models.cards import ModelCard
 from actline.models.checkpoint import load_checkpoint, weights_hash
-from actline.models.coarse_fine import CoarseFine, CoarseFineConfig, Surroundings
+from actline.models.coarse_fine import CoarseFine, Surroundings
 from actline.models.fusion import FineFeatures
 from actline.models.x3d import StageFeatures
 from actline.progress import progress
@@ -63,11 +63,10 @@ class FrameRecipe(ClipRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        coarse_fine = isinstance(self.network, CoarseFineConfig)
-        if self.features is not None and not coarse_fine:
+        if self.features is not None and self.coarse_fine is None:
             raise ValueError("features are for a Coarse-Fine network")
         if self.fine_frames:
-            if not coarse_fine or self.features is not None:
+            if self.coarse_fine is None or self.features is not None:
                 raise ValueError(
                     "fine_frames are for joint training of a Coarse-Fine network, without features"
                 )
@@ -173,8 +172,8 @@ def training_clips(recipe: FrameRecipe, annotations: Annotations, card: ModelCar
         fine, fine_card = load_checkpoint(recipe.features.checkpoint)
         origin = fine_card.feature_origin(weights_hash(fine))
         origin = replace(origin, rate=card.rate, stride=card.stride, size=card.size)
-        assert isinstance(recipe.network, CoarseFineConfig), "checked when the recipe was read"
-        shapes = recipe.network.fine_shapes
+        assert recipe.coarse_fine is not None, "checked when the recipe was read"
+        shapes = recipe.coarse_fine.fine_shapes
     return FrameClips(
         annotations,
         Path(recipe.data.videos),
@@ -203,7 +202,7 @@ def batch_loss(
         at_labels = at_label_times(logits, labels.shape[2], recipe.logits_to_labels)
         return detection_loss(at_labels, labels, mask)
 
-    if not isinstance(recipe.network, CoarseFineConfig):
+    if recipe.coarse_fine is None:
         return loss_of(network(clip))
     features = None
     if batch.fine is not None:
