@@ -1,4 +1,4 @@
-"""`actline bench`: experiments on the generated benchmark that a table of the docs comes from."""
+"""`actline bench`: experiments on the generated benchmark whose tables are in the docs."""
 
 import argparse
 import shlex
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from actline.errors import RecipeError
 
     if min(arguments.seeds, arguments.videos, arguments.clips) < 1:
-        raise RecipeError("--seeds, --videos and --clips start at 1")
+        raise RecipeError("--seeds, --videos and --clips must be at least 1")
     experiment = {"ssdet": bench_ssdet, "multigrid": bench_multigrid}[arguments.experiment]
     return experiment(arguments)
 
@@ -143,8 +143,8 @@ def classification_command(
 
 CLASSIFICATION = ("method=classification", "network.per_frame=false")
 ALL = (f"augmentation.augmentations=[{', '.join(AUGMENTATIONS)}]",)
-# What the trunk has seen before it is fine-tuned: the settings of one pretraining, or of two that
-# share its epochs.
+# What the trunk is pretrained with before it is fine-tuned: the settings of one pretraining, or of
+# two that share its epochs.
 PRETRAININGS: Mapping[str, Sequence[Sequence[str]]] = {
     "none": (),
     "classification": (CLASSIFICATION,),
@@ -181,7 +181,7 @@ def data_commands(arguments: argparse.Namespace) -> list[list[str]]:
 def training_commands(
     arguments: argparse.Namespace, name: str, seed: int, small: Path
 ) -> list[list[str]]:
-    """The commands that pretrain, unless there is nothing to, and fine-tune."""
+    """The commands that pretrain, where there is pretraining, and fine-tune."""
     run = arguments.out / name / f"seed{seed}"
     kinetics, charades = arguments.out / "kinetics", arguments.out / "charades"
     parts = PRETRAININGS[name]
@@ -205,7 +205,7 @@ def training_commands(
 
 
 def keep_few(folder: Path, *, training: int) -> Path:
-    """Annotations of a generated set with its first `training` training videos alone."""
+    """Annotations of a generated set with only its first `training` training videos."""
     from dataclasses import replace
 
     from actline.annotations.formats.activitynet import write_activitynet
@@ -250,7 +250,7 @@ def _run(command: list[str]) -> int:
 
 
 def _score(run: Path) -> float:
-    """The score, in percent, that the card of a run's best checkpoint tells."""
+    """The score, in percent, in the card of a run's best checkpoint."""
     from actline.models.cards import ModelCard
     from actline.models.checkpoint import read_card
 

@@ -40,7 +40,7 @@ def add_parser(subparsers) -> None:
         help="whose classes a proposal gets: its video's, as published for ActivityNet, or its "
         "own, for videos of several classes (default: video)",
     )
-    parser.add_argument("--top", type=int, default=3, help="classes a proposal (default: 3)")
+    parser.add_argument("--top", type=int, default=3, help="classes per proposal (default: 3)")
     parser.add_argument(
         "--detections", type=int, default=200, help="most detections a video (default: 200)"
     )

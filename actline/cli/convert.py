@@ -1,4 +1,4 @@
-"""`actline convert`: bring published checkpoints over."""
+"""`actline convert`: convert published checkpoints."""
 
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ def add_parser(subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "convert",
-        help="bring a published checkpoint over",
+        help="convert a published checkpoint",
         description="Convert a published checkpoint to actline's form, without running its code.",
         epilog=f"{_listed()}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -37,7 +37,7 @@ def add_parser(subparsers) -> None:
         "--classes", type=Path, help="names of the classes, one a line, in the order of the logits"
     )
     parser.add_argument(
-        "--alpha", type=int, default=4, help="a SlowFast's Fast frames to one Slow (default: 4)"
+        "--alpha", type=int, default=4, help="a SlowFast's Fast frames per Slow frame (default: 4)"
     )
     parser.add_argument(
         "--per-frame", action="store_true", help="an x3d-multigrid file trained for localization"
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     count = f", {len(card.classes)} classes" if isinstance(network, Backbone) else ""
     say(f"{arguments.output}: {parameters / 1e6:.2f} M parameters{count}")
     if isinstance(network, Backbone) and network.lacks is not None:
-        say("It holds the Coarse stream alone: for detection convert again with --fine.")
+        say("It holds only the Coarse stream: for detection convert it again with --fine.")
 
 
 def _listed() -> str:

@@ -34,8 +34,8 @@ def add_parser(subparsers) -> None:
 def _add_check(commands) -> None:
     check = commands.add_parser(
         "check",
-        help="tell what is wrong with a data set, and what is in it",
-        description="Tell what is wrong with a data set, and what is in it. The exit status is 1 "
+        help="report what is wrong with a data set, and what is in it",
+        description="Report what is wrong with a data set, and what is in it. The exit status is 1 "
         "when something is wrong that training, detection or evaluation would stumble over.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,7 +51,7 @@ def _add_check(commands) -> None:
         type=Path,
         metavar="DIR",
         help="folder (default: FOLDER/videos, or FOLDER; "
-        "beside a file only if it holds some of its videos)",
+        "next to a file only if it holds some of its videos)",
     )
     check.add_argument(
         "--classes", type=Path, metavar="FILE", help="class names (default: FOLDER/classes.txt)"
@@ -159,7 +159,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def _show_findings(findings, *, examples: int | None) -> None:
-    """Errors first; of each kind how often, and some of the cases."""
+    """Errors first; for each kind how often it occurs, and some of the cases."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -186,7 +186,7 @@ def show_tables(out: Path, seconds: float) -> None:
         scores = [*recall, proposals["area"], *precision, found["mean"]]
         segments.add_row(title, *(f"{100 * score:.1f}" for score in scores))
 
-    # In a file lines are as long as they need to be, so that no number is cut.
+    # In a file, lines are as long as they need to be, so that no number is cut off.
     console = Console(width=None if sys.stdout.isatty() else 120)
     for table in (dense, segments):
         console.print()

@@ -21,8 +21,8 @@ For every video ID the folder gets ID.json (ActivityNet style), ID.csv, ID.vtt (
 player shows), ID.txt (Audacity labels), ID.eaf (ELAN) and ID.npz (per-frame scores). The ID of a
 video in a folder below is its path from there: camA/GOPR0001. Videos that are done are skipped,
 unless file or settings have changed; one that cannot be read is reported and the rest go on.
-Several processes into one folder share the videos: as they come, or with --share 0/4, 1/4, … each
-its part, where machines have no locks in common.
+Several processes into one folder share the videos: as they come, or with --share 0/4, 1/4, … one
+part each, where machines share no locks.
 
 examples:
   actline detect video.mp4 --checkpoint model.safetensors

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-# By name, so that other commands need not import them to parse a line.
+# By name, so that other commands need not import them to parse arguments.
 PROTOCOLS = (
     "dense",
     "charades-localize",
@@ -188,7 +188,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Refuse options that the protocol has no use for: they would be taken as followed."""
+    """Refuse options that the protocol does not use: they would look followed."""
     from actline.errors import PredictionError
     from actline.evaluation import protocols as known
 
@@ -218,4 +218,4 @@ def _check(arguments: argparse.Namespace) -> None:
             "frames are chosen already; leave the option out"
         )
     if arguments.bootstrap < 0:
-        raise PredictionError(f"--bootstrap {arguments.bootstrap} is no number of draws")
+        raise PredictionError(f"--bootstrap {arguments.bootstrap} is not a number of draws")

@@ -11,11 +11,10 @@ Without --snippets: features of a per-frame X3D at every depth, for training Coa
 Fine features. With it: one vector for every so many seconds, from an X3D or a SlowFast, for BMN
 and TCANet; averaged over space and over the snippet's frames, with the class probabilities.
 
-Features say which checkpoint made them; training refuses others. Those of a video in a folder below
-lie in such a folder too. Videos that are done are skipped, unless file or settings have changed;
+Features say which checkpoint made them; training refuses others. Those of a video in a subfolder
+lie in such a subfolder too. Videos that are done are skipped, unless file or settings have changed;
 one that cannot be read is reported and the rest go on. Several processes into one folder share the
-videos: as they come, or with --share 0/4, 1/4, … each its part, where machines have no locks in
-common.
+videos: as they come, or with --share 0/4, 1/4, … one part each, where machines share no locks.
 
 examples:
   actline extract data/videos --checkpoint runs/fine/best.safetensors --out features

@@ -38,8 +38,8 @@ COMMANDS = (
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    0; 1 for an error in what was given, or in the machine, told in one line; 2 for wrong words;
-    128 and a signal's number where that ended it; 70 for a mistake of our own.
+    0; 1 for an error in what was given, or in the machine, reported in one line; 2 for wrong
+    arguments; 128 and a signal's number where that ended it; 70 for a bug of ours.
     """
     prepare()
     arguments = command_line().parse_args(argv)
@@ -83,7 +83,7 @@ def _failure(error: OSError | MemoryError) -> str:
     told = plain(error.strerror or error)
     if error.filename is not None:
         return f"cannot read or write {plain(error.filename, longest=300)}: {told}"
-    return f"a file cannot be read or written: {told}; where, is told in {kept_log(error)}"
+    return f"a file cannot be read or written: {told}; {kept_log(error)} says where"
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""What became of many videos, printed as it is known."""
+"""What became of many videos, printed as each is done."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,7 +22,7 @@ def print_outcomes(
     """Print what fails on standard error, and what is done.
 
     Args:
-        line: what to print of a video that is done; None prints nothing.
+        line: what to print for a video that is done; None prints nothing.
         notes: whether to print what is unusual about the time of videos that were read.
 
     Returns:

@@ -8,16 +8,16 @@ from actline.plain import plain
 
 
 class AnyOrderParser(argparse.ArgumentParser):
-    """A parser that takes `train recipe.yaml --device cpu key=value` as it takes the option last.
+    """A parser that takes `train recipe.yaml --device cpu key=value` as if the option came last.
 
-    By itself argparse gives a list of arguments only those before the first option, and refuses
+    By itself, argparse gives a list of arguments only those before the first option, and refuses
     the others.
     """
 
     _within = False
 
     def error(self, message: str) -> NoReturn:
-        """End with what is wrong in the words given, which may be names of files."""
+        """End with what is wrong in the given arguments, which may be names of files."""
         super().error(plain(message))
 
     def parse_known_args(  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""`actline plot`: a timeline as a picture, or SSDet's augmentations of one's own clips."""
+"""`actline plot`: a timeline as a picture, or SSDet's augmentations of your own clips."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from actline.cli.standard import say
 
 EXAMPLES = """\
 Predicted activities are drawn as bars, one row for each class; with --annotations the true ones
-under them; from an .npz (or a .json with an .npz beside it) the probabilities and the times where
+under them; from an .npz (or a .json with an .npz next to it) the probabilities and the times where
 Grid Pool looked as well.
 
 `actline plot augmentations VIDEO VIDEO …` draws what SSDet's pretraining makes of clips of these
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     if str(first) == "augmentations":
         _plot_augmentations(arguments, rest)
     elif rest:
-        raise PredictionError(f"one picture shows one prediction; draw {rest[0]} by itself")
+        raise PredictionError(f"one picture shows one prediction; draw {rest[0]} separately")
     else:
         _plot_timeline(arguments, first)
 
@@ -111,7 +111,7 @@ def _plot_augmentations(arguments: argparse.Namespace, videos: list[Path]) -> No
             "--classes one label each"
         )
     if arguments.frames < 4 or arguments.size < 16:
-        raise VideoError("--frames starts at 4 and --size at 16")
+        raise VideoError("--frames must be at least 4, and --size at least 16")
     drawn = plot_augmentations_of(
         videos,
         arguments.out,

@@ -1,4 +1,4 @@
-"""`actline report`: one page that shows videos beside their timelines."""
+"""`actline report`: one page that shows videos next to their timelines."""
 
 import argparse
 from pathlib import Path
@@ -23,7 +23,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "report",
         help="write a page with videos, timelines and scores",
-        description="Write one self-contained HTML page that shows videos beside their timelines.",
+        description="Write one self-contained HTML page that shows videos next to their timelines.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,20 +48,20 @@ def add_parser(subparsers) -> None:
         type=float,
         default=0.0,
         metavar="CONFIDENCE",
-        help="show activities of at least this; segment detectors give many of little (default: 0)",
+        help="least confidence shown; segment detectors give many of low confidence (default: 0)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("report.html"), help="(default: report.html)"
     )
     parser.add_argument("--video", metavar="ID", nargs="+", help="which videos, in this order")
     parser.add_argument(
-        "--link", action="store_true", help="link the videos in place of putting them in the page"
+        "--link", action="store_true", help="link the videos instead of putting them in the page"
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the report; 1 when a video that is there could not be shown."""
+    """Write the report; 1 when a video that exists could not be shown."""
     from actline.reporting.report import report
 
     made = report(

@@ -7,7 +7,7 @@ from actline.cli.standard import say
 from actline.evaluation.tables import Cell, is_nan
 from actline.plain import plain
 
-# More is beyond what a person reads in a terminal.
+# More is not read in a terminal.
 _MOST_ROWS, _LONGEST_CELL = 1000, 120
 
 
@@ -25,7 +25,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Cell]
         # A class's name may hold what would be markup.
         table.add_row(*(Text(plain(_shown(cell), longest=_LONGEST_CELL)) for cell in row))
     say(title)
-    # In a file lines are as long as they need to be, so that no number is cut.
+    # In a file, lines are as long as they need to be, so that no number is cut off.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     if len(rows) > _MOST_ROWS:
         say(f"… {len(rows) - _MOST_ROWS:,} more rows, which --out and --csv write")

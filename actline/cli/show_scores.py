@@ -19,7 +19,7 @@ _REPORTED = (0.5, 0.75, 0.95)  # of ActivityNet's ten thresholds
 
 
 def show_selection(selection: Selection, annotations: object, without: object) -> None:
-    """Say which videos are scored, and what of the annotations is scored as it stands.
+    """Say which videos are scored, and which flaws of the annotations are scored as they stand.
 
     Args:
         annotations, without: the files, as they were given.
@@ -27,7 +27,7 @@ def show_selection(selection: Selection, annotations: object, without: object) -
     if selection.only_training:
         count = len(selection.annotations.videos) + selection.left_out
         say(
-            f"{annotations} names no subset but training: all {count} videos are "
+            f"{annotations} has no subset but training: all {count} videos are "
             "scored; name others with --subsets"
         )
     if without is not None:

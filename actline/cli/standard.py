@@ -1,4 +1,4 @@
-"""What a command owes to whoever started it: signals, standard output, and our own mistakes."""
+"""What every command handles: signals, standard output, and our own bugs."""
 
 import contextlib
 import os
@@ -30,14 +30,14 @@ class StoppedError(KeyboardInterrupt):
 class OutputLostError(BaseException):
     """Standard output takes nothing more: its disk is full, or its reader has gone.
 
-    No `Exception`, so that what handles one video's failure lets it through.
+    Not an `Exception`, so that what handles one video's failure lets it through.
     """
 
 
 def say(text: object, *, error: bool = False) -> None:
     """Print one line on standard output, or on standard error.
 
-    Whatever it holds of others' files, it stays one line that a terminal shows as it is.
+    Whatever text of others' files it holds, it stays one line that a terminal shows as it is.
     """
     print(plain(text), file=sys.stderr if error else sys.stdout)
 
@@ -53,7 +53,7 @@ def ending_signals() -> Iterator[None]:
         raise StoppedError(number)
 
     before = {}
-    # Only the main thread of a process may say what signals do.
+    # Only the main thread of a process may set signal handlers.
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)  # Windows has no SIGHUP
@@ -68,7 +68,7 @@ def ending_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def honest_output() -> Iterator[None]:
-    """While the block runs, what cannot be printed is told apart from what was.
+    """While the block runs, output that is lost is detected.
 
     A character that the console lacks is shown by its code. A write that fails raises
     `OutputLostError`, whatever library printed, and nothing more is tried.
@@ -82,7 +82,7 @@ def honest_output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OutputLostError:
-        # What the interpreter still flushes at its end goes nowhere.
+        # What the interpreter still flushes when it ends is discarded.
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, output.fileno())
@@ -115,7 +115,7 @@ class _Guarded:
 
 
 def failure(path: Path, error: Exception) -> str:
-    """One line: the video, and what went wrong; of an error nobody foresaw, its kind."""
+    """One line: the video, and what went wrong; of an unforeseen error, its kind."""
     if isinstance(error, ActlineError):
         return str(error)
     if isinstance(error, OSError | MemoryError):
@@ -124,9 +124,9 @@ def failure(path: Path, error: Exception) -> str:
 
 
 def kept_traceback(error: BaseException) -> str:
-    """Keep an exception's traceback in a file; one line that says what it is and where that lies.
+    """Keep an exception's traceback in a file; one line that says what it is and where the file is.
 
-    For exceptions that are a mistake of the program's, whatever input brought them about.
+    For exceptions that are a bug in the program, whatever input caused them.
     """
     told = plain(f"{type(error).__name__}: {error}", longest=300)
     try:

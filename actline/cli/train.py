@@ -5,7 +5,7 @@ import argparse
 from actline.cli.standard import say
 
 EXAMPLES = """\
-A recipe is a YAML file; any of its values can be given anew as key=value. A run that was stopped,
+A recipe is a YAML file; any of its values can be changed with key=value. A run that was stopped,
 even by kill -9, goes on where it was when the same command is given again, and a finished one with
 more epochs=...; classes, training videos and most values must be as they were.
 
@@ -26,7 +26,7 @@ def add_parser(subparsers) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recipe", metavar="RECIPE.yaml", help="a file, or the name of our own")
+    parser.add_argument("recipe", metavar="RECIPE.yaml", help="a file, or the name of one of ours")
     parser.add_argument(
         "values", metavar="key=value", nargs="*", default=[], help="values to change"
     )

@@ -45,7 +45,7 @@ def plot_augmentations_of(
         names: the videos' labels.
         frames: of a clip, spread over the whole video.
         size: pixels a side.
-        seed: of what is drawn at random.
+        seed: of the random draws.
 
     Raises:
         VideoError: a video cannot be read.
@@ -128,7 +128,7 @@ def plot_augmentations(
         ]
         figure.legend(
             handles,
-            # What begins with an underscore would be left out.
+            # A label that begins with an underscore would be left out.
             ["background", *(f"\N{THIN SPACE}{plain(name, longest=40)}" for name in names)],
             loc="outside lower center",
             ncols=min(len(handles), 6),
@@ -141,7 +141,7 @@ def plot_augmentations(
 
 
 def label_shares(batch: LabelledClip, classes: int) -> NDArray[np.float64]:
-    """How much of each frame of the first clip every label is: (classes + 1, T), 0 background."""
+    """The share of every label in each frame of the first clip: (classes + 1, T), 0 background."""
     shares = np.zeros((classes + 1, batch.labels.shape[2]))
     for labels, weights in zip(
         batch.labels[:, 0].numpy(), batch.weights[:, 0].numpy(), strict=True

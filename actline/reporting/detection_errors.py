@@ -20,7 +20,7 @@ _INK, _SOFT = "#1c2733", "#6b7785"
 _LARGEST = 1e300
 _LONGEST = 200  # characters of a protocol's name
 _MOST = 60  # entries drawn; an analysis has 15 at most
-# Text as shapes, which needs no font, and as it is: a dollar sign begins no formula.
+# Text as shapes, which need no font, and verbatim: a dollar sign does not begin a formula.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "actline",
@@ -168,7 +168,7 @@ def _sensitivity(analysis: Mapping[str, Any], protocol: str) -> Picture | None:
 
 
 def _name_groups(axes: Axes, places: Sequence[float], groups: Sequence[str]) -> None:
-    """Write each characteristic once, under its buckets."""
+    """Write each characteristic once, below its buckets."""
     for name in dict.fromkeys(groups):
         inside = [place for place, group in zip(places, groups, strict=True) if group == name]
         axes.text(
@@ -207,7 +207,7 @@ def _image(figure: Figure) -> str:
 
 
 def _entries(value: Any, numbers: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The entries of a list that have all of these numbers."""
+    """The entries of a list that have all these numbers."""
     return [
         entry
         for entry in _list(value)
@@ -226,14 +226,14 @@ def _numbers(value: Any) -> list[float]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of a file is a finite number that a float can hold."""
+    """Whether a value from a file is a finite number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return -_LARGEST < value < _LARGEST  # not so of NaN
 
 
 def _score(value: Any, *, lost: bool) -> float | None:
-    """A score in percent, or what it lacks of 100."""
+    """A score in percent, or 100 minus it."""
     if not is_number(value):
         return None
     return 100.0 * (1.0 - value) if lost else 100.0 * value
@@ -242,6 +242,6 @@ def _score(value: Any, *, lost: bool) -> float | None:
 def _line(value: Any) -> str:
     """Short text without what an SVG cannot hold."""
     text = plain(value)
-    # Matplotlib leaves out of a legend what begins with an underscore.
+    # Matplotlib leaves labels that begin with an underscore out of a legend.
     text = f" {text}" if text.startswith("_") else text
     return text if len(text) <= 30 else text[:29] + "…"

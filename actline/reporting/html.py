@@ -50,15 +50,15 @@ def write_report(
     title: str = "What happens, and when",
     failed: Failed = lambda video, error: None,
 ) -> Path:
-    """Write a page that shows videos beside their timelines; it needs nothing but a browser.
+    """Write a page that shows videos next to their timelines; it needs nothing but a browser.
 
     Args:
         timelines: each video's timeline, file and true activities, the last two or None; see
             `ReportedVideo`.
         metrics: tables to show under the timelines.
-        embed_video: put the files into the page; the large and the unplayable are linked anyway.
+        embed_video: put the files into the page; large and unplayable ones are linked anyway.
         title: the page's heading.
-        failed: told of each video that is there and cannot be shown, and why; the page says so too.
+        failed: called for each video that exists but cannot be shown; the page says so too.
 
     Raises:
         PredictionError: there is no timeline.
@@ -95,7 +95,7 @@ def write_report(
 def _seen(
     video: Path, timeline: Timeline, out: Path, *, embed: bool, room: int, failed: Failed
 ) -> tuple[Media, tuple[Frame, ...]]:
-    """How the page gets at a video, and frames of it; a failure is told once."""
+    """How the page shows a video, and frames of it; a failure is reported once."""
     told = []
 
     def tell(path: Path, error: Exception) -> None:
@@ -130,7 +130,7 @@ def _render(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template("template.html").render(
         title=plain(title),
-        # Files of this package; nothing of an input is in them.
+        # Files of this package, which hold nothing of an input.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         script_hash=digest,

@@ -37,7 +37,7 @@ _CONTAINERS = {
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """How a page gets at a video.
+    """How a page shows a video.
 
     Attributes:
         data: the file as a data URI; empty when it is not embedded.
@@ -61,7 +61,7 @@ class Frame:
 
 
 Failed = Callable[[Path, Exception], None]
-"""Told of a video that is there and cannot be shown, and why."""
+"""Called with a video that exists but cannot be shown, and why."""
 
 
 def media_of(video: Path, out: Path, *, embed: bool, room: int, failed: Failed) -> Media:
@@ -96,7 +96,7 @@ def media_of(video: Path, out: Path, *, embed: bool, room: int, failed: Failed) 
 def frames_of(video: Path, timeline: Timeline, *, failed: Failed) -> tuple[Frame, ...]:
     """Small frames at the times where Grid Pool looked, or evenly spread where it did not.
 
-    Of many sampled times every so-many-th is shown, so that the frames shown are still denser
+    Of many sampled times every n-th is shown, so that the frames shown are still denser
     where the model looked more often. Empty when the video cannot be decoded.
     """
     times = frame_times_shown(timeline)

@@ -12,7 +12,7 @@ from actline.plain import plain
 from actline.reporting.detection_errors import Picture, error_pictures, is_number, recall_picture
 from actline.stored.json_text import read_json
 
-# Of a text in a cell; of a number, beyond which a page shows nothing of use.
+# Of a cell's text; and of a number, beyond which a page shows nothing useful.
 _LONGEST, _LARGEST = 200, 1e12
 
 Row = tuple[str | float | None, ...]
@@ -56,7 +56,7 @@ def read_metrics(path: str | os.PathLike[str]) -> tuple[MetricsTable, ...]:
     """The table of a JSON file that `actline evaluate --out` wrote, or of each in a list of such.
 
     Raises:
-        PredictionError: the file is missing, no JSON, lacks the score, or names no protocol: a
+        PredictionError: the file is missing, is not JSON, lacks the score, or names no protocol: a
             score without one could be taken for another.
     """
     path = Path(path)
@@ -106,7 +106,7 @@ def _frame_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
 def _segment_table(title: str, result: Mapping[str, Any]) -> MetricsTable:
     """mAP of segments at thresholds and on average; all else may be missing, as above."""
     thresholds = [float(t) for t in _list(result, "thresholds") if _is_share(t)]
-    # Of ActivityNet's ten three are reported, of fewer all.
+    # Of ActivityNet's ten thresholds three are reported, of fewer all.
     places = [
         place
         for place, threshold in enumerate(thresholds)
@@ -214,7 +214,9 @@ def _segment_note(result: Mapping[str, Any], coverage: Mapping[str, Any], missin
     ]
     sentences = [f"Over {' and '.join(counts)}."] if counts else []
     if missing:
-        sentences.append(f"{missing} of the videos have no predictions: all is missed there.")
+        sentences.append(
+            f"{missing} of the videos have no predictions: all their segments count as missed."
+        )
     for name, what in (
         ("elsewhere_predictions", "Predictions for videos of other subsets, or left out, not used"),
         (

@@ -23,7 +23,8 @@ from actline.plain import plain
 from actline.reporting.rows import rows_of
 from actline.timeline import Activity, Timeline
 
-# Okabe and Ito's palette, told apart with any colour vision; place and hatching tell as well.
+# Okabe and Ito's palette, told apart with any colour vision; place and hatching distinguish them as
+# well.
 PREDICTED = "#0072B2"
 TRUE = "#E69F00"
 SAMPLED = "#CC79A7"
@@ -31,7 +32,7 @@ SAMPLES_LABEL = "Grid Pool samples"
 _INK, _FAINT, _BAND = "#1c2733", "#6b7785", "#f4f6f8"
 
 ENDINGS = (".png", ".svg")
-_MOST_ROWS = 120  # beyond it a row's text falls under what can be read at any size
+_MOST_ROWS = 120  # beyond it a row's text is too small to be read at any size
 
 
 def plot_timeline(
@@ -108,7 +109,7 @@ def draw_timeline(
         if truth is not None:
             _draw_bars(axes, row + true, truth, label, colour=TRUE, hatched=True)
     if sampled is not None:
-        # A strip of its own under the rows, in inches, whatever the number of rows.
+        # Its own strip under the rows, in inches, whatever the number of rows.
         strip = figure.add_axes(
             (margin / width, 0.22 / total, 1 - (margin + 0.35) / width, 0.2 / total), sharex=axes
         )
@@ -250,6 +251,6 @@ def clock(seconds: float, longest: float) -> str:
 
 
 def _shortened(text: str, most: int = 34) -> str:
-    """One line that fits beside the rows, without what an SVG cannot hold."""
+    """One line that fits next to the rows, without what an SVG cannot hold."""
     line = plain(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"

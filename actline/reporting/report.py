@@ -27,10 +27,10 @@ class Report:
 
     Attributes:
         path: the page.
-        videos: ids of the videos it shows; of those that failed it says so.
+        videos: ids of the videos it shows; for those that failed it says so.
         more: how many further videos have predictions.
         failed: what could not be shown, and why, by its file.
-        notes: what is shown otherwise than it was given, a line each.
+        notes: what is shown differently from what was given, one line each.
     """
 
     path: Path
@@ -53,7 +53,7 @@ def report(
     note: Told = lambda line: None,
     failed: Failed = lambda video, error: None,
 ) -> Report:
-    """Write one self-contained HTML page that shows videos beside their timelines.
+    """Write one self-contained HTML page that shows videos next to their timelines.
 
     Args:
         predictions: timelines, or a folder or file of predictions in any format that is read.
@@ -62,10 +62,10 @@ def report(
         annotations: true activities to show as well.
         metrics: scores that `Evaluation.save` or `actline evaluate --out` wrote as JSON.
         only: ids of the videos to show, in this order; by default the first 20.
-        min_confidence: activities of less are not shown.
-        embed_video: put the videos into the page, and not links to them.
+        min_confidence: activities of lower confidence are not shown.
+        embed_video: put the videos into the page, rather than links to them.
         note: gets each line of `Report.notes` at once.
-        failed: told of each video that cannot be shown, and why; the others are.
+        failed: called with each video that cannot be shown, and why; the others are shown.
 
     Raises:
         PredictionError: the predictions or scores cannot be read, or no video can be shown.
@@ -81,7 +81,7 @@ def report(
     """
     folder = Path(videos)
     if not folder.is_dir():
-        raise VideoError(f"{folder} is no folder; name the one that holds the videos")
+        raise VideoError(f"{folder} is not a folder; name the one that holds the videos")
     tables = [table for path in metrics for table in read_metrics(path)]
     source = "the annotations"
     if annotations is not None and not isinstance(annotations, Annotations):
@@ -110,7 +110,7 @@ def report(
 
 
 class _Telling:
-    """What there is to tell, told at once and kept."""
+    """What is to be reported, at once and in the result."""
 
     def __init__(self, note: Told, failed: Failed) -> None:
         self._note, self._failed = note, failed
@@ -141,7 +141,7 @@ def _shown(
     source: str,
     told: Told,
 ) -> ReportedVideo:
-    """A video of the page; what of it cannot be shown is told."""
+    """A video of the page; what cannot be shown of it is reported."""
     video = timeline.video
     try:
         path = find_video(folder, video)

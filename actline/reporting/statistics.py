@@ -32,7 +32,8 @@ def plot_statistics(statistics: Statistics, path: Path) -> None:
     if path.suffix.lower() not in (".png", ".svg"):
         raise OutputError(f"cannot draw {path}: name a file ending in .png or .svg")
     # Equal statistics give equal files: no date, constant names; text stays text.
-    # A dollar sign begins no formula, and a glyph that our font lacks is not worth a warning.
+    # A dollar sign does not begin a formula, and a glyph that our font lacks is not worth a
+    # warning.
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "actline",

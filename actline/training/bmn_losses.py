@@ -20,7 +20,7 @@ EPSILON = 1e-6  # in logarithms, as published
 
 
 class BMNTargets(NamedTuple):
-    """What BMN should say of a video.
+    """BMN's targets for a video.
 
     Shape:
         start, end: (…, T), how much of the snippet's surroundings a boundary's region covers.
@@ -80,7 +80,7 @@ def assign_targets(
 
 
 def _largest(values: Tensor) -> Tensor:
-    """The largest along the first axis, at least 0, which may be empty."""
+    """The largest along the first axis, which may be empty, and at least 0."""
     return torch.cat([values.new_zeros(1, *values.shape[1:]), values]).amax(dim=0)
 
 
@@ -124,7 +124,7 @@ def balanced_logistic(
 ) -> Tensor:
     """Binary cross-entropy, half from positives and half from negatives (equation (5)).
 
-    A half that has none is 0, where the published code is not finite.
+    A half without any is 0, where the published code is not finite.
 
     Shape:
         probability, positive: the same; counted broadcasts to them, None for all.
@@ -144,7 +144,7 @@ def regression_weights(
     generator: Generator | None = None,
     published_overflow: bool = False,
 ) -> Tensor:
-    """Which pairs are regressed: all of high overlap, and as many of middle and of low.
+    """Which pairs are regressed: all of high overlap, and equally many of middle and of low.
 
     Shape:
         overlap: (B, T, T); possible: (T, T). Returns (B, T, T), float32.

@@ -1,4 +1,4 @@
-"""Whether a run's state may be taken up: what it depends on, and what of that has changed."""
+"""Whether a run's state may be resumed: what it depends on, and what of that has changed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from actline.training.recipe import Recipe
 from actline.training.schedule import Passes
 from actline.training.state import Dependencies
 
-# What changes no weights, or what is compared by its content. A folder ends with a dot.
+# Keys that change no weights, or whose files are compared by content. A folder ends with a dot.
 _FREE = (
     "name",
     "out",
@@ -19,7 +19,7 @@ _FREE = (
     "evaluate_every",
     "keep",
     "accept_changed_files",
-    # An initial checkpoint has done its work once there is a state.
+    # An initial checkpoint is no longer needed once there is a state.
     "init",
     "init_head",
     "init_share",
@@ -37,10 +37,10 @@ _FREE = (
     "features.folder",
     "features.checkpoint",
     "proposals",
-    # Asked about by itself: see `Passes`.
+    # Checked separately: see `Passes`.
     "epochs",
 )
-# What may be changed where the loss was not finite, and helps.
+# What may be changed where the loss was not finite, as that helps.
 _REMEDIES = ("optimizer.lr", "optimizer.clip_norm", "optimizer.warmup_steps")
 _SHOWN = 5
 
@@ -54,7 +54,7 @@ def refuse_changes(
     processes: int,
     fixed_epochs: bool,
 ) -> None:
-    """Refuse to go on from the state of a run that depends on something else.
+    """Refuse to resume from the state of a run that depends on something else.
 
     Args:
         fixed_epochs: whether the number of epochs shapes the whole run, as with Multigrid.
@@ -133,7 +133,7 @@ def _video_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[st
 
 
 def _flat(values: Any, path: str = "") -> dict[str, Any]:
-    """Nested keys joined with dots; that a part is there at all is a value of its own."""
+    """Nested keys joined with dots; that a part exists at all is its own value."""
     if not isinstance(values, Mapping):
         return {path: values}
     flat: dict[str, Any] = {path: "set"} if path else {}

@@ -1,4 +1,4 @@
-"""What recipes on clips of video have in common: their data, their card, their videos."""
+"""What recipes on clips of video have in common: data, card and videos."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class VideoData(DataConfig):
         frame_rate: of frame folders, per second; 0 takes their count over the annotated
             duration, as the published code does.
         skip_missing: leave out videos that are missing, as many of Kinetics' are; otherwise the
-            first of them stops the run.
+            first missing one stops the run.
         decoded: folder that keeps whole videos decoded at the clips' short sides: worth its space
             for small frames; None decodes what every clip needs each time.
     """
@@ -82,13 +82,13 @@ ClipRecipeType = TypeVar("ClipRecipeType", bound=ClipRecipe)
 
 
 class ClipJob(Job[ClipRecipeType, BatchType]):
-    """A job on clips of video; what is trained and how is its subclasses' own."""
+    """A job on clips of video; subclasses say what is trained, and how."""
 
     card: ModelCard  # type: ignore[assignment]
 
     @classmethod
     def usable(cls, recipe: ClipRecipeType, annotations: Annotations) -> Annotations:
-        """Without the videos that are shorter than the recipe takes, or may be missing and are.
+        """The annotations without videos that are too short, or that are missing and may be.
 
         Raises:
             AnnotationError, VideoError: none is left.
@@ -126,7 +126,7 @@ class ClipJob(Job[ClipRecipeType, BatchType]):
         return {video.id: [find_video(videos, video.id)] for video in self.training.videos}
 
     def ready(self, network: nn.Module) -> nn.Module:
-        """As in `Job`, and normalized in as many parts as the card says."""
+        """As in `Job`, normalized in as many parts as the card says."""
         network = super().ready(network)
         set_splits(network, self.card.network.splits)
         return network

@@ -1,8 +1,8 @@
-"""A run's curves, for TensorBoard: event files that a kill or a full disk can do nothing worse to.
+"""A run's curves, for TensorBoard: event files that survive a kill or a full disk.
 
-They are written by the training process itself, as TensorBoard's own writer would: that one writes
-in a thread, whose errors come up later, or never. Curves are no result: where they cannot be
-written, the run says so once and goes on without them.
+They are written by the training process itself, as TensorBoard's own writer would, but that one
+writes in a thread, whose errors appear later, or never. Curves are not results: where they cannot
+be written, the run says so once and goes on without them.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-# Protocol buffers, whose classes are made when they are imported.
+# Protocol buffers, whose classes are created on import.
 Event: Any = vars(event_pb2)["Event"]
 SessionLog: Any = vars(event_pb2)["SessionLog"]
 Summary: Any = vars(summary_pb2)["Summary"]
@@ -27,8 +27,8 @@ class Curves:
     """Numbers by step, in one event file for each time that the run is started.
 
     The file is made with its first number, so that a run with nothing to do leaves none. It tells
-    TensorBoard from which step on the files before it do not count any more. A last record that a
-    kill has cut off is passed over by TensorBoard.
+    TensorBoard from which step on the files before it no longer count. TensorBoard skips a last
+    record that a kill has cut off.
 
     Args:
         first_step: from which the run goes on.
@@ -45,14 +45,14 @@ class Curves:
         self._flushed = time.monotonic()
 
     def add(self, name: str, value: float, step: int) -> None:
-        """Note a number."""
+        """Add a number."""
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Bring all that was noted to the file, as when the run's state is saved."""
+        """Write all that was added to the file, as when the run's state is saved."""
         self._flushed = time.monotonic()
         if self._file is not None:
             try:
@@ -61,7 +61,7 @@ class Curves:
                 self._give_up(error)
 
     def close(self) -> None:
-        """As `flush`; nothing can be noted afterwards."""
+        """As `flush`; nothing can be added afterwards."""
         self.flush()
         if self._file is not None:
             self._file.close()
@@ -101,7 +101,7 @@ class Curves:
         )
         self._lost = True
         if self._file is not None:
-            # What it still holds would be written then.
+            # Otherwise what it still holds would be written then.
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None

@@ -1,7 +1,7 @@
-"""What a run depends on, in short: annotations and files as digests.
+"""Digests of what a run depends on: annotations and files.
 
-Files are compared by their size and by samples of their content, so that a copy is no change and
-another file under the same name is.
+Files are compared by their size and by samples of their content, so that a copy does not count as a
+change, and another file of the same name does.
 """
 
 import errno
@@ -14,12 +14,12 @@ from actline.annotations.annotations import AnnotatedVideo
 from actline.errors import TrainingError
 from actline.files import walk
 
-# A file is told from another by its size and three samples.
+# A file is identified by its size and three samples.
 _SAMPLE = 4096
 
 
 def annotation_digests(videos: Sequence[AnnotatedVideo]) -> dict[str, str]:
-    """What is annotated of each video, in short."""
+    """A digest of each video's annotations."""
     return {
         video.id: _short(
             repr((video.duration, video.activities, video.ambiguous, video.truth)).encode()
@@ -31,7 +31,7 @@ def annotation_digests(videos: Sequence[AnnotatedVideo]) -> dict[str, str]:
 def file_digests(files: Mapping[str, Sequence[Path]]) -> dict[str, str]:
     """The sizes and samples of the content of files, or of folders such as those of frames.
 
-    A missing file has none: what reads it says so.
+    A missing file has none: whatever reads it reports that.
 
     Raises:
         TrainingError: one cannot be read.
@@ -58,7 +58,7 @@ def _digest_of(path: Path) -> str:
         listed = [f"{p.relative_to(path).as_posix()} {p.stat().st_size}" for p in inside]
         samples = [_file_digest(p) for p in (*inside[:1], *inside[-1:])]
         return _short("\n".join([*listed, *samples]).encode())
-    if not path.is_file() and path.exists():  # a pipe would be waited for
+    if not path.is_file() and path.exists():  # reading a pipe would block
         raise OSError(errno.EINVAL, "it is not a regular file")
     size = path.stat().st_size
     parts = [str(size).encode()]

@@ -10,8 +10,8 @@ from torch import Tensor
 def detection_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """Half per-frame, half per-clip binary cross-entropy (train_fine.py).
 
-    The per-frame part is averaged over valid frames and classes. The per-clip part asks of each
-    class whether it happens at all: its largest valid logit against its largest label.
+    The per-frame part is averaged over valid frames and classes. The per-clip part is about whether
+    each class happens at all: its largest valid logit against its largest label.
 
     Shape:
         logits, labels: (B, K, L); mask: (B, L), 1 where valid. Returns a scalar, float32.

@@ -32,7 +32,7 @@ from actline.training.setup import built, say_once, start
 from actline.video.find import find_video
 
 PROTOCOL = "per-frame mAP"
-WINDOW_FACTOR = 2.5  # windows more times as long as training clips, or as short, are pointed out
+WINDOW_FACTOR = 2.5  # how much longer or shorter windows may be than training clips
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FrameRecipe(ClipRecipe):
         logits_to_labels: how logits are brought to the labels' times.
         fine_loss: weight of the Fine stream's own loss in joint training.
         fine_frames: sampled frames that the Fine stream sees in joint training, with the clip in
-            their middle; 0 are the clip's own. The published Fine stream sees up to 128.
+            their middle; 0 means the clip's own. The published Fine stream sees up to 128.
     """
 
     task: Literal["detection"] = "detection"
@@ -116,7 +116,7 @@ class FrameJob(ClipJob[FrameRecipe, FrameBatch]):
         device: torch.device,
         generator: torch.Generator,
     ) -> Tensor:
-        """The detection loss; it draws nothing."""
+        """The detection loss; it draws no random numbers."""
         del generator
         return batch_loss(network, batch, self.recipe, device)
 
@@ -182,7 +182,7 @@ def training_clips(recipe: FrameRecipe, annotations: Annotations, card: ModelCar
         frame_rate=recipe.data.frame_rate,
         features=features,
         origin=origin,
-        # As many as a window of detection has: the Gaussians' width is a share of them.
+        # As many as a detection window has: the Gaussians' width is a share of them.
         fine_positions=min(recipe.window, MAX_FINE_POSITIONS),
         fine_shapes=shapes,
         decoded=None if recipe.data.decoded is None else Path(recipe.data.decoded),
@@ -264,7 +264,7 @@ def validate_frames(
 
 
 def window_note(recipe: FrameRecipe) -> str | None:
-    """A line where the network is shown far more, or fewer, frames at once than it learns from.
+    """A note where the network is shown far more, or fewer, frames at once than it is trained on.
 
     What it averages over and where Grid Pool samples depend on that, and the Gaussians' width.
     """

@@ -1,6 +1,6 @@
-"""The contract of a task: what the training loop asks of the job that a recipe describes.
+"""The contract of a task: what the training loop needs from the job that a recipe describes.
 
-A new task is one file with a recipe and a job of it, and a line in `tasks.py`.
+A new task is one file with a recipe and its job, and a line in `tasks.py`.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Validation:
-    """What validating gave: a score (higher is better), its protocol, and thresholds, if any."""
+    """A validation's result: a score (higher is better), its protocol, and thresholds, if any."""
 
     score: float
     protocol: str
@@ -36,7 +36,7 @@ class Validation:
 
 
 class Batch(Protocol):
-    """What the loop asks of a batch: whose it is, for an error's sake."""
+    """What the loop needs of a batch: its videos, for error messages."""
 
     @property
     def videos(self) -> Sequence[str]: ...
@@ -53,13 +53,13 @@ class Job(ABC, Generic[RecipeType, BatchType]):
     sets the attributes that follow.
 
     Attributes:
-        Recipe: the recipes that this is the job of, told by the value of their `task`.
-        recipe: the run's, with what the job itself sets in it.
+        Recipe: the class of this job's recipes, identified by their `task`.
+        recipe: the run's, including what the job itself sets in it.
         network: before its first step.
         card: what is saved with the weights.
         training: the videos that are trained on.
-        dataset: its items, asked for as the sampler of `batches` does.
-        collate: what makes a batch of items.
+        dataset: its items, indexed as the sampler of `batches` does.
+        collate: makes a batch of items.
         unused_parameters: whether some parameters may get no gradient in a step.
         shaped_by_epochs: whether batches change their shape on the way to the last epoch, as with
             Multigrid; then the number of epochs cannot be changed once a run has begun.
@@ -90,7 +90,7 @@ class Job(ABC, Generic[RecipeType, BatchType]):
 
     @abstractmethod
     def require(self, held_out: Annotations) -> None:
-        """Look, before the first step, for what validation would miss after the last.
+        """Check, before the first step, that validation will find what it needs after the last.
 
         Raises:
             ActlineError: a video or its features are missing.
@@ -104,11 +104,11 @@ class Job(ABC, Generic[RecipeType, BatchType]):
     def loss(
         self, network: nn.Module, batch: BatchType, device: torch.device, generator: torch.Generator
     ) -> Tensor:
-        """The loss of one batch; all it draws it draws from `generator`, on the CPU."""
+        """The loss of one batch; all random numbers come from `generator`, on the CPU."""
 
     @abstractmethod
     def validate(self, network: nn.Module, held_out: Annotations) -> Validation:
-        """Score a network with this job's card; it is left as it is.
+        """Score a network with this job's card; the network is not changed.
 
         Raises:
             ActlineError: a video or its features cannot be used.
@@ -120,7 +120,7 @@ class Job(ABC, Generic[RecipeType, BatchType]):
         return len(self.dataset)  # type: ignore[arg-type]
 
     def batches(self, accelerator: "Accelerator", *, first: int, last: int) -> Iterator[BatchType]:
-        """This process's batches from number `first` to before `last`.
+        """This process's batches from number `first` to `last` - 1.
 
         Raises:
             ActlineError: while iterating, a video or its features cannot be used.
@@ -149,5 +149,5 @@ class Job(ABC, Generic[RecipeType, BatchType]):
         return network.eval()
 
     def scored(self, validation: Validation) -> Card:
-        """The card with what validation gave."""
+        """The card with the results of validation."""
         return replace(self.card, score=str(validation))

@@ -1,9 +1,9 @@
-"""The training loop: one for every model, stopped and resumed without a trace.
+"""The training loop: one for every model; stopping and resuming leaves no trace in the results.
 
 All randomness follows from the seed and the step: where clips begin, how they are augmented, what
 dropout drops. So the state of a run is its weights, the optimizer's and the step, and a run that
-was killed ends with the weights it would have had. What the state depends on is in it as well, and
-only sound states and checkpoints are written: their weights are finite.
+was killed ends with the weights it would have had. What the state depends on is stored in it as
+well, and only sound states and checkpoints are written: their weights are finite.
 
 Several processes, machines and mixed precision are Hugging Face Accelerate's work: it is small,
 well kept, runs under plain `torchrun`, and leaves the loop to us.
@@ -64,7 +64,7 @@ def run_job(
     Raises:
         TrainingError: the loss or the weights are not finite, or the folder holds a run that
             depends on something else.
-        RecipeError: batches cannot be had of these data and processes.
+        RecipeError: batches cannot be made from these data and processes.
         VideoError, FeatureError, CheckpointError: something the recipe names cannot be used.
     """
     accelerator = accelerator_for(
@@ -85,7 +85,7 @@ def run_job(
 
 
 class _Loop:
-    """Steps, validations and saves of a run, in turn; what of them is due follows from the run."""
+    """Steps, validations and saves of a run in turn; which of them is due follows from the run."""
 
     def __init__(self, run: TrainingRun, held_out: Annotations, say: Callable[[str], None]) -> None:
         self.run = run
@@ -157,13 +157,13 @@ class _Loop:
         return loss
 
     def save_where_due(self, stopped: bool) -> None:
-        """Save where the run stops or the last save is long ago; validation saves by itself."""
+        """Save where the run stops or the last save is long ago; validation saves on its own."""
         overdue = time.monotonic() - self.saved_at > self.run.recipe.save_every_seconds
         if self.main and (stopped or (overdue and not self.run.validation_is_due())):
             self.save()
 
     def save(self) -> None:
-        """Save the state, and bring the curves as far."""
+        """Save the state, and the curves up to it."""
         if self.curves is not None:
             self.curves.flush()
         self.run.save()
@@ -178,11 +178,11 @@ def check_batches(
     splits_follow: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Before the first step: whether batches can be had of these data.
+    """Before the first step: whether batches can be made from these data.
 
     Args:
-        splits_follow: whether normalization's parts follow the batch, as with Multigrid's, which
-            are of many sizes.
+        splits_follow: whether normalization's parts follow the batch, as with Multigrid's batches
+            of many sizes.
 
     Raises:
         RecipeError: a process would have no item, or normalization cannot split a batch.
@@ -218,4 +218,4 @@ def check_batches(
 
 
 def _silent(_line: str) -> None:
-    """What processes but the main one say."""
+    """What processes other than the main one print: nothing."""

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def shared_length(first: Tensor, second: Tensor) -> Tensor:
-    """How long segments (…, 2) are on top of each other: (…,), broadcast."""
+    """How long segments (…, 2) overlap: (…,), broadcast."""
     start = torch.maximum(first[..., 0], second[..., 0])
     end = torch.minimum(first[..., 1], second[..., 1])
     return (end - start).clamp(min=0)

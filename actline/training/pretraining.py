@@ -46,7 +46,7 @@ class PretrainingRecipe(ClipRecipe):
     """Training on trimmed videos: to classify them, or as SSDet does.
 
     Attributes:
-        method: "detection" makes clips with segments, overlaps and background of them (SSDet);
+        method: "detection" turns them into clips with segments, overlaps and background (SSDet);
             "classification" gives every clip its class.
         classes_per_video: "one"; for classification also "several", such as those of an untrimmed
             video: a clip has those that happen in it, the loss is binary cross-entropy, and
@@ -86,7 +86,7 @@ class PretrainingRecipe(ClipRecipe):
 
 
 class ShapedBatch:
-    """A batch, in how many parts it is normalized, and the seed of what all processes share."""
+    """A batch, the number of parts it is normalized in, and the seed that all processes share."""
 
     def __init__(self, trimmed: TrimmedBatch, splits: int, shared_seed: int) -> None:
         self.trimmed = trimmed
@@ -95,7 +95,7 @@ class ShapedBatch:
 
     @property
     def videos(self) -> tuple[str, ...]:
-        """Whose clips these are."""
+        """The videos of these clips."""
         return self.trimmed.videos
 
 
@@ -171,7 +171,7 @@ class PretrainingJob(ClipJob[PretrainingRecipe, ShapedBatch]):
     def batches(
         self, accelerator: "Accelerator", *, first: int, last: int
     ) -> Iterator[ShapedBatch]:
-        """This process's batches from number `first` to before `last`.
+        """This process's batches from number `first` to `last` - 1.
 
         Raises:
             VideoError: while iterating, a video cannot be used.
@@ -266,7 +266,7 @@ def clips_of(recipe: PretrainingRecipe, annotations: Annotations) -> TrimmedClip
 
 
 def full_shape(recipe: PretrainingRecipe) -> MultigridConfig:
-    """The cycles of ordinary training: none."""
+    """Multigrid without cycles: ordinary training."""
     splits = recipe.network.splits
     return replace(
         MultigridConfig(),
@@ -328,6 +328,6 @@ def clip_probabilities(
     logits = prediction(network(clip[None])).logits
     frames = logits.float().reshape(len(card.classes), -1)  # one column for a clip-level head
     probabilities = frames.sigmoid() if clips.several else frames.softmax(dim=0)
-    # A class that only pretraining knows is before those of the data.
+    # A class that only pretraining has comes before those of the data.
     added = len(card.classes) - len(clips.annotations.classes)
     return probabilities.mean(dim=1)[added:]

@@ -1,6 +1,6 @@
 """What every recipe has: everything that one training run depends on, as dataclasses.
 
-Each task adds its own in the file of its job; `tasks.py` reads them from YAML.
+Each task adds its own fields in the file of its job; `tasks.py` reads them from YAML.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class DataConfig:
         train_subset, validation_subset: names of subsets.
         held_out: where all videos are in `train_subset`, as in a table without subsets, the share
             of them that is validated on instead, chosen by their ids.
-        min_seconds: what is shorter is not trained on.
+        min_seconds: anything shorter is not trained on.
         workers: processes that read videos or features.
     """
 
@@ -48,13 +48,13 @@ class OptimizerConfig:
     """How weights change.
 
     Attributes:
-        kind: "adam" adds the weight decay to the gradients, "adamw" takes it off the weights.
+        kind: "adam" adds the weight decay to the gradients, "adamw" subtracts it from the weights.
         lr: the base learning rate.
         fusion_lr_factor: what the fusion layers' rate is multiplied by.
         milestones: epochs after which the rate falls by `gamma` (schedule "steps").
         warmup_steps: the rate grows from 0 over these.
-        warmup: along a line, or along half a cosine.
-        clip_norm: largest norm of the gradients; 0 leaves them alone.
+        warmup: linear, or along half a cosine.
+        clip_norm: largest norm of the gradients; 0 does not clip them.
     """
 
     lr: Annotated[float, Range(0, 100, above=True)]
@@ -83,12 +83,12 @@ class Recipe:
         init_head: whether its head is taken too, where its classes are the same.
         init_share: the least share of the network's values that `init` has to give.
         epochs: passes over the training videos.
-        batch_size: clips or videos a step and process.
+        batch_size: clips or videos per step and process.
         accumulate: batches whose gradients are added up for one step.
         ema: decay of the averaged weights that are evaluated and saved; 0 saves the weights.
         keep: what `best.safetensors` is: the best validation's weights, or the last one's.
         evaluate_every: epochs from one validation to the next; 0 validates at the end alone.
-        save_every_seconds: longest time that a kill can cost.
+        save_every_seconds: the most training time that a kill can cost.
         accept_changed_files: whether a run goes on where files that it reads have changed, as
             when a damaged video was replaced.
     """

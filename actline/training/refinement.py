@@ -35,7 +35,7 @@ class RefinementRecipe(SnippetRecipe):
             authors have them.
         proposals_per_video: how many are trained on, before suppression.
         proposals_order: whether these are the first by score, or the first in the file, which are
-            then taken as they stand, neither cut at the video's ends nor equal ones once.
+            then taken as they stand, neither clipped to the video nor deduplicated.
         matches: the activity that a proposal is trained towards: the one that overlaps it most,
             or the one that a CSV file has stored with it, as `gt_xmin` and `gt_xmax`.
     """
@@ -52,8 +52,8 @@ class RefinementJob(SnippetJob[RefinementRecipe, ProposalBatch]):
     """Training videos of a recipe with their proposals, and TCANet's loss.
 
     Raises:
-        CheckpointError: the recipe's `proposals` is no BMN for these features.
-        PredictionError: it is a file of proposals that cannot be used.
+        CheckpointError: the recipe's `proposals` is not a BMN for these features.
+        PredictionError: the recipe's file of proposals cannot be used.
         FeatureError: a video's features cannot be used.
         RecipeError: they are of another width or interval than the recipe's network takes.
     """
@@ -84,7 +84,7 @@ class RefinementJob(SnippetJob[RefinementRecipe, ProposalBatch]):
         self.collate = collate_proposals
 
     def _to_train_on(self, annotations: Annotations) -> dict[str, Proposals]:
-        """The proposals of training videos, in the order and with the matches that are asked for.
+        """The proposals of training videos, in the recipe's order and with the recipe's matches.
 
         Raises:
             RecipeError: a video's proposals have no stored matches, and they are asked for.
@@ -119,7 +119,7 @@ class RefinementJob(SnippetJob[RefinementRecipe, ProposalBatch]):
         return found
 
     def _proposals(self, video: AnnotatedVideo, most: int) -> Proposals:
-        """The best of one video; they are kept: every validation asks for the same ones."""
+        """The best of one video; they are cached, as every validation needs the same ones."""
         key = video.id, most
         if key not in self._proposed:
             features = self.features.load(video)
@@ -171,7 +171,7 @@ def _source(
         )
     bmn, card = load_segment_checkpoint(path)
     if not isinstance(bmn, BMN):
-        raise CheckpointError(f"{path} does not hold BMN; give proposals= one")
+        raise CheckpointError(f"{path} does not hold BMN; give proposals= a checkpoint of one")
     if card.origin != origin:
         raise CheckpointError(
             f"{path} was trained on other features than {recipe.data.features}; give its own"

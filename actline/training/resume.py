@@ -10,7 +10,7 @@ from actline.training.state import read_state, take_up
 
 
 def resume(run: TrainingRun, say: Callable[[str], None]) -> None:
-    """Take up the state of an earlier part of this run, where there is one, and say so.
+    """Resume from the state of an earlier part of this run, where there is one, and say so.
 
     Raises:
         TrainingError: the state is damaged, or of a run that depends on something else.
@@ -44,17 +44,17 @@ def resume(run: TrainingRun, say: Callable[[str], None]) -> None:
 
 
 def _say_how(run: TrainingRun, state: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Tell how the run goes on, and forget what does not hold for it any more."""
+    """Report how the run goes on, and drop what no longer holds for it."""
     earlier = state["recipe"]
     if earlier["epochs"] != run.recipe.epochs:
         cosine = run.recipe.optimizer.schedule == "cosine"
         rate = " along the cosine of that many" if cosine else ""
         say(f"epochs was {earlier['epochs']}, is {run.recipe.epochs}: goes on{rate}")
     if dict(state["validation"]) != dict(run.depends.validation):
-        say("the validation videos changed: the best score begins anew")
+        say("the validation videos changed: the best score starts again")
         run.best, run.validated = -math.inf, min(run.validated, max(0, run.batch - 1))
     elif run.validated and not ((run.out / BEST).exists() and (run.out / LAST).exists()):
-        say(f"{run.out} has lost a checkpoint: the best score begins anew")
+        say(f"{run.out} has lost a checkpoint: the best score starts again")
         run.best, run.validated = -math.inf, min(run.validated, max(0, run.batch - 1))
     left = run.passes.steps_left(run.batch)
     if left or run.validation_is_due():

@@ -1,4 +1,4 @@
-"""A run as it is between two steps: its weights, its place, and the files that keep them."""
+"""A run between two steps: its weights, its place, and the files that keep them."""
 
 import copy
 import math
@@ -61,17 +61,17 @@ class TrainingRun:
     def claimed(self) -> Iterator[None]:
         """While the block runs, no other training writes into the run's folder.
 
-        What a killed one was writing there is removed.
+        What a killed one left unfinished there is removed.
 
         Raises:
-            TrainingError: another does.
+            TrainingError: another one does.
         """
         claims = Claims(self.out) if self.accelerator.is_main_process else None
         try:
             taken = claims is None or claims.take("training")
             if any_process(not taken, self.accelerator):
                 raise TrainingError(
-                    f"another process trains into {self.out}; wait until it has ended, or give "
+                    f"another process is training into {self.out}; wait until it ends, or give "
                     "another out=…"
                 )
             sweep_once(self.out)
@@ -164,7 +164,7 @@ class TrainingRun:
     def _judged(self) -> nn.Module:
         """What is validated and saved: the weights, or their average, ready for inference.
 
-        A copy of them: training goes on as if nobody had looked.
+        A copy of them: training is not affected.
         """
         judged = copy.deepcopy(self.network if self.averaged is None else self.averaged.module)
         return self.job.ready(judged)

@@ -1,5 +1,4 @@
-"""Where in its passes over the data a run is, and its learning rate there: nothing need be stored
-but the number of steps and batches."""
+"""Where in its passes over the data a run is, and its learning rate there."""
 
 import math
 from dataclasses import dataclass
@@ -42,12 +41,12 @@ class Passes:
         return batch / self.epoch_batches
 
     def due(self, batch: int, *, last: int, every: int) -> bool:
-        """Whether what is done every so many epochs, and at the end, is to be done.
+        """Whether something done every `every` epochs, and at the end, is due.
 
         Args:
             batch: the next batch.
-            last: what was the next batch when it was done last, 0 if it was not.
-            every: epochs; 0 for the end alone.
+            last: the next batch when it was last done, 0 if it never was.
+            every: epochs; 0 for the end only.
         """
         if batch == last:
             return False

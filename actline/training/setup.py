@@ -62,10 +62,10 @@ def accelerator_for(
 
 @contextmanager
 def _accelerate_on(device: torch.device) -> Iterator[None]:
-    """Have Accelerate take this device, not the first GPU or what an earlier run had.
+    """Make Accelerate use this device, not the first GPU or that of an earlier run.
 
-    It keeps device and precision for a process's whole life, and is told a device by its
-    environment alone. Among several processes it deals out GPUs itself.
+    It keeps device and precision for a process's whole life, and takes a device only from its
+    environment. Among several processes it assigns GPUs itself.
     """
     if _processes() > 1:
         yield
@@ -90,7 +90,7 @@ def built(make: Callable[[], Network]) -> Network:
     """A new network with random weights, by its configuration's `build`.
 
     Raises:
-        RecipeError: there is none of these sizes.
+        RecipeError: these sizes are impossible.
     """
     try:
         return make()
@@ -112,13 +112,13 @@ def start(network: nn.Module, recipe: Recipe, *, classes: Sequence[str] | None =
 
 
 def say_once(line: str) -> None:
-    """Print a line in one of several processes."""
+    """Print a line in only one of several processes."""
     if int(os.environ.get("RANK", "0")) == 0:
         print(plain(line))
 
 
 def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD or AdamW; the fusion layers have a learning rate of their own (authors' code)."""
+    """SGD or AdamW; the fusion layers have their own learning rate (authors' code)."""
     config: OptimizerConfig = recipe.optimizer
     fusion = [p for name, p in network.named_parameters() if ".fusion." in name and p.requires_grad]
     in_fusion = {id(parameter) for parameter in fusion}

@@ -1,4 +1,4 @@
-"""What recipes on snippet features have in common: their data, their card, validation by recall."""
+"""What recipes on snippet features have in common: data, card, and validation by recall."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ SnippetRecipeType = TypeVar("SnippetRecipeType", bound=SnippetRecipe)
 
 
 class SnippetJob(Job[SnippetRecipeType, BatchType]):
-    """A job on snippet features; a subclass's constructor begins with this one.
+    """A job on snippet features; a subclass's constructor calls this one first.
 
     Attributes:
         features: those that the recipe names.
@@ -108,13 +108,13 @@ class SnippetJob(Job[SnippetRecipeType, BatchType]):
         )
 
     def given_to(self, video: AnnotatedVideo) -> Proposals | None:
-        """The proposals that the network is given of a video; None where it needs none."""
+        """The proposals given to the network for a video; None where it needs none."""
         del video
         return None
 
     @classmethod
     def usable(cls, recipe: SnippetRecipeType, annotations: Annotations) -> Annotations:
-        """Without the videos that the recipe leaves out.
+        """The annotations without the videos that the recipe leaves out.
 
         Raises:
             AnnotationError: none is left.

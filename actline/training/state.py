@@ -1,6 +1,6 @@
-"""The state of a run: what going on with it needs, and all that it depends on.
+"""The state of a run: all that is needed to resume it, and all that it depends on.
 
-A state is taken up only by a run that would have made it. What a run depends on is in the state
+A state is resumed only by a run that would have made it. What a run depends on is in the state
 and is compared: its recipe, its classes, its videos with their annotations and files, and the
 number of processes. Paths are not: a data set may be moved.
 """
@@ -63,16 +63,16 @@ def write_state(folder: Path, content: Mapping[str, Any], *, keep: bool) -> None
     """Write a state, whole or not at all.
 
     Args:
-        keep: whether the one that is there becomes the one before.
+        keep: whether the existing state is kept as the previous one.
 
     Raises:
         OutputError: it cannot be written.
     """
     path, before = folder / STATE, folder / BEFORE
     if not path.exists():
-        before.unlink(missing_ok=True)  # of another run, whose state was removed
+        before.unlink(missing_ok=True)  # left by another run, whose state was removed
     elif keep:
-        # A second name of it, so that there is a state at every moment.
+        # A second name for it, so that a state exists at every moment.
         with written_whole(before) as aside:
             aside.unlink()
             try:
@@ -119,10 +119,10 @@ def take_up(
     optimizer: Any,
     scaler: Any,
 ) -> None:
-    """Give the values in a state to what they are of.
+    """Load the values in a state into the objects they belong to.
 
     Raises:
-        TrainingError: they are of something else.
+        TrainingError: they belong to something else.
     """
     other = f"{folder / STATE} is of another network; remove {folder} to begin the run again"
     parts = (("network", network), ("averaged", averaged))
@@ -148,7 +148,7 @@ def take_up(
         optimizer.load_state_dict(state["optimizer"])
         if scaler is not None and state["scaler"]:
             scaler.load_state_dict(state["scaler"])
-    # PyTorch compares these itself, and fails in whatever way the differences lead to.
+    # PyTorch compares these itself, and fails in various ways where they differ.
     except Exception as failure:
         raise TrainingError(other) from failure
 
@@ -164,13 +164,13 @@ def _kinds(values: Mapping[str, Any]) -> dict[str, object]:
 
 
 def fall_back(folder: Path, step: int) -> int | None:
-    """After step `step` could not be taken: leave a state from which a lower rate can go on.
+    """After step `step` could not be taken: leave a state to resume from with a lower rate.
 
     A state whose very next step has no finite loss is not sound, and the one before takes its
     place.
 
     Returns:
-        The step of the state that is there now; None where there is none.
+        The step of the state that remains; None where there is none.
     """
     state = read_state(folder)
     if state is not None and state["step"] >= step:

@@ -1,4 +1,4 @@
-"""One step: a change of the weights from some batches, in all processes."""
+"""One step: one update of the weights from some batches, in all processes."""
 
 import math
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ def training_step(
     """One change of the weights, from `taken` batches.
 
     Returns:
-        The mean loss. Where one is not finite, in whatever process: that one, with the videos of
-        its batch, and the weights are left as they were.
+        The mean loss. Where a loss is not finite, in any process: that loss, with the videos of its
+        batch; the weights are then left as they were.
 
     Raises:
         TrainingError: a batch is too small to be normalized.

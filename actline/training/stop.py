@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: remembered until a step is done, obeyed at once where asked."""
+"""Signals that ask a run to end: remembered until a step is done, or obeyed at once."""
 
 import signal
 import threading
@@ -24,7 +24,7 @@ class Stop:
             raise _StoppedError
 
     def at_once(self, work: Callable[[], Done]) -> Done | None:
-        """Do what a signal may end where it stands, as nothing of it is kept; None then."""
+        """Run what a signal may interrupt at once, as none of it is kept; None if it does."""
         try:
             try:
                 self._at_once = True
@@ -36,7 +36,7 @@ class Stop:
 
 
 class _StoppedError(BaseException):
-    """A signal came; no `except Exception` on its way may hold it up."""
+    """A signal came; not an `Exception`, so that no handler on its way stops it."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def stop_signals() -> Iterator[Stop]:
     """While the block runs, signals that ask it to end are remembered, not obeyed at once.
 
     What the starter has asked to be ignored (as `nohup` does) stays ignored. Only the main thread
-    of a process may say what signals do.
+    of a process may set signal handlers.
     """
     stop = Stop()
     main = threading.current_thread() is threading.main_thread()

@@ -1,4 +1,4 @@
-"""What can be trained: the one place that knows every task, and reads its recipes."""
+"""What can be trained: the one place that lists every task, and reads its recipes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,7 +68,7 @@ def find_recipe(path: Path) -> Path:
     if path.exists():
         return path
     package = Path(__file__).parents[1]
-    # In a wheel recipes lie inside the package, in a checkout beside it.
+    # In a wheel, recipes lie inside the package; in a checkout, next to it.
     for folder in (package, package.parent):
         ours = folder / "recipes" / path.as_posix().removeprefix("recipes/")
         if ours.is_file():

@@ -86,7 +86,7 @@ def overlap_loss(
     threshold: float,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Smooth L1 of predicted overlaps: all above the threshold, as many of middle and of low.
+    """Smooth L1 of predicted overlaps: all above the threshold, equally many middle and low ones.
 
     Shape:
         predicted, actual: (B, P), in [0, 1]; counted: (B, P), bool. Returns a scalar.
@@ -101,5 +101,5 @@ def overlap_loss(
 
 
 def mean_of_chosen(losses: Tensor, chosen: Tensor) -> Tensor:
-    """The mean of the chosen losses, 0 if none is."""
+    """The mean of the chosen losses, 0 if none is chosen."""
     return torch.where(chosen, losses, 0).sum() / chosen.sum().clamp(min=1)

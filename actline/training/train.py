@@ -30,9 +30,10 @@ def train(
     same values, and a finished one with more `epochs`.
 
     Args:
-        recipe: a YAML file, or one of ours such as `recipes/generated/fine.yaml`; or as read.
-        changes: values by key, such as `{"optimizer.lr": 0.02, "epochs": 3}`, or `key=value`; of a
-            recipe that is a file.
+        recipe: a YAML file, or one of ours such as `recipes/generated/fine.yaml`; or a recipe as
+            read.
+        changes: values by key, such as `{"optimizer.lr": 0.02, "epochs": 3}`, or `key=value`; only
+            for a recipe that is a file.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
 
     Returns:
@@ -56,7 +57,7 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe, changes)
     elif changes:
-        raise TypeError("changes are for a recipe that is given as a file")
+        raise TypeError("changes can only be made to a recipe that is given as a file")
     task = task_of(recipe)
     where = device_of_process(find_device(device))
     data = recipe.data
@@ -87,7 +88,7 @@ def depends_on(job: Job[Any, Any], held_out: Annotations) -> Dependencies:
 
 
 def _require_activities(held_out: Annotations, recipe: Recipe) -> None:
-    """Ask before the first step for what validation needs after the last.
+    """Check before the first step that what validation needs after the last is there.
 
     Raises:
         AnnotationError: there is nothing to score.
@@ -101,7 +102,7 @@ def _require_activities(held_out: Annotations, recipe: Recipe) -> None:
 
 
 def _with_subsets(recipe: Recipe, annotations: Annotations) -> Annotations:
-    """With a part to validate on, where the annotations name none."""
+    """The annotations with a part held out to validate on, where they name none."""
     data = recipe.data
     annotations, moved = with_held_out(
         annotations,

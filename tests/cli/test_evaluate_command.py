@@ -356,7 +356,7 @@ def test_missing_files_folders_and_too_much_are_told(kit, capsys, monkeypatch):
         ("activitynet", ["--label-rate", "24"], "--label-rate is for --protocol dense"),
         ("activitynet", ["--submission", "x"], "--submission is for --protocol charades"),
         ("thumos", ["--min-seconds", "3"], "--min-seconds is for --protocol dense"),
-        ("activitynet", ["--bootstrap", "-3"], "no number of draws"),
+        ("activitynet", ["--bootstrap", "-3"], "not a number of draws"),
         ("dense", ["--frames", "authors"], "--frames is for --protocol charades-localize"),
         ("thumos", ["--source-rate", "30"], "--source-rate is for --protocol charades-localize"),
         ("charades-localize", ["--source-rate", "-1"], "-1 is not a number above 0"),

@@ -110,7 +110,7 @@ def test_a_second_training_into_one_folder_is_refused(
     with other(tmp_path / "run", "training", until=tmp_path / "never"):
         assert main(["train", str(recipe), "--device", "cpu"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"actline: another process trains into {tmp_path / 'run'}; wait")
+    assert line.startswith(f"actline: another process is training into {tmp_path / 'run'}; wait")
     assert not (tmp_path / "run" / "state.pt").exists()
 
 

@@ -568,7 +568,7 @@ def test_public_features_need_classes_of_their_videos(kit, public, public_links,
     listed = ("--features", str(public), "--annotations", str(kit.data), "--subset", "testing")
     capsys.readouterr()
     assert kit.detect(tmp_path / "out", *listed, chain=chain) == 1
-    assert "give a classifier's with --video-classes" in capsys.readouterr().err
+    assert "give a classifier's as video classes" in capsys.readouterr().err
     assert not segments(tmp_path / "out")
 
 

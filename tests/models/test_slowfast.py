@@ -211,7 +211,7 @@ def test_statistics_of_the_parts_are_aggregated_everywhere():
 
 
 def test_frames_that_do_not_fit_alpha_are_an_error():
-    with pytest.raises(ValueError, match=r"needs 2 frames beside 8 .*alpha 4.*, not 3"):
+    with pytest.raises(ValueError, match=r"needs 2 frames for 8 .*alpha 4.*, not 3"):
         tiny().forward_pathways(torch.randn(1, 3, 3, 32, 32), torch.randn(1, 3, 8, 32, 32))
 
 

@@ -77,7 +77,7 @@ def test_scores_of_a_converted_network_are_those_of_the_released_post_processing
         order = np.argsort(-wanted[kept], kind="stable")
         np.testing.assert_allclose(found.score, wanted[kept][order], rtol=1e-3)
         np.testing.assert_allclose(found.start, moved[kept][order, 0], rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="scored_by is 4, and there are 3 stages"):
+    with pytest.raises(ValueError, match="scored_by is 4, but there are 3 stages"):
         TCANetConfig(scored_by=4).build()
 
 

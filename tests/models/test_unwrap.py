@@ -160,7 +160,7 @@ def test_averaged_weights_come_first_where_they_are_weights():
         ({**prefixed(OWN, "one."), **prefixed(OWN, "two.")}, "several of ours (one., two.)"),
         ({**OWN, **prefixed(OWN, "module.")}, "twice"),
         ({"optimizer": {"state": {"m": torch.ones(1)}}}, "holds no tensors"),
-        ({"inner.weight": torch.ones(1)}, "is missing; is --from right?"),
+        ({"inner.weight": torch.ones(1)}, "is missing; is the source (--from) right?"),
         ({}, "holds no tensors"),
         ([torch.ones(1)], "holds no tensors"),
     ],

@@ -372,7 +372,7 @@ def test_a_run_too_short_for_cycles_trains_at_the_full_shape() -> None:
         ({"size": 31}, "from a size of 31, clips get as small as 16"),
         ({"size": 40}, "32 is the least"),
         ({"batch_size": 12, "length": 1000}, "a batch of 12 cannot be normalized 8 clips"),
-        ({"epochs": 0}, "start at 1"),
+        ({"epochs": 0}, "must be 1 or more"),
     ],
 )
 def test_a_schedule_that_cannot_be_had_is_one_clear_error(
@@ -388,11 +388,11 @@ def test_a_schedule_that_cannot_be_had_is_one_clear_error(
     [
         ({"long_cycle": ()}, "last shape"),
         ({"long_cycle": ((1.0, HALF),)}, "last shape"),
-        ({"long_cycle": ((2.0, 1.0), (1.0, 1.0))}, "long_cycle lie above 0"),
-        ({"short_cycle": (0.5, 1.0)}, "short_cycle rise"),
-        ({"short_cycle": (HALF, 0.5)}, "short_cycle rise"),
-        ({"stages": (0.5, 0.4)}, "stages rise"),
-        ({"stages": (0.5, 1.1)}, "stages rise"),
+        ({"long_cycle": ((2.0, 1.0), (1.0, 1.0))}, "long_cycle must be above 0"),
+        ({"short_cycle": (0.5, 1.0)}, "short_cycle must increase"),
+        ({"short_cycle": (HALF, 0.5)}, "short_cycle must increase"),
+        ({"stages": (0.5, 0.4)}, "stages must increase"),
+        ({"stages": (0.5, 1.1)}, "stages must increase"),
         ({"tail_lr_drop": 1.5}, "tail_lr_drop"),
         ({"size_multiple": 0}, "size_multiple"),
         ({"normalization_batch": 0}, "normalization_batch"),

@@ -269,8 +269,8 @@ def test_clips_in_half_precision_and_other_layouts_give_the_same():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (torch.tensor([1, 6]), "label 6 is none of 0 (background), 1 to 5 (actions)"),
-        (torch.tensor([-1, 1]), "label -1 is none of"),
+        (torch.tensor([1, 6]), "label 6 is neither 0 (background) nor an action (1 to 5)"),
+        (torch.tensor([-1, 1]), "label -1 is neither"),
         (torch.tensor([1, 2, 3]), "labels of shape (3,) do not fit 2 clips of 4 frames"),
         (torch.tensor([1.0, 2.0]), "labels must be integers"),
     ],
@@ -284,8 +284,8 @@ def test_integer_clips_and_settings_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="floating point"):
         label_frames(torch.zeros(1, 3, 4, 5, 5, dtype=torch.uint8), labels=torch.tensor([1]))
     for choices, message in [
-        ({"augmentations": ("blur",)}, '"blur" is none of'),
-        ({"augmentations": ("mixup", "mixup")}, "named once"),
+        ({"augmentations": ("blur",)}, '"blur" is not one of'),
+        ({"augmentations": ("mixup", "mixup")}, "named only once"),
         ({"probability": 1.5}, "probability"),
         ({"longest_freeze": 0.0}, "longest_freeze"),
         ({"shortest_span": 0.4}, "shortest_span"),

@@ -613,7 +613,10 @@ PROPOSALS: dict[str, tuple[Callable[[Kit, dict[str, Path], Path], Path], str]] =
         of_other_features,
         r"last\.safetensors was trained on other features than .*features",
     ),
-    "a TCANet": (lambda k, p, f: p["tcanet"], "does not hold BMN; give proposals= one"),
+    "a TCANet": (
+        lambda k, p, f: p["tcanet"],
+        "does not hold BMN; give proposals= a checkpoint of one",
+    ),
     "features": (lambda k, p, f: k.features / "a0.safetensors", "was not written by actline"),
 }
 
