@@ -165,7 +165,7 @@ CASES: dict[str, tuple[Callable[[Kit], list[str]], str]] = {
     ),
     "end before start": (lambda k: k.table(HEADER + "a,x,5,2\n"), "line 2.*not after the start"),
     "NaN time": (lambda k: k.table(HEADER + "a,x,nan,2\n"), "line 2.*not a time"),
-    "negative time": (lambda k: k.table(HEADER + "a,x,-1,2\n"), "line 2.*not a time from 0"),
+    "negative time": (lambda k: k.table(HEADER + "a,x,-1,2\n"), "line 2.*is negative; times count"),
     "no videos": (lambda k: k.table(HEADER), "names no videos"),
     "unknown class": (
         lambda k: [*k.table(HEADER + "a,x,1,2\n"), "--classes", str(k.write("c.txt", "y\n"))],

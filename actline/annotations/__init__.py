@@ -1,1 +1,1 @@
-"""Annotations of videos, and what is wrong with them."""
+"""Annotations of videos: reading, checking and writing them."""

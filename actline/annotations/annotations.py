@@ -1,4 +1,4 @@
-"""The one in-memory form of annotations; every reader returns it, every writer takes it."""
+"""Annotations in memory: what every reader returns and every writer takes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +17,15 @@ class AnnotatedVideo:
     """One video's annotations.
 
     Attributes:
-        id: the video's name without folder and ending.
-        subset: "training", "validation" or "testing", or as the file calls another.
-        duration: seconds; None where the file does not tell.
-        activities: the true activities to train on, confidence 1: within the video, each once,
-            by start.
-        ambiguous: segments that may or may not show an activity, in THUMOS-14, as the file lists
-            them; their label is not among the classes, and a detection on one counts neither as
-            right nor as wrong.
-        listed: the true activities as the file lists them, where that is not `activities`.
+        id: the video's name without folder and extension.
+        subset: "training", "validation" or "testing", or another name as in the file.
+        duration: seconds; None if the file does not say.
+        activities: ground truth to train on, with confidence 1: cut to the video, without
+            duplicates, ordered by start.
+        ambiguous: segments that may or may not show an activity, in THUMOS-14, as listed in the
+            file; their label is not among the classes, and a detection on one counts as neither
+            correct nor wrong.
+        listed: ground truth as listed in the file, where that differs from `activities`.
     """
 
     id: str
@@ -37,33 +37,33 @@ class AnnotatedVideo:
 
     @property
     def truth(self) -> tuple[Activity, ...]:
-        """The true activities to score with: as listed, nothing mended and in that order."""
+        """Ground truth to score with: as listed in the file, uncorrected and in that order."""
         return self.activities if self.listed is None else self.listed
 
 
 class Fault(StrEnum):
-    """What can be wrong in an annotation file that is read all the same."""
+    """Faults of an annotation file that do not stop it from being read."""
 
     ENDS_LATE = "activities that end after their video"
     STARTS_LATE = "activities that start at or after their video's end"
     BACKWARDS = "activities that do not end after their start"
     STARTS_EARLY = "activities that start before their video"
-    TWICE = "activities that are there twice"
+    TWICE = "activities that appear twice"
     DURATION = "videos whose duration is not positive"
     NO_SUBSET = "videos without a subset"
-    WRONG_VIDEO = "videos known to be falsely annotated"
-    # These two are errors but for `read_annotations(..., strict=False)`.
+    WRONG_VIDEO = "videos known to be wrongly annotated"
+    # These two are errors except with `read_annotations(..., strict=False)`.
     UNKNOWN_CLASS = "activities of a class that is not listed"
     MALFORMED = "entries that cannot be understood"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong that a reader found and went on.
+    """A fault that a reader found without stopping.
 
     Attributes:
-        video: the video's id; empty where none can be told.
-        what: in one sentence, with how it was dealt with.
+        video: the video's id; empty if unknown.
+        what: one sentence on the fault and how it was dealt with.
         faults: all that is wrong with this one activity or entry.
     """
 
@@ -78,9 +78,9 @@ class Annotations:
 
     Attributes:
         classes: names in index order.
-        videos: each once.
-        problems: what the reader found wrong, and what it did about it in `activities`.
-        numbers: index of the class by the number that files call it by, where a list tells.
+        videos: without duplicates.
+        problems: faults that the reader found, and what it did about them in `activities`.
+        numbers: class index by the number used for the class in files, if a list states it.
     """
 
     classes: tuple[str, ...]
@@ -118,10 +118,10 @@ class Annotations:
 
 
 def summary(problems: Iterable[Problem], *, mended: bool = True) -> tuple[str, ...]:
-    """A line for each kind of fault: how many, and an example.
+    """One line for each kind of fault: its count and an example.
 
     Args:
-        mended: tell what was done about the example, which is so for `AnnotatedVideo.activities`.
+        mended: say how the example was corrected, as it is in `AnnotatedVideo.activities`.
     """
     counts: Counter[Fault] = Counter()
     examples: dict[Fault, Problem] = {}
@@ -142,7 +142,7 @@ def frame_labels(
 ) -> NDArray[np.float32]:
     """Which classes are active at which times.
 
-    A frame is inside an activity when start < time < end, both strictly, as in the authors' code.
+    A frame is inside an activity if start < time < end, both strict, as in the authors' code.
 
     Shape:
         times: (T,) seconds; returns (T, C) of 0 and 1.

@@ -1,4 +1,4 @@
-"""What is wrong with a data set of one's own: its annotations, its files, and the two together."""
+"""Checks of a data set: its annotations, its files, and whether the two agree."""
 
 import hashlib
 import os
@@ -19,22 +19,22 @@ from actline.video.damage import Damage, find_damage
 from actline.video.decode import check_beginning, shown_times
 from actline.video.find import Listing, find_video, list_videos
 
-# Without which training, detection or evaluation fails or learns something wrong.
+# Faults with which training, detection or evaluation fails or goes wrong.
 _SERIOUS_FAULTS = (Fault.UNKNOWN_CLASS, Fault.MALFORMED)
 # An end may be rounded up to a whole frame or half a second.
 _ROUNDING_SECONDS = 0.5
-# By how much a file's duration may differ from the annotated one: the larger of the two.
+# How far a file's duration may differ from the annotated one: the larger of these two.
 _DIFFERENCE_SECONDS, _DIFFERENCE_PART = 1.0, 0.02
 _SAMPLE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of trouble.
+    """One kind of fault.
 
     Attributes:
-        what: the trouble, as a plural.
-        examples: one sentence or name for each time it was found.
+        what: the fault, in the plural.
+        examples: one sentence or name for each occurrence.
         serious: whether training, detection or evaluation would fail or go wrong.
     """
 
@@ -44,7 +44,7 @@ class Finding:
 
 
 class _Findings:
-    """Troubles by kind, in the order in which they were found."""
+    """Faults by kind, in the order in which they were found."""
 
     def __init__(self) -> None:
         self._examples: dict[tuple[str, bool], list[str]] = defaultdict(list)
@@ -59,14 +59,14 @@ class _Findings:
 
 
 def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
-    """Look for trouble in annotations, best read with `strict=False`."""
+    """Check annotations, which are best read with `strict=False`."""
     findings = _Findings()
     for problem in annotations.problems:
         for fault in problem.faults:
-            # An error names file and line itself.
+            # An error message already names file and line.
             serious = fault in _SERIOUS_FAULTS
-            told = problem.what if serious else f"{problem.video}: {problem.what}"
-            findings.add(fault.value, told, serious=serious)
+            example = problem.what if serious else f"{problem.video}: {problem.what}"
+            findings.add(fault.value, example, serious=serious)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for video in annotations.videos:
         counts[video.subset].update(a.label for a in video.activities)
@@ -74,12 +74,15 @@ def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
             findings.add("videos without activities", video.id, serious=False)
     for what, names in (
         ("labels that differ only by case, blanks or Unicode form", annotations.classes),
-        ("videos whose ids differ only so", [video.id for video in annotations.videos]),
-        ("subsets whose names differ only so", sorted(counts)),
+        (
+            "videos whose ids differ only in the same ways",
+            [video.id for video in annotations.videos],
+        ),
+        ("subsets whose names differ only in the same ways", sorted(counts)),
     ):
         for spellings in _spellings(names):
-            told = " and ".join(f'"{_visible(name)}"' for name in spellings)
-            findings.add(what, f"{told}: give them one spelling", serious=False)
+            example = " and ".join(f'"{_visible(name)}"' for name in spellings)
+            findings.add(what, f"{example}: give them one spelling", serious=False)
     used = {label for subset in counts.values() for label in subset}
     for label in annotations.classes:
         if label not in used:
@@ -88,15 +91,15 @@ def check_annotations(annotations: Annotations) -> tuple[Finding, ...]:
             findings.add("classes without any activity in training", label, serious=False)
     if len(counts) == 1:
         (only,) = counts
-        told = f"all are in {only}; name another for some, to evaluate on"
+        example = f"all are in {only}; assign some to another, to evaluate on"
         if only == "training" and len(annotations.videos) > 1:  # as in `with_held_out`
-            told += ", or leave it to `actline train`, which then holds some out itself"
-        findings.add("subsets missing: no videos are held out", told, serious=False)
+            example += ", or leave it to `actline train`, which then holds some out itself"
+        findings.add("subsets missing: no videos are held out", example, serious=False)
     return findings.sorted()
 
 
 def _spellings(names: Iterable[str]) -> Iterator[list[str]]:
-    """Names that are one but for case, blanks, signs that are not seen, and Unicode form."""
+    """Names equal except for case, spaces, invisible characters and Unicode form."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
@@ -109,7 +112,7 @@ def _is_blank(character: str) -> bool:
 
 
 def _visible(name: str) -> str:
-    """A name in which blanks other than a space, marks and letters beyond ASCII are told apart."""
+    """A name with spaces other than single ones and non-ASCII characters shown by code."""
     if name.isascii() and "  " not in name:
         return name
     return "".join(c if c.isascii() and c != " " else f"[{_code(c)}]" for c in name)
@@ -133,20 +136,20 @@ def check_videos(
     advance: Callable[[], None] = lambda: None,
     failure: Callable[[Path, Exception], str] = _unforeseen,
 ) -> tuple[tuple[Finding, ...], tuple[float, ...]]:
-    """Look at every video file, and compare it with its annotations.
+    """Check every video file, and compare it with its annotations.
 
     Args:
-        folder: of the videos.
-        whole: read every file to its end, without decoding it, which finds how long it lasts and
-            those that are cut off; False reads headers and first frames only.
-        decode: decode every file to its end, which finds damage inside that reading passes over.
-        frame_rate: of folders of frames.
-        advance: called once a video.
-        failure: what to tell of a video that fails in a way that nobody foresaw.
+        folder: the folder of videos.
+        whole: read every file to its end, without decoding it, which finds its duration and whether
+            it is cut off; False reads headers and first frames only.
+        decode: decode every file to its end, which finds damage inside, which reading skips.
+        frame_rate: frame rate of folders of frames.
+        advance: called once per video.
+        failure: the message for a video that fails with an unexpected error.
 
     Returns:
-        What was found, and every video's duration in seconds: its file's, or where that is not
-        read, the annotated one.
+        The findings, and every video's duration in seconds: its file's, or the annotated one if the
+        file was not read.
     """
     findings = _Findings()
     durations = tuple(annotated_seconds(video) for video in annotations.videos)
@@ -165,7 +168,7 @@ def check_videos(
             return _look(path, whole=whole, decode=decode, frame_rate=frame_rate)
         except VideoError as error:
             return error
-        except Exception as error:  # whatever is wrong with one video, the others are looked at
+        except Exception as error:  # one broken video does not stop the others
             return VideoError(failure(path, error))
 
     seen: list[float] = []
@@ -186,7 +189,7 @@ def check_videos(
 def _paths_of(
     annotations: Annotations, folder: Path, listing: Listing
 ) -> tuple[dict[str, Path], dict[str, VideoError]]:
-    """Where the annotated videos are, and what is wrong with those that are nowhere, by id."""
+    """Paths of the annotated videos, and the errors for those not found, by id."""
     paths: dict[str, Path] = {}
     missing: dict[str, VideoError] = {}
     for video in annotations.videos:
@@ -198,32 +201,32 @@ def _paths_of(
 
 
 def _note_unread(video_id: str, error: VideoError, findings: _Findings, *, known: bool) -> None:
-    """Note that a video, whose file is `known` or not, is missing or cannot be read."""
+    """Note that a video is missing or, if its file is `known`, cannot be read."""
     what = "videos that cannot be read" if known else "videos that are missing"
-    told = video_id if str(error).startswith("no video") and not known else str(error)
-    findings.add(what, told, serious=True)
+    example = video_id if str(error).startswith("no video") and not known else str(error)
+    findings.add(what, example, serious=True)
 
 
 def _note_seen(video: AnnotatedVideo, seen: "_Seen", findings: _Findings) -> None:
-    """Note what is odd about a video that could be read."""
+    """Note anything unusual about a video that could be read."""
     if seen.seconds is not None:
         _compare(video, seen.seconds, findings)
     for note in seen.notes:
         findings.add("videos with unusual times", f"{video.id}: {note}", serious=False)
     if seen.damage is not None and seen.damage.lost:
-        told = _told(video.id, seen.damage)
-        findings.add("videos with damage inside", told, serious=False)
+        example = _told(video.id, seen.damage)
+        findings.add("videos with damage inside", example, serious=False)
 
 
 def _compare_listing(listing: Listing, paths: Mapping[str, Path], findings: _Findings) -> None:
-    """Compare the files that are there with those that were found for annotated videos."""
+    """Compare the files in the folder with those of the annotated videos."""
     ids: dict[Path, list[str]] = defaultdict(list)
     for video_id, path in paths.items():
         ids[path].append(video_id)
     for path, several in ids.items():
         if len(several) > 1:
-            told = f"{_name(path, listing)} is {' and '.join(several)}"
-            findings.add("video files of several annotated videos", told, serious=True)
+            example = f"{_name(path, listing)} is {' and '.join(several)}"
+            findings.add("video files of several annotated videos", example, serious=True)
     by_id: dict[str, list[Path]] = defaultdict(list)
     for video in listing.videos:
         if video.path.is_file() or not video.problem:
@@ -239,7 +242,7 @@ def _compare_listing(listing: Listing, paths: Mapping[str, Path], findings: _Fin
     for names in _same_content([_name(v.path, listing) for v in listing.videos], listing.folder):
         findings.add("video files with the same content", ", ".join(names), serious=False)
     for name in listing.passed_over:
-        # Annotations and classes may lie beside the videos.
+        # Annotations and classes may be next to the videos.
         if "/" not in name and name.endswith((".csv", ".json", ".txt")):
             continue
         findings.add("files that are not taken as videos", name, serious=False)
@@ -250,10 +253,10 @@ def _name(path: Path, listing: Listing) -> str:
 
 
 def holds_videos(folder: Path, *, below: bool = True) -> bool:
-    """Whether videos lie in a folder.
+    """Whether a folder contains videos.
 
     Args:
-        below: or in one below it; False looks at the files in the folder itself.
+        below: also search its subfolders; False checks only the files in the folder itself.
     """
     try:
         if below:
@@ -264,7 +267,7 @@ def holds_videos(folder: Path, *, below: bool = True) -> bool:
 
 
 def holds_any_of(folder: Path, annotations: Annotations) -> bool:
-    """Whether a folder holds the video of one of the annotated ids."""
+    """Whether a folder contains any of the annotated videos."""
     with suppress(VideoError):
         listing = list_videos(folder)
         for video in annotations.videos:
@@ -277,21 +280,23 @@ def holds_any_of(folder: Path, annotations: Annotations) -> bool:
 def _compare(video: AnnotatedVideo, seconds: float, findings: _Findings) -> None:
     """Compare annotations with the file's duration."""
     for a in video.activities:
-        told = f'{video.id}: "{a.label}" {a.start:g} to {a.end:g} s, the file lasts {seconds:.1f} s'
+        example = (
+            f'{video.id}: "{a.label}" {a.start:g} to {a.end:g} s, the file lasts {seconds:.1f} s'
+        )
         if a.start >= seconds:
-            findings.add("activities that start after the video file's end", told, serious=True)
+            findings.add("activities that start after the video file's end", example, serious=True)
         elif a.end > seconds + _ROUNDING_SECONDS:
-            findings.add("activities that end after the video file's end", told, serious=False)
+            findings.add("activities that end after the video file's end", example, serious=False)
     if video.duration is not None:
         difference = abs(video.duration - seconds)
         if difference > max(_DIFFERENCE_SECONDS, _DIFFERENCE_PART * seconds):
-            told = f"{video.id}: annotated {video.duration:g} s, the file lasts {seconds:.1f} s"
-            findings.add("videos whose file has another duration", told, serious=False)
+            example = f"{video.id}: annotated {video.duration:g} s, the file lasts {seconds:.1f} s"
+            findings.add("videos whose file has another duration", example, serious=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a video file tells; seconds and damage are None where they were not looked for."""
+    """What was found in a video file; seconds and damage are None if not checked."""
 
     seconds: float | None
     notes: tuple[str, ...]
@@ -315,14 +320,14 @@ def _told(video_id: str, damage: Damage) -> str:
     where = "" if damage.first is None else f", the first at {damage.first:.1f} s"
     return (
         f"{video_id}: {damage.lost} of {damage.frames} frames are damaged{where}; "
-        "other frames are seen in their place; copy the file again"
+        "other frames are shown in their place; copy the file again"
     )
 
 
 def _all(
     look: Callable[[AnnotatedVideo], _Seen | VideoError], videos: tuple[AnnotatedVideo, ...]
 ) -> Iterator[_Seen | VideoError]:
-    """Look at all videos, several at a time; when interrupted, at no more."""
+    """Check all videos, several at a time; stop starting new ones when interrupted."""
     pool = ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1)))
     try:
         yield from pool.map(look, videos)
@@ -331,10 +336,10 @@ def _all(
 
 
 def _same_content(names: Sequence[str], folder: Path) -> Iterator[list[str]]:
-    """Files of the same size whose beginnings and ends are the same."""
+    """Groups of files with the same size, beginning and end."""
     by_size: dict[int, list[str]] = defaultdict(list)
     for name in names:
-        with suppress(OSError):  # told already, as a video that cannot be read
+        with suppress(OSError):  # already reported, as a video that cannot be read
             about = (folder / name).stat()
             if stat.S_ISREG(about.st_mode):
                 by_size[about.st_size].append(name)
@@ -349,6 +354,6 @@ def _same_content(names: Sequence[str], folder: Path) -> Iterator[list[str]]:
                     file.seek(max(0, size - _SAMPLE_BYTES))
                     digest.update(file.read(_SAMPLE_BYTES))
             except OSError:
-                continue  # told already, as a video that cannot be read
+                continue  # already reported, as a video that cannot be read
             by_content[digest.digest()].append(name)
         yield from (same for same in by_content.values() if len(same) > 1)

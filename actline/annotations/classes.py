@@ -1,4 +1,4 @@
-"""The list of classes that comes beside annotations."""
+"""The list of classes that accompanies annotations."""
 
 import difflib
 import re
@@ -14,11 +14,11 @@ from actline.stored.text import read_text
 
 @dataclass(frozen=True, slots=True)
 class ClassNames:
-    """Names in the order of the model's outputs, as a file lists them.
+    """Class names in the order of the model's outputs, as listed in a file.
 
     Attributes:
-        numbers: index by the number that annotations call the class by; the index itself, but
-            for a file that numbers its lines (`c000 Name`, `1 Name`, or THUMOS-14's `7 Name`).
+        numbers: class index by the number used in annotations: the index itself, except for a file
+            that numbers its lines (`c000 Name`, `1 Name`, or THUMOS-14's `7 Name`).
         source: the file's name.
     """
 
@@ -34,33 +34,33 @@ class ClassNames:
         return name in self._known
 
     def numbered(self, number: str) -> str | None:
-        """The class that annotations call by a number, given as text; None for none."""
+        """The class with a number, given as text, or None."""
         index = self.numbers.get(int(number)) if number.isdecimal() and len(number) < 7 else None
         return None if index is None else self.names[index]
 
     def lacks(self, name: str, *, suggest: bool = True) -> str:
-        """The error's words for a class that is not listed, with the nearest that is."""
+        """The error message for a class that is not listed, with the nearest one that is."""
         near = difflib.get_close_matches(name, self.names, 1) if suggest else ()
-        mend = f'did you mean "{near[0]}"?' if near else "add it there or leave it out"
-        return f'class "{name}" is not among the classes of {self.source}; {mend}'
+        fix = f'did you mean "{near[0]}"?' if near else "add it there or leave it out"
+        return f'class "{name}" is not among the classes of {self.source}; {fix}'
 
 
 def read_classes(path: str | Path) -> ClassNames:
-    """Read class names, one a line, or as Charades' `c000 Name` or THUMOS-14's `7 Name`.
+    """Read class names, one per line, or as Charades' `c000 Name` or THUMOS-14's `7 Name`.
 
     Raises:
-        AnnotationError: the file is missing, empty, not UTF-8, or has a class twice.
+        AnnotationError: the file is missing, empty, not UTF-8, or lists a class twice.
     """
     return parse_classes(read_text(Path(path), error=AnnotationError, what="classes"), Path(path))
 
 
 def parse_classes(text: str, path: Path) -> ClassNames:
-    """The classes of a file, one a line; numbered lines are told by their being so throughout.
+    """The classes of a file, one per line; lines count as numbered only if all of them are.
 
     Raises:
-        AnnotationError: two lines have the same name or number, or a name is none.
+        AnnotationError: two lines have the same name or number, or a name is invalid.
     """
-    # Not `splitlines`, which would make two classes of one with an odd character in it.
+    # Not `splitlines`, which would also split a class at unusual characters.
     lines = [trimmed(line) for line in re.split(r"\r\n|\r|\n", text)]
     lines = [line for line in lines if line]
     numbered = [match for line in lines if (match := re.fullmatch(r"c?(\d{1,6})\s+(\S.*)", line))]
@@ -84,9 +84,9 @@ def parse_classes(text: str, path: Path) -> ClassNames:
 
 
 def _as_thumos(numbered: Sequence[re.Match[str]]) -> bool:
-    """Whether lines are `7 BaseballPitch`, `9 BasketballDunk`: numbers that rise with gaps.
+    """Whether lines are like `7 BaseballPitch`, `9 BasketballDunk`: increasing numbers with gaps.
 
-    Names of one word without numbers, each once, tell them from "2 people", "4 people".
+    Unique names of one word distinguish them from "2 people", "4 people".
     """
     ids, names = [int(match[1]) for match in numbered], [match[2] for match in numbered]
     rising = all(first < second for first, second in pairwise(ids))

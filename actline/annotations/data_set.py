@@ -1,4 +1,4 @@
-"""A data set as a whole: annotations and videos checked together, annotations converted."""
+"""A whole data set: checking annotations and videos together, and converting annotations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ ENDINGS = (".csv", ".json")
 
 @dataclass(frozen=True, eq=False)
 class DataCheck:
-    """What a data set holds, and what is wrong with it.
+    """The content of a data set, and what is wrong with it.
 
     Attributes:
-        annotations: as read, malformed entries left out.
+        annotations: as read, without malformed entries.
         findings: what is wrong.
-        statistics: what there is.
-        videos: the folder of videos that was looked at; None if none was.
-        passed_over: a folder beside the annotations that holds none of their videos.
+        statistics: counts of the content.
+        videos: the folder of videos that was checked, or None.
+        passed_over: a folder next to the annotations that contains none of their videos.
     """
 
     annotations: Annotations
@@ -57,17 +57,17 @@ def check_data(
     frame_rate: float = 24.0,
     failure: Callable[[Path, Exception], str] | None = None,
 ) -> DataCheck:
-    """Look for what is wrong with a data set, and count what is in it.
+    """Check a data set for faults, and count its content.
 
     Args:
         data: a data set's folder, or an annotations file.
-        annotations: the file of them; by default the ones in the folder.
+        annotations: the annotations file; by default the one in the folder.
         videos: the folder of videos; by default `data/videos`, or `data` itself.
-        classes: a file of class names; by default the one beside the annotations.
+        classes: a file of class names; by default the one next to the annotations.
         quick: whether only the beginnings of videos are read.
         decode: whether every video is decoded to its end.
-        frame_rate: frames a second of videos that are folders of frames.
-        failure: words for an error that nobody foresaw.
+        frame_rate: frames per second of videos that are folders of frames.
+        failure: the message for an unexpected error.
 
     Raises:
         AnnotationError: the annotations cannot be read at all.
@@ -81,14 +81,14 @@ def check_data(
     )
     looked_at = Path(videos) if videos else _default_videos(folder, required=given.is_dir())
     passed_over = None
-    # Beside a single file other videos may lie.
+    # A single file may be next to other videos.
     beside = not (videos or given.is_dir())
     if beside and looked_at is not None and not holds_any_of(looked_at, read):
         looked_at, passed_over = None, looked_at
     findings, seconds = check_annotations(read), None
     if looked_at is not None:
         options = {} if failure is None else {"failure": failure}
-        with progress("looking at videos", len(read.videos), unit="videos") as advance:
+        with progress("checking videos", len(read.videos), unit="videos") as advance:
             more, seconds = check_videos(
                 read,
                 looked_at,
@@ -103,7 +103,7 @@ def check_data(
 
 
 def _default_videos(folder: Path, *, required: bool) -> Path | None:
-    """The folder of videos where none is named; None only if it is not `required`."""
+    """The default folder of videos; None only if it is not `required`."""
     if (folder / "videos").is_dir():
         return folder / "videos"
     if holds_videos(folder, below=required):
@@ -117,10 +117,10 @@ class Converted:
 
     Attributes:
         path: the file.
-        classes: the file of class names beside it, of Charades' numbers; else None.
-        mended: whether what training mends was mended, as in a table; else it stands as it was.
-        faults: what that is, a line each.
-        videos, activities: how many were written.
+        classes: the file of class names next to it, for Charades' numbers; else None.
+        mended: whether faults were corrected as for training, as in a table, or kept.
+        faults: these faults, one line each.
+        videos, activities: number written.
     """
 
     path: Path
@@ -138,16 +138,17 @@ def convert_annotations(
     classes: str | Path | None = None,
     with_numbers: bool = False,
 ) -> Converted:
-    """Read annotations in any format that is read, and write them as a table or as JSON.
+    """Read annotations in any known format, and write them as a table or as JSON.
 
     Args:
         given: the file or folder.
         out: ending in .csv for a table, in .json for ActivityNet's format.
-        classes: a file of class names, where the annotations lack them.
-        with_numbers: JSON as charades.json, with class numbers, and their names in a file beside.
+        classes: a file of class names, if the annotations lack them.
+        with_numbers: write JSON like charades.json, with class numbers, and their names in a file
+            next to it.
 
     Raises:
-        OutputError: `out` ends otherwise, is the input itself, or cannot be written.
+        OutputError: `out` has another extension, is the input itself, or cannot be written.
         AnnotationError: the annotations cannot be read.
     """
     given, out = Path(given), Path(out)

@@ -1,4 +1,4 @@
-"""A part to validate on, of annotations that name none."""
+"""Holding out a validation subset, for annotations without one."""
 
 import hashlib
 from dataclasses import replace
@@ -10,26 +10,26 @@ from actline.errors import AnnotationError
 def with_held_out(
     annotations: Annotations, *, training: str, validation: str, share: float
 ) -> tuple[Annotations, int]:
-    """Move some of the videos to the validation subset, where all are in the training one.
+    """Move some of the videos to the validation subset, if all are in the training subset.
 
-    Which ones follows from their ids alone: those that are held out stay so when others are added.
+    The choice depends only on the ids: held out videos stay so when others are added.
 
     Args:
-        share: about how many; of two videos and more at least one is held out and one is not.
+        share: approximate share; of two or more videos at least one is held out and one is not.
 
     Returns:
-        The annotations, and how many videos were moved; 0 where the annotations name other
-        subsets than the training one.
+        The annotations, and how many videos were moved; 0 if the annotations have other subsets
+        than training.
 
     Raises:
-        AnnotationError: there is one video alone.
+        AnnotationError: there is only one video.
     """
     if training == validation or {video.subset for video in annotations.videos} != {training}:
         return annotations, 0
     ids = sorted((video.id for video in annotations.videos), key=_place)
     if len(ids) < 2:
         raise AnnotationError(
-            f"the annotations have one video alone, {ids[0]}, and none to validate on; "
+            f"the annotations have only one video, {ids[0]}, and none to validate on; "
             "annotate another"
         )
     chosen = {video_id for video_id in ids if _place(video_id) < share}
@@ -42,6 +42,6 @@ def with_held_out(
 
 
 def _place(video_id: str) -> float:
-    """A place between 0 and 1 that follows from the id."""
+    """A number between 0 and 1 determined by the id."""
     digest = hashlib.sha256(video_id.encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64

@@ -1,4 +1,4 @@
-"""Reading annotations of any known form, told by their content."""
+"""Reading annotations of any known format, recognized by content."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,11 +25,11 @@ def read_annotations(
     strict: bool = True,
     keep_wrong: bool = False,
 ) -> Annotations:
-    """Read annotations, whatever their form.
+    """Read annotations of any known format.
 
-    What published files are known to contain (activities beyond their video's end, or that end
-    before they start) is put right in `AnnotatedVideo.activities`, to train on, and told in
-    `Annotations.problems`; `AnnotatedVideo.truth`, to score with, is the file's as it stands.
+    Known faults of published files (activities beyond the end of the video, or that end before they
+    start) are corrected in `AnnotatedVideo.activities`, to train on, and reported in
+    `Annotations.problems`; `AnnotatedVideo.truth`, to score with, is as in the file.
 
     Args:
         path: Charades' CSV (or the folder that holds both), `charades.json`, ActivityNet-style
@@ -37,15 +37,15 @@ def read_annotations(
             or `multithumos.json`, Kinetics' CSV or JSON (or the folder that holds all), a CSV
             `video,label,start,end`, a table of G-TAD, AFSD, TSP or DAPs, or a folder with one of
             these as `annotations.json` or `annotations.csv` and perhaps `classes.txt`.
-        classes: a file of class names, one a line, in the order of the model's outputs; for
-            Charades, `Charades_v1_classes.txt`. By default the one beside, in a folder.
-        strict: False goes on after malformed entries and unknown classes too, and tells them in
-            `problems`: for `actline data check`, which is to show them all. Classes that are not
-            listed then come after those that are.
-        keep_wrong: True keeps THUMOS-14's videos that are known to be falsely annotated.
+        classes: a file of class names, one per line, in the order of the model's outputs; for
+            Charades, `Charades_v1_classes.txt`. By default the one in the same folder.
+        strict: False continues after malformed entries and unknown classes too, and reports them in
+            `problems`: for `actline data check`, which shows them all. Classes that are not listed
+            then come after those that are.
+        keep_wrong: True keeps THUMOS-14's videos that are known to be wrongly annotated.
 
     Raises:
-        AnnotationError: the file is missing, malformed, of no known form or without videos.
+        AnnotationError: the file is missing, malformed, of unknown format or without videos.
 
     Examples:
         >>> from pathlib import Path
@@ -66,20 +66,20 @@ def read_annotations(
         annotations = thumos.without_wrong_videos(annotations)
     if not annotations.videos and annotations.problems:
         first = annotations.problems[0].what
-        raise AnnotationError(f"{path} names no videos that can be used; to begin with, {first}")
+        raise AnnotationError(f"{path} names no videos that can be used; first error: {first}")
     if not annotations.videos:
         raise AnnotationError(f"{path} names no videos; give a file with annotations")
     return annotations
 
 
 def without_videos(annotations: Annotations, listed: str | Path | Sequence[str]) -> Annotations:
-    """Leave out the videos that a list names, such as blocked or missing ones.
+    """Leave out listed videos, such as blocked or missing ones.
 
     Args:
-        listed: ids, of which the annotations may lack any; or a file of them: text with an id on
-            every line, or a JSON list. They may have "v_" before them or not. A line `id Class`, as
-            in THUMOS-14's `test_avoid_videos.txt`, leaves out that class in that video alone, as
-            the code does that the list comes with.
+        listed: ids, some of which the annotations may lack; or a file of ids: text with one id per
+            line, or a JSON list. The prefix "v_" is optional. A line `id Class`, as in THUMOS-14's
+            `test_avoid_videos.txt`, leaves out only that class in that video, as the code that
+            comes with the list does.
 
     Raises:
         AnnotationError: the file is malformed or names no video of the annotations; all videos are
@@ -93,36 +93,36 @@ def without_videos(annotations: Annotations, listed: str | Path | Sequence[str])
     else:
         whole, classes = {video_id.strip().removeprefix("v_") for video_id in listed}, {}
         name = "data.without"
-    videos, told = [], []
+    videos, left_out = [], []
     for video in annotations.videos:
         avoided = classes.get(video.id.removeprefix("v_"), set())
         activities = tuple(a for a in video.activities if a.label not in avoided)
         if video.id.removeprefix("v_") in whole:
-            told.append(Problem(video.id, f"is listed in {name}: left out"))
+            left_out.append(Problem(video.id, f"is listed in {name}: left out"))
             continue
         if any(a.label in avoided for a in video.truth):
             named = ", ".join(sorted(avoided))
-            told.append(Problem(video.id, f"{named}: listed in {name}: left out"))
+            left_out.append(Problem(video.id, f"{named}: listed in {name}: left out"))
             truth = tuple(a for a in video.truth if a.label not in avoided)
             video = replace(video, activities=activities, listed=truth)  # noqa: PLW2901
         videos.append(video)
-    if not told and from_file:
+    if not left_out and from_file:
         raise AnnotationError(f"{listed} lists nothing that the annotations have; check the list")
     if not videos:
         raise AnnotationError(f"{listed if from_file else name} lists all videos; leave some")
-    problems = (*annotations.problems, *told)
+    problems = (*annotations.problems, *left_out)
     return replace(annotations, videos=tuple(videos), problems=problems)
 
 
 def _listed(text: str, path: Path) -> tuple[set[str], dict[str, set[str]]]:
-    """The videos that a list names whole, and the classes that it names in others."""
+    """The videos to leave out entirely, and the classes to leave out in other videos."""
     whole: set[str] = set()
     classes: dict[str, set[str]] = {}
     lines = text.splitlines()
     if text.lstrip()[:1] in ("[", "{"):
         content = parse_json(text, path, error=AnnotationError)
         if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
-            raise AnnotationError(f"{path} is JSON, but no list of videos' ids; give such a list")
+            raise AnnotationError(f"{path} is JSON, but not a list of video ids; give such a list")
         lines = content
     for line in filter(None, (line.strip() for line in lines)):
         video_id, *labels = line.split(maxsplit=1)
@@ -142,10 +142,10 @@ def find_classes(folder: Path) -> Path | None:
 
 
 def _given_file(path: Path) -> Given:
-    """A file, with what its form is told by.
+    """A file, with the content its format is recognized by.
 
     Raises:
-        AnnotationError: it is missing, not text, or JSON of something else.
+        AnnotationError: it is missing, not text, or other JSON.
     """
     text = read_text(path, error=AnnotationError, what="annotations")
     if text.lstrip()[:1] not in ("{", "["):
@@ -164,7 +164,7 @@ def _given_file(path: Path) -> Given:
 
 def _of_no_known_form(path: Path) -> AnnotationError:
     return AnnotationError(
-        f"{path} holds no annotations of a known form (videos with `actions` or `annotations`)"
+        f"{path} contains no annotations of a known format (videos with `actions` or `annotations`)"
     )
 
 
@@ -185,7 +185,7 @@ def _read_folder(folder: Path, reading: Reading) -> Annotations:
         present = {child.name for child in folder.iterdir()}
     except OSError as error:
         raise AnnotationError(f"cannot read the folder {folder}: {error.strerror}") from error
-    # Charades' own files count before one that was made of them.
+    # Charades' own files take precedence over one converted from them.
     own = next((name for name in ANNOTATIONS_FILES if name in present), None)
     if own is None or not present.isdisjoint(charades.CSV_SUBSETS):
         return _read_given(Given(folder, is_folder=True), reading)

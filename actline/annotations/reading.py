@@ -1,4 +1,4 @@
-"""Reading annotation files: what goes wrong in them, and what is put right."""
+"""Reading annotation files: collecting their faults, and correcting them."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from actline.timeline.intervals import clip
 
 _MOST_SUGGESTIONS = 50
 
-# What other people's files call the subsets.
+# Names of subsets in published files.
 _SUBSETS = {
     "train": "training",
     "training": "training",
@@ -26,14 +26,14 @@ _SUBSETS = {
 
 @dataclass(slots=True)
 class Reading:
-    """One reading of a file, or of two that belong together.
+    """The state of reading one file, or several that belong together.
 
     Attributes:
-        classes: the names allowed; None takes every name that comes.
-        strict: a mistake is raised; otherwise it is kept as a problem and its entry left out.
-        problems: what was found so far.
-        used: labels that came, of activities that were left out too.
-        lacking: of labels that the classes lack, what to say.
+        classes: the allowed names; None accepts any name.
+        strict: mistakes are raised; otherwise they become problems and their entries are left out.
+        problems: faults found so far.
+        used: labels that occurred, including those of activities that were left out.
+        lacking: error messages for labels that are not among the classes.
     """
 
     classes: ClassNames | None = None
@@ -49,7 +49,7 @@ class Reading:
         self.problems.append(Problem(video, str(error), (fault,)))
 
     def label(self, name: str, video: str, where: str) -> str:
-        """`name`, if it is among the classes, or the class of that number in the list.
+        """`name`, if it is among the classes, or the class with that number in the list.
 
         Raises:
             AnnotationError: it is neither, and reading is strict.
@@ -57,7 +57,7 @@ class Reading:
         if self.classes is not None and name not in self.classes:
             numbered = self.classes.numbered(name)
             if numbered is None:
-                # A suggestion looks at every class: not for each of thousands of mistakes.
+                # A suggestion searches all classes: too slow for each of thousands of mistakes.
                 if name not in self.lacking:
                     suggest = len(self.lacking) < _MOST_SUGGESTIONS
                     self.lacking[name] = self.classes.lacks(name, suggest=suggest)
@@ -82,17 +82,17 @@ class Reading:
         duration: float | None,
         activities: Iterable[Activity],
     ) -> AnnotatedVideo:
-        """A video as its file lists it, and beside that its activities mended for training.
+        """A video as listed in its file, together with its activities corrected for training.
 
-        Those lie within the video, each once, by start; what that took is noted.
+        These are cut to the video, without duplicates, ordered by start; corrections are noted.
         """
         if duration is not None and duration <= 0:
-            told = f"the duration is {duration:g} s: taken as unknown"
-            self.problems.append(Problem(video_id, told, (Fault.DURATION,)))
+            problem = f"the duration is {duration:g} s: taken as unknown"
+            self.problems.append(Problem(video_id, problem, (Fault.DURATION,)))
             duration = None
         if subset is None:
-            told = "no subset is given: taken as training"
-            self.problems.append(Problem(video_id, told, (Fault.NO_SUBSET,)))
+            problem = "no subset is given: taken as training"
+            self.problems.append(Problem(video_id, problem, (Fault.NO_SUBSET,)))
             subset = "training"
         listed = tuple(activities)
         kept: set[Activity] = set()
@@ -101,7 +101,7 @@ class Reading:
             if problem is not None:
                 self.problems.append(problem)
             if activity in kept:
-                self.problems.append(_problem(video_id, given, "is there twice: kept once"))
+                self.problems.append(_problem(video_id, given, "appears twice: kept once"))
             elif activity is not None:
                 kept.add(activity)
         ordered = tuple(sorted(kept, key=lambda a: (a.start, a.end, a.label)))
@@ -114,16 +114,16 @@ class Reading:
         )
 
     def annotations(self, videos: Iterable[AnnotatedVideo]) -> Annotations:
-        """All that was read.
+        """The annotations that were read.
 
         Raises:
-            AnnotationError: two entries are one video, and reading is strict.
+            AnnotationError: two entries are the same video, and reading is strict.
         """
         found: dict[str, AnnotatedVideo] = {}
         for video in videos:
             if video.id in found:
                 error = AnnotationError(
-                    f"video {video.id} appears twice, with and without an ending or folder; "
+                    f"video {video.id} appears twice, with and without an extension or folder; "
                     "remove one"
                 )
                 self.mistake(video.id, error)
@@ -136,7 +136,7 @@ class Reading:
 def _within(
     activity: Activity, video_id: str, duration: float | None
 ) -> tuple[Activity | None, Problem | None]:
-    """The part of an activity that lies in its video, and what is wrong with it."""
+    """The part of an activity inside its video, and what was wrong with it."""
     start, end = activity.start, activity.end
     length = math.inf if duration is None else duration
     if 0 <= start < end <= length:
@@ -168,10 +168,10 @@ def _within(
 
 
 def _problem(video_id: str, activity: Activity, what: str, *faults: Fault) -> Problem:
-    told = f'"{activity.label}" {activity.start:g} to {activity.end:g} s {what}'
-    return Problem(video_id, told, faults or (Fault.TWICE,))
+    sentence = f'"{activity.label}" {activity.start:g} to {activity.end:g} s {what}'
+    return Problem(video_id, sentence, faults or (Fault.TWICE,))
 
 
 def subset_name(given: str) -> str:
-    """Our name of a subset: "test" is "testing"; a name that nobody else uses stays as it is."""
+    """Our name of a subset: "test" becomes "testing"; unknown names stay as they are."""
     return _SUBSETS.get(given.lower(), given)

@@ -1,4 +1,4 @@
-"""What a data set holds: how much of what, and how much of it at a time."""
+"""Statistics of a data set: counts, durations and how many classes overlap."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from actline.timeline.intervals import merge
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What a data set holds.
+    """Statistics of a data set.
 
     Attributes:
-        subsets: videos by subset.
-        seconds: of each video, (V,).
-        lengths: of each activity, in seconds, (A,).
-        per_class: activities by class name, in the order of the classes.
-        class_seconds: their seconds in all, likewise.
-        at_once: part of the time during which 0, 1, 2, … classes are on.
+        subsets: number of videos by subset.
+        seconds: duration of each video, (V,).
+        lengths: length of each activity in seconds, (A,).
+        per_class: number of activities by class name, in the order of the classes.
+        class_seconds: total seconds of activities by class name, likewise.
+        at_once: fractions of the time during which 0, 1, 2, … classes are active.
     """
 
     videos: int
@@ -34,16 +34,16 @@ class Statistics:
 
     @property
     def labels_per_frame(self) -> float:
-        """Mean number of classes on at a time."""
+        """Mean number of classes active at a time."""
         return float(self.at_once @ np.arange(len(self.at_once)))
 
 
 def statistics(annotations: Annotations, seconds: Sequence[float] | None = None) -> Statistics:
-    """Count what is there.
+    """Compute the statistics of annotations.
 
     Args:
-        seconds: the videos' durations; by default the annotated ones, and where there is none,
-            the end of the last activity.
+        seconds: the videos' durations; by default the annotated ones, or else the end of the last
+            activity.
     """
     if seconds is None:
         seconds = [annotated_seconds(video) for video in annotations.videos]
@@ -64,12 +64,12 @@ def statistics(annotations: Annotations, seconds: Sequence[float] | None = None)
 
 
 def annotated_seconds(video: AnnotatedVideo) -> float:
-    """The annotated duration, or the end of the last activity where there is none."""
+    """The annotated duration, or else the end of the last activity."""
     return video.duration or max((a.end for a in video.activities), default=0.0)
 
 
 def _at_once(annotations: Annotations, seconds: Sequence[float]) -> NDArray[np.float64]:
-    """Part of all time with 0, 1, 2, … classes on, by sweeping over starts and ends."""
+    """Fractions of all time with 0, 1, 2, … active classes, by sweeping over starts and ends."""
     time_with = np.zeros(len(annotations.classes) + 1)
     for video, duration in zip(annotations.videos, seconds, strict=True):
         borders: list[tuple[float, int]] = []

@@ -170,9 +170,9 @@ def test_the_same_row_twice_is_kept_once_and_told(tmp_path):
         ("abseiling,b,x,69,train,0", r"train\.csv, line 3, start: 'x' is not a number"),
         ("abseiling,b,59,,train,0", r"line 3, end: '' is not a number"),
         ("abseiling,b,59,inf,train,0", r"line 3, end: 'inf' is not a finite number"),
-        ("abseiling,b,-1,9,train,0", r"line 3, start: -1 is no time of a video"),
-        ("abseiling,b,0,1e300,train,0", r"line 3, end: 1e\+300 is no time of a video"),
-        ("abseiling,b,69,59,train,0", r"line 3: the end \(59\) is not after .*; exchange them"),
+        ("abseiling,b,-1,9,train,0", r"line 3, start: -1 is not a time in a video"),
+        ("abseiling,b,0,1e300,train,0", r"line 3, end: 1e\+300 is not a time in a video"),
+        ("abseiling,b,69,59,train,0", r"line 3: the end \(59\) is not after .*; swap them"),
         ("abseiling,b,9,9,train,0", r"line 3: the end \(9\) is not after the start \(9\)"),
         ("abseiling,b,0,9,dev,0", r"line 3: 'dev' is not a split; name train"),
         ("abseiling,b,0,9,,0", r"line 3: '' is not a split; give"),
@@ -248,5 +248,5 @@ def test_a_malformed_json_clip_is_named(tmp_path, entry, said):
 
 def test_a_folder_with_other_json_is_not_taken_for_kinetics(tmp_path):
     write(tmp_path / "train.json", {"a": {"subset": "training", "actions": []}})
-    with pytest.raises(AnnotationError, match=r"train\.json holds no clips of Kinetics"):
+    with pytest.raises(AnnotationError, match=r"train\.json contains no Kinetics clips"):
         read_annotations(tmp_path)

@@ -195,7 +195,7 @@ def test_what_published_files_contain_is_put_right_and_told(tmp_path):
         '"c003" 2 to 2 s does not end after its start: left out',
         '"c004" -1 to 3 s starts before the video (10 s): cut to it',
         '"c005" -3 to -1 s lies outside the video (10 s): left out',
-        '"c006" 1 to 2 s is there twice: kept once',
+        '"c006" 1 to 2 s appears twice: kept once',
         '"c007" 12 to 11 s does not end after its start: left out',
         '"c008" -1 to 11 s starts before the video and ends after it (10 s): cut to it',
     ]

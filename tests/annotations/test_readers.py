@@ -108,7 +108,7 @@ def test_every_form_is_written_and_read_back(tmp_path_factory, rows):
     [
         ("t.csv", "video,label,start,end\na,x,5,2\n", "line 2.*not after the start"),
         ("t.csv", "video,label,start,end\na,x,nan,2\n", "line 2.*not a time"),
-        ("t.csv", "video,label,start,end\na,x,-1,2\n", "line 2.*not a time from 0"),
+        ("t.csv", "video,label,start,end\na,x,-1,2\n", "line 2.*is negative; times count"),
         ("t.csv", "video,label,start,end\na,x,one,2\n", 'line 2.*"one" is not a time'),
         ("t.csv", "video,label,begin,end\na,x,1,2\n", '"start" is not among'),
         ("t.csv", "video,label,start,end\n", "names no videos"),

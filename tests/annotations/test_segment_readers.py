@@ -76,7 +76,7 @@ def test_flat_activitynet_takes_its_subsets_from_video_info(tmp_path):
     assert found["v_QOlSCBRmfWY"].subset == "validation"
     assert not found.problems
     write(info, "video,fps,subset\nv_another,25,validation\n")
-    with pytest.raises(AnnotationError, match="no subset of 1 videos, such as v_QOl"):
+    with pytest.raises(AnnotationError, match="no subset for 1 videos, such as v_QOl"):
         activitynet.with_subsets(read_annotations(path), info)
 
 
@@ -128,7 +128,7 @@ def test_thumos14_as_published(tmp_path):
     assert found["video_test_0001292"].activities == ()
     assert found["video_validation_0000053"].activities[1] == Activity("Diving", 7.0, 10.0)
     assert [(p.video, p.what) for p in found.problems if Fault.WRONG_VIDEO in p.faults] == [
-        ("video_test_0000270", "is known to be falsely annotated: left out")
+        ("video_test_0000270", "is known to be wrongly annotated: left out")
     ]
     assert "video_test_0000270" in read_annotations(tmp_path, keep_wrong=True)
 

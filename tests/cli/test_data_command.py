@@ -127,7 +127,7 @@ def test_unknown_and_unused_classes_duplicates_and_mistakes_are_all_told(data, c
     found = kinds(data)
     assert 'class "mvoe" is not among' in found["activities of a class that is not listed"][0]
     assert found["classes without any activity"] == ("sleep",)
-    assert len(found["activities that are there twice"]) == 1
+    assert len(found["activities that appear twice"]) == 1
     assert len(found["activities that do not end after their start"]) == 1
     assert "annotation 4 of tiny1" in found["entries that cannot be understood"][0]
     assert main(["data", "check", str(data)]) == 1
@@ -161,7 +161,7 @@ def test_videos_of_one_subset_are_told_and_what_train_does_about_them(data):
     ):
         found = {f.what: f.examples for f in check_annotations(annotations.subset(subset))}
         assert found["subsets missing: no videos are held out"] == (
-            f"all are in {subset}; name another for some, to evaluate on{more}",
+            f"all are in {subset}; assign some to another, to evaluate on{more}",
         )
 
 

@@ -49,7 +49,7 @@ def test_a_submission_of_the_toolkit_is_scored_with_its_numbers(tmp_path, capsys
     for protocol in ("thumos-toolkit", "thumos-toolkit-wide"):
         assert score(tmp_path, given, data, "--protocol", protocol) == pytest.approx(expected)
     printed = capsys.readouterr().out
-    assert "1 activities that are there twice" in printed
+    assert "1 activities that appear twice" in printed
     assert re.search(r"0\.10 ┃ +0\.20 ┃ +0\.30 ┃", printed)
     # The same from annotations that hold no list, as the challenge numbers its classes.
     (data / "detclasslist.txt").unlink()
@@ -113,7 +113,7 @@ def test_annotations_without_subsets_are_scored_whole_or_by_a_table(tmp_path, ca
     printed = capsys.readouterr().out
     assert "all 2 videos are scored" in printed
     assert "scored as they stand, nothing left out or cut" in printed
-    for told in ("2 activities that are there twice", "2 activities that do not end after"):
+    for told in ("2 activities that appear twice", "2 activities that do not end after"):
         assert told in printed
     subsets = write(
         tmp_path / "info.csv", "video,subset\nv_aaaaaaaaaaa,validation\nv_bbbbbbbbbbb,training\n"

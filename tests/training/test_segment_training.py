@@ -676,7 +676,7 @@ def test_training_says_what_it_mends_in_the_truth_and_validation_scores_it_as_li
     write_annotations(kit.annotations, a0={"annotations": trained}, a4={"annotations": held_out})
     kit.train("bmn", "mended", epochs=1)
     printed = capsys.readouterr().out
-    assert 'mended for training: 1 activities that are there twice, such as a0: "move"' in printed
+    assert 'mended for training: 1 activities that appear twice, such as a0: "move"' in printed
     assert "1 activities that end after their video, such as a4" in printed
     found = read_annotations(kit.annotations)
     assert [a.end for a in found["a4"].activities] == [15.0, 20.0]

@@ -400,7 +400,7 @@ def test_annotations_with_subsets_stay_as_they_are(kit):
     names = {"training": "training", "validation": "testing", "share": 0.2}
     assert with_held_out(annotations, **names) == (annotations, 0)
     alone = replace(annotations, videos=annotations.videos[:1])
-    with pytest.raises(AnnotationError, match="one video alone, a0, and none to validate on"):
+    with pytest.raises(AnnotationError, match="only one video, a0, and none to validate on"):
         with_held_out(alone, **names)
 
 

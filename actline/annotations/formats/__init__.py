@@ -1,4 +1,4 @@
-"""Annotation formats, one file for each data set or tool, its value in `READERS`."""
+"""Annotation formats, one file per data set or tool, collected in `READERS`."""
 
 from actline.annotations.formats import (
     activitynet,
@@ -18,4 +18,4 @@ READERS: tuple[Reader, ...] = (
     activitynet.READER,
     table.READER,
 )
-"""In the order in which a folder or file is told by its content; a table is any other text."""
+"""In the order in which they are tried on a folder or file; any other text is a table."""

@@ -22,18 +22,18 @@ from actline.timeline import Activity
 
 
 def _is_json(content: Mapping[str, Any]) -> bool:
-    """Whether JSON has a database, or is one itself (videos with `annotations`)."""
+    """Whether JSON contains a database, or is one itself (videos with `annotations`)."""
     return isinstance(content.get("database"), dict) or any(
         isinstance(video, dict) and "annotations" in video for video in content.values()
     )
 
 
 def _from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
-    """Read the official form, and the flat one with `duration_second` in place of `duration`.
+    """Read the official form, and the flat one with `duration_second` instead of `duration`.
 
-    Of THUMOS-14, segments labelled `Ambiguous`, or listed as `ambiguous` beside the annotations as
-    `write_activitynet` does, are kept as `AnnotatedVideo.ambiguous`; and where no subset is given,
-    the id tells it.
+    For THUMOS-14, segments labelled `Ambiguous`, or listed as `ambiguous` next to the annotations
+    as by `write_activitynet`, are kept as `AnnotatedVideo.ambiguous`; and a missing subset is taken
+    from the id.
 
     Raises:
         AnnotationError: an entry is malformed, or its class is not listed.
@@ -94,14 +94,14 @@ def _activity(
 
 
 def youtube_id(video_id: str) -> str:
-    """The id without the "v_" that ActivityNet's files and features put before YouTube's 11."""
+    """The id without the "v_" that ActivityNet puts before YouTube's 11 characters."""
     return video_id[2:] if len(video_id) == 13 and video_id.startswith("v_") else video_id
 
 
 def with_subsets(annotations: Annotations, path: str | Path) -> Annotations:
     """Take the subsets from a CSV with columns `video` and `subset`.
 
-    For the flat form, which has none: `video_info.csv`, that comes with it.
+    For the flat form, which has no subsets: its `video_info.csv`.
 
     Raises:
         AnnotationError: the file is malformed, or lacks a video of the annotations.
@@ -113,7 +113,7 @@ def with_subsets(annotations: Annotations, path: str | Path) -> Annotations:
     lacking = [v.id for v in annotations.videos if not subsets.get(youtube_id(v.id))]
     if lacking:
         raise AnnotationError(
-            f"{path} tells no subset of {len(lacking)} videos, such as {lacking[0]}; add them"
+            f"{path} lists no subset for {len(lacking)} videos, such as {lacking[0]}; add them"
         )
     return replace(
         annotations,
@@ -123,10 +123,10 @@ def with_subsets(annotations: Annotations, path: str | Path) -> Annotations:
 
 
 def write_activitynet(annotations: Annotations, path: Path) -> None:
-    """Write the official form with the truth as listed, whole or not at all.
+    """Write the official form with the ground truth as listed, whole or not at all.
 
-    It has all that ActivityNet's evaluator asks for. That counts every label as a class, so
-    ambiguous segments stand apart, as `ambiguous`.
+    It has all that ActivityNet's evaluator needs. The evaluator counts every label as a class, so
+    ambiguous segments are listed separately, as `ambiguous`.
     """
     database = {
         video.id: {

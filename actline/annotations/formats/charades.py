@@ -24,10 +24,11 @@ CSV_COLUMNS = ("id", "actions", "length")
 def _from_csvs(
     texts: Mapping[Path, str], subsets: Mapping[Path, str], reading: Reading
 ) -> Annotations:
-    """Read official CSVs, given as their texts, each with the subset its videos are in.
+    """Read official CSVs, given as text, each with the subset of its videos.
 
     Raises:
-        AnnotationError: a file is malformed, names a class that is not listed, or a video twice.
+        AnnotationError: a file is malformed, names a class that is not listed, or lists a video
+            twice.
     """
     seen: dict[str, str] = {}
     videos: list[AnnotatedVideo] = []
@@ -41,7 +42,7 @@ def _from_csvs(
                 )
                 if video_id in seen:
                     raise AnnotationError(
-                        f"{row.where}: video {video_id} is also at {seen[video_id]}; take one away"
+                        f"{row.where}: video {video_id} is also at {seen[video_id]}; remove one"
                     )
                 duration = parse_number(row["length"], row.where)
             except AnnotationError as error:
@@ -80,12 +81,12 @@ def _csv_activities(row: Row, video_id: str, reading: Reading) -> list[Activity]
 
 
 def _is_json(content: Mapping[str, Any]) -> bool:
-    """Whether JSON is of the form {id: {subset, duration, actions: [[class, start, end], …]}}."""
+    """Whether JSON has the form {id: {subset, duration, actions: [[class, start, end], …]}}."""
     return any(isinstance(video, dict) and "actions" in video for video in content.values())
 
 
 def read_charades_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
-    """Read the JSON form; classes are numbers, named `c000`, `c001`, … where no names are given.
+    """Read the JSON form; classes are numbers, named `c000`, `c001`, … if no names are given.
 
     Raises:
         AnnotationError: an entry is malformed or names a class that is not listed.
@@ -124,7 +125,7 @@ def read_charades_json(content: Mapping[str, Any], path: Path, reading: Reading)
     annotations = reading.annotations(videos)
     if reading.classes is not None or not annotations.classes:
         return annotations
-    # Numbers that never occur keep their place, or the others would change theirs.
+    # Numbers that never occur keep their index, or the others would change theirs.
     count = max(int(name[1:]) for name in annotations.classes) + 1
     names = tuple(f"c{index:03d}" for index in range(count))
     return replace(annotations, classes=names, numbers={index: index for index in range(count)})
@@ -146,7 +147,7 @@ def _label(given: object, video_id: str, where: str, reading: Reading) -> str:
 
 
 def write_charades(annotations: Annotations, path: Path) -> None:
-    """Write the JSON form with the truth as listed; classes become their index.
+    """Write the JSON form with the ground truth as listed; classes become their index.
 
     Whole or not at all.
     """
@@ -163,9 +164,9 @@ def write_charades(annotations: Annotations, path: Path) -> None:
 
 
 def _csvs(given: Given) -> dict[Path, str]:
-    """The official CSVs of a folder, or the one that is given, each with the subset of its videos.
+    """The official CSVs of a folder, or the given one, each with the subset of its videos.
 
-    A CSV of another name with their columns is of the training subset.
+    A CSV with the same columns and another name belongs to the training subset.
     """
     if given.is_folder:
         paths = ((given.path / name, subset) for name, subset in CSV_SUBSETS.items())

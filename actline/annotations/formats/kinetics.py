@@ -1,8 +1,7 @@
-"""Kinetics-400, -600 and -700: the official CSVs, and JSON of one label a clip.
+"""Kinetics-400, -600 and -700: the official CSVs, and JSON with one label per clip.
 
-A trimmed clip is a video of its own, named `YOUTUBE_000010_000020` after the seconds between which
-it was cut out, as the files of most downloads are; its one activity lasts from its start to its
-end.
+A trimmed clip is a separate video, named `YOUTUBE_000010_000020` after the start and end in seconds
+at which it was cut out, as in most downloads; its one activity covers the whole clip.
 """
 
 import re
@@ -22,7 +21,7 @@ from actline.stored.text import read_text
 from actline.timeline import Activity
 
 CSV_COLUMNS = ("youtube_id", "time_start", "time_end", "split")
-# The name that the code of X3D-Multigrid and SSDet reads its class names from.
+# The file from which the code of X3D-Multigrid and SSDet reads its class names.
 CLASSES_FILE = "labels.txt"
 
 _SUBSETS = {
@@ -38,19 +37,19 @@ _SUBSETS = {
 # `train.csv`, `kinetics-400_train.csv`, `kinetics_700_val.json`, `kinetics_600_holdout_test.csv`.
 _FILE = re.compile(r"(?:.+[-_])?(?:train|val|validate|validation|test)\.(csv|json)", re.IGNORECASE)
 _FOLDER = re.compile(r".*(?:annotation|train|val|test).*", re.IGNORECASE)
-# An id that tells already where the clip was cut out.
+# An id that already says where the clip was cut out.
 _CUT_ID = re.compile(r".+_(\d{6})_(\d{6})")
 
 
 def _is_csv(header: tuple[str, ...]) -> bool:
-    """Whether a CSV's columns are those of Kinetics, perhaps without some."""
+    """Whether a CSV's columns are those of Kinetics; some may be missing."""
     return "video" not in header and not set(CSV_COLUMNS[:3]).isdisjoint(header)
 
 
 def _is_json(content: Mapping[str, Any]) -> bool:
-    """Whether JSON holds clips, each with one `annotations` that is no list.
+    """Whether JSON holds clips, each with one `annotations` that is not a list.
 
-    Clips of test files may have none; their address and subset tell them.
+    Clips of test files may have none; they are recognized by their URL and subset.
     """
     entries = [entry for entry in _entries(content).values() if isinstance(entry, dict)]
     given = [entry["annotations"] for entry in entries if "annotations" in entry]
@@ -63,11 +62,11 @@ def _is_json(content: Mapping[str, Any]) -> bool:
 
 
 def _find_files(folder: Path) -> tuple[Path, ...]:
-    """The CSVs of a Kinetics folder, or where there are none its JSON; none in any other.
+    """The CSVs of a Kinetics folder, or else its JSON files; empty for any other folder.
 
-    They are named after their split, such as `kinetics-400_train.csv`, and lie in the folder
-    itself or in one below that is named after annotations or a split. Where they come as both,
-    the CSVs count, as the JSON tells a video once that has given several clips.
+    They are named after their split, such as `kinetics-400_train.csv`, and are in the folder itself
+    or in a subfolder named after annotations or a split. If there are both, the CSVs are used, as
+    the JSON lists a video only once even if it has several clips.
 
     Raises:
         AnnotationError: a folder or file cannot be read.
@@ -87,7 +86,7 @@ def _find_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _find_classes(files: tuple[Path, ...]) -> Path | None:
-    """The list of class names in the folders of a Kinetics folder's files, or the ones above."""
+    """The list of class names next to a Kinetics folder's files, or in a folder above."""
     for folder in dict.fromkeys(f for path in files for f in (path.parent, path.parent.parent)):
         for name in (CLASSES_FILE, "classes.txt"):
             if (folder / name).is_file():
@@ -108,19 +107,19 @@ def _from_files(paths: tuple[Path, ...], reading: Reading) -> Annotations:
     for path, text in texts.items():
         contents[path] = parse_json(text, path, error=AnnotationError)
         if not isinstance(contents[path], dict) or not _is_json(contents[path]):
-            raise AnnotationError(f"{path} holds no clips of Kinetics; name the file itself")
+            raise AnnotationError(f"{path} contains no Kinetics clips; give the file itself")
     return _from_json(contents, reading)
 
 
 def _from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
-    """Read official CSVs, given as their texts.
+    """Read official CSVs, given as text.
 
     Files of the test split may come without the column `label`; their clips have no activity.
 
     Raises:
-        AnnotationError: a column is missing, or with the line: a time that is not one, an end
-            that is not after its start, an unknown split, a class that is empty or not listed, or
-            a clip that is there twice with different content.
+        AnnotationError: a column is missing, or, with the line: an invalid time, an end that is not
+            after its start, an unknown split, a class that is empty or not listed, or a clip that
+            appears twice with different content.
     """
     clips = _Clips(reading)
     for path, text in texts.items():
@@ -143,12 +142,12 @@ def _from_csvs(texts: Mapping[Path, str], reading: Reading) -> Annotations:
 
 
 def _from_json(contents: Mapping[Path, Mapping[str, Any]], reading: Reading) -> Annotations:
-    """Read clips by YouTube id, with `segment`, or by an id that tells start and end itself.
+    """Read clips by YouTube id, with `segment`, or by an id that includes start and end.
 
-    The latter, `database` of the 3D-ResNets code, may give segments in frames: the id counts.
+    The latter, `database` of the 3D-ResNets code, may give segments in frames: the id is used.
 
     Raises:
-        AnnotationError: as of CSVs, with file and clip.
+        AnnotationError: as for CSVs, with file and clip.
     """
     clips = _Clips(reading)
     for path, content in contents.items():
@@ -187,23 +186,23 @@ class _Clips:
     def add(
         self, video_id: str, label: str | None, subset: str, duration: float, where: str
     ) -> None:
-        """Take a clip; what it lacks is raised or noted."""
+        """Add a clip; faults are raised or noted."""
         if video_id in self.found:
             before, other_label, other_subset = self.found[video_id]
             if (label, subset) == (other_label, other_subset):
-                told = f"the clip is at {before} and again at {where}: kept once"
-                self.reading.problems.append(Problem(video_id, told, (Fault.TWICE,)))
+                problem = f"the clip is at {before} and again at {where}: kept once"
+                self.reading.problems.append(Problem(video_id, problem, (Fault.TWICE,)))
                 return
             error = AnnotationError(
                 f"{where}: clip {video_id} is also at {before}, with another label or split; "
-                "take one away"
+                "remove one"
             )
             self.reading.mistake(video_id, error)
             return
         self.found[video_id] = where, label, subset
         activities = ()
         if label is not None:
-            # Half a million clips: a look at the whole list of classes for each would take long.
+            # Half a million clips: searching the list of classes for each would take long.
             if self.known is None or label in self.known:
                 self.reading.used.add(label)
             else:
@@ -214,7 +213,7 @@ class _Clips:
         )
 
     def annotations(self) -> Annotations:
-        """All of it; the classes sorted by name where none are listed."""
+        """All clips; classes are sorted by name if none are listed."""
         return self.reading.annotations(self.videos)
 
 
@@ -224,8 +223,8 @@ def _entries(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _opens(path: Path) -> bool:
-    """Whether a file opens with Kinetics' columns, which needs no reading of it all."""
-    if not path.is_file():  # a pipe would be waited for
+    """Whether a file begins with Kinetics' columns; only its beginning is read."""
+    if not path.is_file():  # reading a pipe would block
         return False
     with path.open("rb") as file:
         return _is_csv(header_of(file.read(1000).decode("utf-8-sig", "replace")))
@@ -242,7 +241,7 @@ def _json_clip(
         start, end = _cut(segment[0], segment[1], where)
         return _clip_id(youtube, start, end), end - start
     if segment is None and "duration" in entry:
-        # Test clips may not tell where they were cut out.
+        # Test clips may not say where they were cut out.
         duration = parse_number(entry["duration"], f"{where}, duration")
         if duration > 0:
             return youtube, duration
@@ -254,7 +253,7 @@ def _clip_id(youtube: str, start: float, end: float) -> str:
 
 
 def _cut(given_start: object, given_end: object, where: str) -> tuple[float, float]:
-    """Between which seconds of the whole video the clip was cut out."""
+    """Start and end in seconds at which the clip was cut out of the whole video."""
     start, end = (
         parse_number(given_start, f"{where}, start"),
         parse_number(given_end, f"{where}, end"),
@@ -262,12 +261,13 @@ def _cut(given_start: object, given_end: object, where: str) -> tuple[float, flo
     for name, value in (("start", start), ("end", end)):
         if not 0 <= value < 10**6:
             raise AnnotationError(
-                f"{where}, {name}: {value:g} is no time of a video; give seconds from 0 to 999999"
+                f"{where}, {name}: {value:g} is not a time in a video; "
+                "give seconds from 0 to 999999"
             )
     if end <= start:
-        mend = "exchange them" if end < start else "a clip lasts longer than nothing"
+        fix = "swap them" if end < start else "a clip must have a length"
         raise AnnotationError(
-            f"{where}: the end ({end:g}) is not after the start ({start:g}); {mend}"
+            f"{where}: the end ({end:g}) is not after the start ({start:g}); {fix}"
         )
     return start, end
 
@@ -282,11 +282,13 @@ def _subset(given: object, where: str) -> str:
 
 
 def _label(given: object, subset: str, where: str) -> str | None:
-    """The class's name; the test split is also published without."""
+    """The class name; the test split is also published without labels."""
     if given is None and subset == "testing":
         return None
     if given is None:
-        raise AnnotationError(f"{where}: the clip has no label; only those of the test split may")
+        raise AnnotationError(
+            f"{where}: the clip has no label; only clips of the test split may lack one"
+        )
     return parse_name(given, "label", where)
 
 

@@ -1,4 +1,4 @@
-"""MultiTHUMOS: 65 classes on THUMOS-14's videos, a text file a class, or per-frame code's JSON."""
+"""MultiTHUMOS: 65 classes on THUMOS-14's videos, as one text file per class or as JSON."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from actline.parsing import brief
 from actline.timeline import Activity
 
 CLASSES_FILE = "class_list.txt"
-# Of class_list.txt, in its order: THUMOS-14's come first. The JSON form numbers them from 1.
+# As in class_list.txt: THUMOS-14's classes come first. The JSON form numbers them from 1.
 CLASSES = (
     "BaseballPitch",
     "BasketballDunk",
@@ -90,9 +90,9 @@ _SUBSETS = {"validation": "validation", "test": "testing"}
 
 
 def _is_json(content: Mapping[str, Any]) -> bool:
-    """Whether JSON of Charades' form holds MultiTHUMOS, as published: its classes count from 1.
+    """Whether JSON of Charades' form is the published MultiTHUMOS, whose classes count from 1.
 
-    THUMOS-14's 20 classes alone, and the file that we write, which counts from 0, are not it.
+    Not so for THUMOS-14's 20 classes alone, or a file that we wrote, which counts from 0.
     """
     if not thumos.has_ids(content):
         return False
@@ -107,22 +107,22 @@ def _is_json(content: Mapping[str, Any]) -> bool:
 
 
 def _from_json(content: Mapping[str, Any], path: Path, reading: Reading) -> Annotations:
-    """Read the JSON of the published per-frame code, whose class 1 is the first listed.
+    """Read the JSON of the published per-frame code, in which class 1 is the first listed.
 
     Raises:
         AnnotationError: an entry is malformed or names a class that is not listed.
     """
     listed = reading.classes or _published()
     if listed.numbers == {index: index for index in range(len(listed.names))}:
-        # A list of bare names does not say that the file's numbers count from 1.
+        # A list of names alone does not say that the file's numbers count from 1.
         listed = replace(listed, numbers={n + 1: index for n, index in listed.numbers.items()})
     return charades.read_charades_json(content, path, replace(reading, classes=listed))
 
 
 def _find_class_files(folder: Path) -> tuple[Path, ...]:
-    """The files `CLASS.txt` of a MultiTHUMOS folder; none in any other.
+    """The files `CLASS.txt` of a MultiTHUMOS folder; empty for any other folder.
 
-    They lie in the folder itself or in one below named as annotations, as in the archive.
+    They are in the folder itself or in a subfolder named `annotations`, as in the archive.
 
     Raises:
         AnnotationError: a folder or file cannot be read.
@@ -133,7 +133,7 @@ def _find_class_files(folder: Path) -> tuple[Path, ...]:
             texts = [path for path in sorted(one.glob("*.txt")) if path.stem.isalpha()]
             opening = {path for path in texts if _opens(path)}
             if opening:
-                # One that is empty or malformed is told when it is read.
+                # An empty or malformed one is reported when it is read.
                 return tuple(p for p in texts if p in opening or p.stem in CLASSES)
     except OSError as error:
         raise AnnotationError(f"cannot read the folder {folder}: {error.strerror}") from error
@@ -143,9 +143,9 @@ def _find_class_files(folder: Path) -> tuple[Path, ...]:
 def _from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
     """Read files of lines `video start end`, in seconds, each named after its class.
 
-    Classes are in the published order where none are listed. Subsets are THUMOS-14's: "validation",
-    which is trained on, and "testing"; so are durations, from files such as `test_durations.txt`
-    beside or above, where there are any.
+    Classes are in the published order if none are listed. Subsets are THUMOS-14's: "validation",
+    which is trained on, and "testing". Durations are THUMOS-14's too, from files such as
+    `test_durations.txt` in the same folder or the one above, if present.
 
     Raises:
         AnnotationError: a line is malformed, or a file's class is not listed.
@@ -188,8 +188,8 @@ def _published() -> ClassNames:
 
 
 def _opens(path: Path) -> bool:
-    """Whether a file opens with a line `video start end`."""
-    if not path.is_file():  # a pipe would be waited for
+    """Whether a file begins with a line `video start end`."""
+    if not path.is_file():  # reading a pipe would block
         return False
     with path.open("rb") as file:
         text = file.read(200).decode("utf-8-sig", "replace")

@@ -1,4 +1,4 @@
-"""What an annotation format is: each file of this folder makes one value of `Reader`."""
+"""The interface of annotation formats: each file in this folder defines one `Reader`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,14 +12,14 @@ from actline.annotations.reading import Reading
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A folder or file to read, with what its form is told by.
+    """A folder or file to read, with the content its format is recognized by.
 
     Attributes:
-        path: of the folder or file.
+        path: path of the folder or file.
         is_folder: whether it is a folder; text, header and content are then empty.
-        text: of a file, whole.
-        header: column names, in small letters, of a file that is not JSON.
-        content: the object that a JSON file holds.
+        text: the whole text of a file.
+        header: column names, in lower case, of a file that is not JSON.
+        content: the object in a JSON file.
     """
 
     path: Path
@@ -31,13 +31,13 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A form of annotations.
+    """An annotation format.
 
     Attributes:
-        name: as users know it.
-        recognizes: whether a folder or file is of this form.
-        read: what it holds. Mistakes go to `Reading.mistake`, labels through `Reading.label`,
-            and each video through `Reading.video`, which mends what is beyond its ends.
+        name: its name for users.
+        recognizes: whether a folder or file has this format.
+        read: reads it. Mistakes go to `Reading.mistake`, labels through `Reading.label`, and each
+            video through `Reading.video`, which cuts activities to the video.
     """
 
     name: str
@@ -46,9 +46,9 @@ class Reader:
 
 
 def with_classes(reading: Reading, beside: Path | None) -> Reading:
-    """The reading with the classes that a file beside the annotations lists.
+    """The reading with the classes listed in a file next to the annotations.
 
-    As it is where classes were given, or where there is no such file.
+    Unchanged if classes were given, or if there is no such file.
     """
     if reading.classes is not None or beside is None:
         return reading

@@ -26,13 +26,13 @@ from actline.timeline import Activity
 
 COLUMNS = ("video", "label", "start", "end")
 
-# Of DAPs' tables: the class by its place in the list, from 0, and -1 for `Ambiguous`.
+# In DAPs' tables: the class by its index in the list, and -1 for `Ambiguous`.
 _INDEX_COLUMN = "label-idx"
 
 
 @dataclass
 class _Video:
-    """What the rows so far say of one video."""
+    """What the rows so far say about one video."""
 
     subset: str = ""
     duration: float | None = None
@@ -40,20 +40,20 @@ class _Video:
 
 
 def _from_table(text: str, path: Path, reading: Reading) -> Annotations:
-    """Read `video,label,start,end`, with `subset` and `duration` where the columns are there.
+    """Read `video,label,start,end`, with `subset` and `duration` if these columns are present.
 
     Times are seconds, minutes:seconds (`1:02.5`) or hours:minutes:seconds. A row without a label
-    is a video without activities. Cells may be separated by commas, semicolons or tabs, and have
-    a decimal comma where they are not separated by commas. Nobody published this file, so what a
-    published one is forgiven is an error here.
+    is a video without activities. Cells may be separated by commas, semicolons or tabs, and may
+    have decimal commas if they are not separated by commas. Faults that are accepted in published
+    files are errors here, as the user can correct this file.
 
     The columns may have the names of published tables (G-TAD, AFSD, TSP, DAPs); then segments are
-    taken as listed, as from other published files, and TSP's rows between actions are passed over.
-    THUMOS-14's ids tell the subset where none is given.
+    accepted as listed, as in other published files, and TSP's rows between actions are skipped. For
+    THUMOS-14, a missing subset is taken from the id.
 
     Raises:
-        AnnotationError: with the line: a missing column, a time that is not one, negative or not
-            before the end, a class that is not listed, or rows that contradict each other.
+        AnnotationError: with the line: a missing column, an invalid or negative time, a start that
+            is not before the end, a class that is not listed, or rows that contradict each other.
     """
     columns = segment_columns(header_of(text))
     if not set(COLUMNS) <= columns.keys():
@@ -75,7 +75,9 @@ def _from_table(text: str, path: Path, reading: Reading) -> Annotations:
                     f'put quotation marks around a text with "{row.delimiter}" in it'
                 )
             if not video_id:
-                raise AnnotationError(f"{row.where}: no video is named; fill the first column")
+                raise AnnotationError(
+                    f"{row.where}: the video is missing; fill in the first column"
+                )
             named = from_spreadsheet_safe(parse_name(video_id, "video's name", row.where))
             video_id = parse_id(ids[named], row.where)
             video = videos.setdefault(video_id, _Video())
@@ -101,7 +103,7 @@ def _from_table(text: str, path: Path, reading: Reading) -> Annotations:
 
 
 def _counted_from_0(listed: ClassNames | None, path: Path) -> ClassNames:
-    """The classes by their place; of THUMOS-14 where none are listed."""
+    """The classes by index; those of THUMOS-14 if none are listed."""
     names = tuple(sorted(thumos.CLASSES)) if listed is None else listed.names
     source = f"{path.name} (THUMOS-14's)" if listed is None else listed.source
     return ClassNames(names, {index: index for index in range(len(names))}, source)
@@ -109,7 +111,7 @@ def _counted_from_0(listed: ClassNames | None, path: Path) -> ClassNames:
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """A row's cells by our names of the columns; empty where the table has no such column."""
+    """A row's cells by our column names; empty if the table has no such column."""
 
     row: Row
     columns: Mapping[str, str]
@@ -148,7 +150,7 @@ def _activity(row: _Cells, video_id: str, reading: Reading, *, by_hand: bool) ->
         return None
     if not row["label"]:
         if row["start"] or row["end"]:
-            raise AnnotationError(f"{row.where}: times without a label; fill the label")
+            raise AnnotationError(f"{row.where}: times without a label; fill in the label")
         return None
     label = from_spreadsheet_safe(parse_name(row["label"], "label", row.where))
     index = not by_hand and label == "-1"
@@ -162,9 +164,9 @@ def _activity(row: _Cells, video_id: str, reading: Reading, *, by_hand: bool) ->
         )
     start, end = _seconds(row, "start"), _seconds(row, "end")
     if end <= start:
-        mend = "exchange them" if end < start else "an activity lasts longer than nothing"
+        fix = "swap them" if end < start else "an activity must have a length"
         raise AnnotationError(
-            f"{row.where}: the end ({end:g}) is not after the start ({start:g}); {mend}"
+            f"{row.where}: the end ({end:g}) is not after the start ({start:g}); {fix}"
         )
     return Activity(label, start, end)
 
@@ -178,7 +180,7 @@ def _seconds(row: _Cells, column: str) -> float:
     text = row[column]
     if not text:
         raise AnnotationError(f"{row.where}: the {column} is empty; give seconds, as in 62.5")
-    # Where commas do not separate cells, they separate decimals, as spreadsheets write them.
+    # If commas do not separate cells, they are decimal commas, as spreadsheets write them.
     plain = text.replace(",", ".") if row.row.delimiter != "," and "." not in text else text
     if clock := _CLOCK.fullmatch(plain):
         return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
@@ -191,14 +193,14 @@ def _seconds(row: _Cells, column: str) -> float:
         ) from error
     if value < 0:
         raise AnnotationError(
-            f'{row.where}: {column} "{text[:40]}" is not a time from 0; times count from the '
+            f'{row.where}: {column} "{text[:40]}" is negative; times count from the '
             "video's first frame"
         )
     return abs(value)  # no negative zero
 
 
 def write_table(annotations: Annotations, path: Path) -> None:
-    """Write all columns, and the activities mended: a table written by hand takes no others.
+    """Write all columns, with corrected activities: a table is not read with faulty ones.
 
     A video without activities gets a row without a label.
     """

@@ -1,4 +1,4 @@
-"""THUMOS-14: a text file a class, as published, and what is known of its videos."""
+"""THUMOS-14: one text file per class, as published, and known facts about its videos."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -14,13 +14,13 @@ from actline.stored.text import read_text
 from actline.timeline import Activity
 
 CLASSES_FILE = "detclasslist.txt"
-# Segments that may or may not show an action: no class, and the official evaluation counts a
-# detection on one neither as right nor as wrong.
+# Segments that may or may not show an action: not a class, and the official evaluation counts a
+# detection on one as neither correct nor wrong.
 AMBIGUOUS = "Ambiguous"
-# G-TAD, VSGN and OpenTAD leave it out, the toolkit does not: a video of 176 s with actions as late
-# as 714 s.
+# G-TAD, VSGN and OpenTAD leave it out, the official toolkit does not: a video of 176 s with actions
+# annotated up to 714 s.
 WRONG_VIDEOS = frozenset({"video_test_0000270"})
-# Of detclasslist.txt: what submissions to the challenge call the classes.
+# From detclasslist.txt: the class numbers used in submissions to the challenge.
 NUMBERS = {
     7: "BaseballPitch",
     9: "BasketballDunk",
@@ -52,12 +52,12 @@ _SUBSETS = {"val": "validation", "test": "testing"}
 
 
 def has_ids(video_ids: Collection[str]) -> bool:
-    """Whether these are THUMOS-14's videos: all named as they are, and at least one."""
+    """Whether these are THUMOS-14's videos, judged by their names; there must be at least one."""
     return bool(video_ids) and all(_ID.fullmatch(video_id) for video_id in video_ids)
 
 
 def set_apart(video: AnnotatedVideo) -> AnnotatedVideo:
-    """Move what is labelled `Ambiguous` from the activities to `ambiguous`."""
+    """Move segments labelled `Ambiguous` from the activities to `ambiguous`."""
     listed = tuple(a for a in video.truth if a.label != AMBIGUOUS)
     activities = tuple(a for a in video.activities if a.label != AMBIGUOUS)
     return replace(
@@ -69,15 +69,15 @@ def set_apart(video: AnnotatedVideo) -> AnnotatedVideo:
 
 
 def subset_of_id(video_id: str) -> str | None:
-    """The subset that a video's id tells; None for an id that is not THUMOS-14's."""
+    """The subset of a video, from its id; None if the id is not THUMOS-14's."""
     known = _ID.fullmatch(video_id)
     return known and _ID_SUBSETS[known[1]]
 
 
 def wrong_videos(annotations: Annotations) -> tuple[str, ...]:
-    """Ids of videos known to be falsely annotated.
+    """Ids of videos known to be wrongly annotated.
 
-    In THUMOS-14's own annotations, not in those that others made of its videos, as MultiTHUMOS.
+    Only in THUMOS-14's own annotations, not in others of its videos, such as MultiTHUMOS.
     """
     if not annotations.classes or not set(annotations.classes) <= CLASSES:
         return ()
@@ -85,22 +85,22 @@ def wrong_videos(annotations: Annotations) -> tuple[str, ...]:
 
 
 def without_wrong_videos(annotations: Annotations) -> Annotations:
-    """Leave out the videos known to be falsely annotated, and tell it in `problems`."""
+    """Leave out the videos known to be wrongly annotated, and note it in `problems`."""
     wrong = wrong_videos(annotations)
-    told = tuple(
-        Problem(video_id, "is known to be falsely annotated: left out", (Fault.WRONG_VIDEO,))
+    left_out = tuple(
+        Problem(video_id, "is known to be wrongly annotated: left out", (Fault.WRONG_VIDEO,))
         for video_id in wrong
     )
     kept = tuple(video for video in annotations.videos if video.id not in wrong)
     others = tuple(p for p in annotations.problems if p.video not in wrong)
-    return replace(annotations, videos=kept, problems=(*others, *told))
+    return replace(annotations, videos=kept, problems=(*others, *left_out))
 
 
 def _find_class_files(folder: Path) -> tuple[Path, ...]:
-    """The files `CLASS_val.txt` and `CLASS_test.txt` of a THUMOS-14 folder; none in any other.
+    """The files `CLASS_val.txt` and `CLASS_test.txt` of a THUMOS-14 folder, if it is one.
 
-    They lie in the folder itself or at most two below, in folders named as annotations, such as
-    `temporal_annotations_test` or `annotations/annotation`, as the archives have them.
+    They are in the folder itself or at most two levels below, in folders named after annotations,
+    such as `temporal_annotations_test` or `annotations/annotation`, as in the archives.
 
     Raises:
         AnnotationError: a folder or file cannot be read.
@@ -115,7 +115,7 @@ def _find_class_files(folder: Path) -> tuple[Path, ...]:
                 if "annotation" in child.name.lower() and child.is_dir() and child not in folders
             ]
         named = [path for one in folders for path in sorted(one.iterdir())]
-        # A pipe of such a name would be waited for.
+        # Reading a pipe of such a name would block.
         files = tuple(p for p in named if _CLASS_FILE.fullmatch(p.name) and p.is_file())
         for path in files:
             with path.open("rb") as file:
@@ -135,9 +135,9 @@ def find_beside(class_files: Iterable[Path], pattern: str) -> tuple[Path, ...]:
 def _from_class_files(paths: Sequence[Path], reading: Reading) -> Annotations:
     """Read files of lines `video start end`, in seconds, each named after its class and subset.
 
-    Durations come from files such as `test_durations.txt` beside or above them (a line with the
-    video's file, a line with its seconds), where there are any. The videos are those that a file
-    names; their subsets are "validation", on which THUMOS-14 is trained, and "testing".
+    Durations come from files such as `test_durations.txt` in the same folder or the one above (a
+    line with the video's file name, then a line with its seconds), if present. The videos are those
+    named in any file; their subsets are "validation", on which THUMOS-14 is trained, and "testing".
 
     Raises:
         AnnotationError: a line is malformed, or a file's class is not listed.
@@ -185,7 +185,7 @@ def segment_in(line: str, where: str) -> tuple[float, float]:
 
 
 def durations_in(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
-    """Seconds by video, from lines that name a file and tell its duration by turns."""
+    """Durations by video, from lines that alternate between file name and seconds."""
     seconds: dict[str, float] = {}
     for path in paths:
         words = [(where, word) for where, line in lines_of(path) for word in line.split()]
@@ -196,7 +196,7 @@ def durations_in(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
                 if seconds.setdefault(video_id, duration) != duration:
                     raise AnnotationError(
                         f"{where}: {video_id} lasts {duration:g} s here and "
-                        f"{seconds[video_id]:g} s in another file; take one away"
+                        f"{seconds[video_id]:g} s in another file; remove one"
                     )
             except AnnotationError as error:
                 reading.mistake(video_id, error)
@@ -204,7 +204,7 @@ def durations_in(paths: Iterable[Path], reading: Reading) -> dict[str, float]:
 
 
 def lines_of(path: Path) -> list[tuple[str, str]]:
-    """The lines that are not empty, without spaces around them, each with where it is."""
+    """The non-empty lines, stripped of surrounding spaces, each with its place in the file."""
     text = read_text(path, error=AnnotationError, what="annotations")
     lines = enumerate(text.splitlines(), 1)
     return [(f"{path}, line {n}", line.strip()) for n, line in lines if line.strip()]
