@@ -35,7 +35,7 @@ Runtime = Literal["openvino", "onnxruntime"]
 # differs by far more.
 TOLERANCE = 1e-3
 RUNTIMES: tuple[Runtime, ...] = ("openvino", "onnxruntime")
-# What a file says of itself, beside its checksum.
+# What a file says about itself, besides its checksum.
 _SAID = ("actline", "weights")
 INSTALL = 'pip install "actline[runtime]"'
 
@@ -145,7 +145,7 @@ class ExportedNetwork(Backbone):
             self.run = start(path)
         except DeviceError:
             raise
-        except Exception as error:  # each runtime has errors of its own
+        except Exception as error:  # each runtime has its own errors
             raise CheckpointError(f"{runtime} cannot run {path}: {_first_line(error)}") from error
         self.where = f"{runtime} cannot run {path}"
         # OpenVINO's networks run for one thread at a time.

@@ -10,7 +10,7 @@ SCORES_AT_ONCE = 20_000_000
 def average_precision(
     scores: ArrayLike, targets: ArrayLike, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Mean precision at every positive, frames sorted by falling score, for each class.
+    """Mean precision at every positive, frames sorted by descending score, for each class.
 
     Equal scores keep the order they are given in. A class without a positive gets 0, as in the
     published meter, whose mean includes it.
@@ -36,7 +36,7 @@ def average_precision(
 
 
 def falling_order(scores: NDArray) -> NDArray[np.intp]:
-    """The order of falling scores, equal ones as given: (N, C) to (N, C)."""
+    """The order of descending scores, equal ones as given: (N, C) to (N, C)."""
     return np.argsort(-scores, axis=0, kind="stable")
 
 

@@ -209,7 +209,7 @@ def _first_fault(table: SegmentTable) -> tuple[int, str] | None:
 
 
 def ranking(group: NDArray[np.intp], score: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The order by group (a class, or a video), and within a group by falling score: (N,).
+    """The order by group (a class, or a video), and within a group by descending score: (N,).
 
     Of equal scores the order is the published evaluators': NumPy's own sort, reversed.
     """
@@ -222,7 +222,7 @@ def ranking(group: NDArray[np.intp], score: NDArray[np.float64]) -> NDArray[np.i
 
 
 def toolkit_ranking(tables: Tables) -> NDArray[np.intp]:
-    """The order by class and falling score of the predictions: (N,).
+    """The order by class and descending score of the predictions: (N,).
 
     Equal scores are ordered by their videos' ids, then as given, as THUMOS-14's toolkit has them.
     """
@@ -256,7 +256,7 @@ def overlapping_pairs(
 ) -> Pairs:
     """All pairs in the same video that overlap, and at least by `least`.
 
-    Pairs are ordered by their row, and those of one row by falling overlap, NaN first.
+    Pairs are ordered by their row, and those of one row by descending overlap, NaN first.
 
     Args:
         same_class: only pairs of one class.

@@ -2,7 +2,7 @@
 
 Recall is the share of true activities that some proposal overlaps by at least a temporal IoU;
 average recall (AR) is its mean over thresholds; the average number of proposals (AN) is reached
-by taking the same percentage of every video's, by falling score.
+by taking the same percentage of every video's, by descending score.
 """
 
 from dataclasses import dataclass, field

@@ -46,7 +46,7 @@ def bootstrap_segment_precision(
 
 @dataclass(frozen=True, eq=False)
 class _Weighing:
-    """Matched detections, each class's by falling score, ready to be weighed by their videos.
+    """Matched detections, each class's by descending score, ready to be weighed by their videos.
 
     Shape:
         video: (N,); counts: (N,), whether a detection counts where it is wrong; first: (C + 1,)

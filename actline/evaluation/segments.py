@@ -39,7 +39,7 @@ class SegmentProtocol:
     Attributes:
         name: shown with every number.
         thresholds: of temporal IoU.
-        matching: "detections first" goes through detections by falling score, each taking the
+        matching: "detections first" goes through detections by descending score, each taking the
             true activity it overlaps most of those still free (ActivityNet); "activities first"
             goes through true activities as they are listed, each taking the free detection that
             overlaps it most, by more than the threshold (THUMOS-14's own toolkit). Equal scores
@@ -210,7 +210,7 @@ def _parts(bounds: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
 
 
 def ranked(tables: Tables, protocol: SegmentProtocol) -> SegmentTable:
-    """The predictions by class and falling score, equal ones in the protocol's order."""
+    """The predictions by class and descending score, equal ones in the protocol's order."""
     found = tables.predictions
     if protocol.matching == "activities first":
         return found[toolkit_ranking(tables)]
@@ -231,7 +231,7 @@ def match(truth: SegmentTable, found: SegmentTable, protocol: SegmentProtocol) -
     """Which true activity each prediction is matched with at each threshold, -1 for none.
 
     Shape:
-        found: (N,) rows, those of one class by falling score; returns (N, T).
+        found: (N,) rows, those of one class by descending score; returns (N, T).
     """
     thresholds = np.array(protocol.thresholds)
     matched = np.full((len(found), len(thresholds)), -1, np.int32)
@@ -251,7 +251,7 @@ def match(truth: SegmentTable, found: SegmentTable, protocol: SegmentProtocol) -
 
 
 def _activities_first(truth: SegmentTable, found: SegmentTable, least: float) -> Pairs:
-    """Pairs by true activity, then falling overlap, then falling score."""
+    """Pairs by true activity, then descending overlap, then descending score."""
     pairs = overlapping_pairs(found, truth, same_class=True, least=least, measure=toolkit_iou)
     order = np.lexsort((pairs.row, -pairs.overlap, pairs.other))
     return Pairs(pairs.row[order], pairs.other[order], pairs.overlap[order])
@@ -287,7 +287,7 @@ def _take_free(
 def precision_at(
     right: NDArray[np.bool_], counted: NDArray[np.bool_], positives: float | None = None
 ) -> NDArray[np.float64]:
-    """Precision after each prediction, by falling score, of those that count: (N, T).
+    """Precision after each prediction, by descending score, of those that count: (N, T).
 
     Args:
         positives: DETAD's normalization: what a full recall counts as, in place of the number

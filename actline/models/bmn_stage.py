@@ -57,7 +57,7 @@ class BMNStage:
 
 
 def merge_windows(parts: Sequence[Proposals], *, duration: float) -> Proposals:
-    """All proposals of a video's windows, by falling score, cut off where the video ends."""
+    """All proposals of a video's windows, by descending score, cut off where the video ends."""
     start, end, score = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("start", "end", "score")

@@ -32,7 +32,7 @@ def folded(network: Network) -> Network:
       where oneDNN has them (on CPUs), and happen in place elsewhere.
     - On CPUs, X3D's widest features never exist for all frames at once.
 
-    Each part knows what of it is folded (`Foldable`); a network without such parts is copied.
+    Each part knows how it is folded (`Foldable`); a network without such parts is copied.
     Classes, methods and the shapes of results stay those of the network. `state_dict` stays
     the network's too, under its names and with its values: what is saved or hashed does not show
     the folding. The copy is for inference only; it can neither be trained nor load weights.

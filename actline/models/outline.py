@@ -25,7 +25,7 @@ def outline(
     """A network's tensors by name, without allocating them: a huge network costs nothing.
 
     Raises:
-        ValueError: there is no such network, as with heads that do not divide its channels.
+        ValueError: the sizes are impossible, as with heads that do not divide its channels.
     """
     try:
         with torch.device("meta"), _WithoutValues():

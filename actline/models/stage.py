@@ -25,7 +25,7 @@ class Stage(Protocol):
         *,
         most: int = MOST_PROPOSALS,
     ) -> Proposals:
-        """Proposals for one video by falling score, not yet suppressed.
+        """Proposals for one video by descending score, not yet suppressed.
 
         Args:
             features: of the whole video.

@@ -29,7 +29,7 @@ def soft_label_loss(
             supported.
 
     Args:
-        background: "class": background is a class of its own, as SSDet describes it. "none": the
+        background: "class": background is its own class, as SSDet describes it. "none": the
             logits are the K actions, and frozen frames have no target, so no cross-entropy.
         average: "frames": every frame counts the same, as soft labels say. "support", as in the
             published code: the sum over the mixed clips of each one's weighted cross-entropy,

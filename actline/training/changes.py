@@ -1,4 +1,4 @@
-"""Whether a run's state may be resumed: what it depends on, and what of that has changed."""
+"""Whether a run's state may be resumed: what it depends on, and which of that has changed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

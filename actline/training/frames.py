@@ -143,7 +143,7 @@ def new_network(recipe: FrameRecipe, classes: tuple[str, ...]) -> tuple[Backbone
 
     Raises:
         CheckpointError: a checkpoint that the recipe names cannot be used.
-        RecipeError: there is no network of the recipe's sizes.
+        RecipeError: the recipe's sizes are impossible for the network.
     """
     torch.manual_seed(recipe.seed)
     network = built(lambda: recipe.network.build(len(classes)))

@@ -15,7 +15,7 @@ from actline.models.x3d import X3D, X3DConfig
 
 SOURCE = "the authors' X3D"
 
-# Split batch normalization keeps `bn` (aggregated) beside `split_bn` (per part).
+# Split batch normalization keeps `bn` (aggregated) next to `split_bn` (per part).
 NORM_RULES: Rules = [
     (r"(.*)\.num_batches_tracked", ""),
     (r"(.*)\.split_bn\.running_(mean|var)", r"\1.split_\2"),
