@@ -183,6 +183,9 @@ def read_exported(path: Path) -> tuple[ModelCard, str]:
         raise CheckpointError(f"{path} was not written by `actline export`; give one that was")
     if not {*_SAID, CHECKSUM} >= properties.keys():  # as of one whose name was damaged
         raise CheckpointError(damaged)
+    # protobuf gives bytes where text is not UTF-8.
+    if not all(isinstance(value, str) for value in properties.values()):
+        raise CheckpointError(damaged)
     body = raw[: -len(_checksum_note(onnx, ""))]
     if CHECKSUM in properties and _with_checksum(onnx, body) != raw:
         raise CheckpointError(damaged)

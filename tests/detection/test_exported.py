@@ -149,6 +149,30 @@ def test_what_cannot_be_exported_or_run_is_told_in_one_line(exported, tmp_path, 
         assert error.count("\n") == 1
 
 
+def test_notes_of_an_exported_file_that_are_not_text_are_refused(exported, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    _, folder = exported
+    model = onnx.load_model(folder / "model.onnx")
+    for note in (one for one in model.metadata_props if one.key != "checksum"):
+        # Of the same length, so that the message around it stays whole; without a checksum, as
+        # files were before they had one.
+        body = model.SerializeToString()
+        changed = body.replace(note.value.encode(), b"\xff" + note.value.encode()[1:])
+        assert changed != body
+        path = tmp_path / "model.onnx"
+        path.write_bytes(_without_checksum(onnx, changed))
+        with pytest.raises(CheckpointError, match="is not a whole ONNX file"):
+            read_exported(path)
+
+
+def _without_checksum(onnx, body: bytes) -> bytes:
+    model = onnx.load_model_from_string(body)
+    kept = [one for one in model.metadata_props if one.key != "checksum"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    return model.SerializeToString()
+
+
 def test_a_flipped_bit_in_an_exported_file_is_refused_wherever_it_is(exported, tmp_path):
     _, folder = exported
     raw = (folder / "model.onnx").read_bytes()

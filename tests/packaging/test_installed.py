@@ -144,8 +144,7 @@ def test_the_command_explains_itself_and_finds_its_recipes(installed, tmp_path):
     assert "generate" in run(installed / "actline", "data", "--help", cwd=tmp_path).stdout
     assert "usage: actline" in run(installed / "actline", "--help", cwd=tmp_path).stdout
     code = (
-        "from actline.training.recipe import read_recipe\n"
-        "read_recipe('recipes/generated/fine.yaml')"
+        "from actline.training.tasks import read_recipe\nread_recipe('recipes/generated/fine.yaml')"
     )
     run(installed / "python", "-c", code, cwd=tmp_path)
 
