@@ -40,7 +40,9 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("experiment", choices=("ssdet", "multigrid"))
     parser.add_argument("--out", type=Path, required=True, help="folder")
-    parser.add_argument("--seeds", type=int, default=3, help="of training (default: 3)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="how many seeds to train with (default: 3)"
+    )
     parser.add_argument("--difficulty", default="easy", help="easy, normal or hard (default: easy)")
     parser.add_argument(
         "--clips", type=int, default=400, help="trimmed videos, a fifth held out (default: 400)"
@@ -48,8 +50,8 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--videos", type=int, default=60, help="untrimmed videos to fine-tune on (default: 60)"
     )
-    parser.add_argument("--pretraining-epochs", type=int, default=30, help="(default: 30)")
-    parser.add_argument("--finetuning-epochs", type=int, default=40, help="(default: 40)")
+    parser.add_argument("--pretraining-epochs", type=int, default=30, help="epochs (default: 30)")
+    parser.add_argument("--finetuning-epochs", type=int, default=40, help="epochs (default: 40)")
     parser.set_defaults(run=run)
 
 

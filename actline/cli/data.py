@@ -90,7 +90,7 @@ def _add_generate(commands) -> None:
     generate.add_argument("profile", help="charades, thumos, activitynet or kinetics")
     generate.add_argument("--out", type=Path, required=True, help="folder")
     generate.add_argument("--videos", type=int, default=100, help="how many (default: 100)")
-    generate.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    generate.add_argument("--seed", type=int, default=0, help="of the videos (default: 0)")
     generate.add_argument("--difficulty", default="normal", help="easy, normal (default) or hard")
     generate.add_argument("--size", default="112x112", help="WIDTHxHEIGHT (default: 112x112)")
     generate.add_argument("--rate", type=float, default=12.0, help="frames a second (default: 12)")

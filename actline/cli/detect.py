@@ -44,11 +44,16 @@ def add_parser(subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("videos", metavar="VIDEO", nargs="*", type=Path, help="files or folders")
-    parser.add_argument("--checkpoint", required=True, type=Path, help="of train or convert")
+    parser.add_argument("--checkpoint", required=True, type=Path, help="from train or convert")
     parser.add_argument(
-        "--out", type=Path, default=Path("detections"), help="(default: detections)"
+        "--out",
+        type=Path,
+        default=Path("detections"),
+        help="folder for the results (default: detections)",
     )
-    parser.add_argument("--formats", default="json,csv,vtt,txt,eaf,npz", help="(default: all)")
+    parser.add_argument(
+        "--formats", default="json,csv,vtt,txt,eaf,npz", help="what to write (default: all)"
+    )
     parser.add_argument(
         "--runtime",
         choices=("openvino", "onnxruntime"),
@@ -65,9 +70,14 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--max-gap", type=float, default=0.0, help="join activities with a shorter gap (seconds)"
     )
-    parser.add_argument("--frame-rate", type=float, default=24.0, help="of frame folders")
     parser.add_argument(
-        "--share", metavar="PART/PARTS", default="0/1", help="do this part alone (default: 0/1)"
+        "--frame-rate",
+        type=float,
+        default=24.0,
+        help="frames a second of frame folders (default: 24)",
+    )
+    parser.add_argument(
+        "--share", metavar="PART/PARTS", default="0/1", help="process only this part (default: 0/1)"
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="videos at a time (default: 1; more may pay on GPUs)"
@@ -82,7 +92,7 @@ def add_parser(subparsers) -> None:
         "--proposals", type=Path, help="another method's proposals: a results JSON, or a folder"
     )
     chain.add_argument("--video-classes", type=Path, help="a classifier's results on the videos")
-    parser.add_argument("--overwrite", action="store_true", help="do finished videos again")
+    parser.add_argument("--overwrite", action="store_true", help="process finished videos again")
     parser.set_defaults(run=run)
 
 

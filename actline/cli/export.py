@@ -25,7 +25,7 @@ def add_parser(subparsers) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="of train or convert")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="from train or convert")
     parser.add_argument("out", metavar="OUT.onnx", type=Path, help="the file to write")
     parser.set_defaults(run=run)
 

@@ -38,13 +38,23 @@ def add_parser(subparsers) -> None:
         "--snippets", metavar="SECONDS", type=float, help="one vector for every so many seconds"
     )
     parser.add_argument(
-        "--share", metavar="PART/PARTS", default="0/1", help="do this part alone (default: 0/1)"
+        "--share", metavar="PART/PARTS", default="0/1", help="process only this part (default: 0/1)"
     )
-    parser.add_argument("--cells", type=int, default=7, help="height and width (default: 7)")
     parser.add_argument(
-        "--precision", choices=("float16", "float32"), default="float16", help="(default: float16)"
+        "--cells", type=int, default=7, help="height and width of Fine features (default: 7)"
     )
-    parser.add_argument("--frame-rate", type=float, default=24.0, help="of frame folders")
+    parser.add_argument(
+        "--precision",
+        choices=("float16", "float32"),
+        default="float16",
+        help="of Fine features (default: float16)",
+    )
+    parser.add_argument(
+        "--frame-rate",
+        type=float,
+        default=24.0,
+        help="frames a second of frame folders (default: 24)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument(
         "--workers", type=int, default=1, help="videos at a time (default: 1; more may pay on GPUs)"

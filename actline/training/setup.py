@@ -33,7 +33,7 @@ def device_of_process(device: torch.device) -> torch.device:
         return device
     if device.index is not None:
         raise DeviceError(
-            f"several processes cannot share {device}; give --device cuda, or choose GPUs with "
+            f"several processes cannot share {device}; use device cuda, or choose GPUs with "
             "CUDA_VISIBLE_DEVICES"
         )
     # As Accelerate counts them.

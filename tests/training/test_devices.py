@@ -45,7 +45,7 @@ def test_processes_share_out_gpus_and_refuse_one_by_number(monkeypatch):
         assert device_of_process(torch.device(name)) == torch.device(name)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert device_of_process(torch.device("cpu")) == torch.device("cpu")
-    with pytest.raises(DeviceError, match="give --device cuda"):
+    with pytest.raises(DeviceError, match="use device cuda"):
         device_of_process(torch.device("cuda:1"))
 
 
