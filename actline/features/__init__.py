@@ -1,1 +1,1 @@
-"""Stored features of videos: Fine ones, snippets, and those that others published."""
+"""Stored features of videos: Fine features, snippet features, and published ones."""

@@ -1,4 +1,4 @@
-"""Stored Fine features: one safetensors file a video, which says what made it."""
+"""Stored Fine features: one safetensors file per video, which records what made it."""
 
 import json
 import zlib
@@ -17,21 +17,21 @@ from actline.stored.safetensors_files import TensorFile, bytes_of, open_tensors,
 from actline.video.find import find_below
 from actline.video.timestamps import CLOCK
 
-# The metadata's key of the positions' checksums, and how many digits each has.
+# The metadata key of the positions' checksums, and the number of digits of each.
 _POSITIONS = "positions"
 _DIGITS = 8
 
 
 @dataclass(frozen=True)
 class FeatureOrigin:
-    """What features depend on; files made otherwise are refused, not silently used.
+    """The settings that features depend on; files made with others are refused.
 
     Attributes:
         checkpoint: SHA-256 of the weights that made them.
         rate: sampled frames per second, or None.
         stride: source frames from one sampled frame to the next, or None.
-        size: pixels a side of the frames that were encoded.
-        clock: what their times are by, `actline.video.timestamps.CLOCK`.
+        size: side of the encoded frames, in pixels.
+        clock: version of their times, `actline.video.timestamps.CLOCK`.
     """
 
     checkpoint: str
@@ -42,15 +42,15 @@ class FeatureOrigin:
 
 
 def feature_path(folder: Path, video_id: str) -> Path:
-    """Where the features of a video are."""
+    """The path of a video's features."""
     return output_path(folder, video_id, ".safetensors")
 
 
 def found_features(folder: Path, video_id: str) -> Path:
-    """Where the features of an annotated video are, however its id is written, or would be.
+    """The path of an annotated video's features, in any form of its id; or where they would be.
 
     Raises:
-        VideoError: several files in folders below might be meant.
+        VideoError: several files in subfolders match.
     """
     path = feature_path(folder, video_id)
     if path.is_file():
@@ -67,7 +67,7 @@ def save_features(
     """Write the features of one video, each (C, N, G, G), whole or not at all.
 
     Args:
-        made: which input they are of, and further settings; see `made_of_file`.
+        made: their input and further settings; see `made_of_file`.
     """
     contiguous = {name: stage.contiguous() for name, stage in stages.items()}
     about = {"origin": asdict(origin), _POSITIONS: _checksums(contiguous), **made_note(made)}
@@ -75,12 +75,12 @@ def save_features(
 
 
 def made_note(made: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What features are made of, as metadata of their file."""
+    """What features were made from, as metadata of their file."""
     return {} if made is None else {"made": made}
 
 
 def made_of_file(path: Path) -> dict[str, Any]:
-    """What the features in a file were made of, as noted there; empty where nothing is."""
+    """What the features in a file were made from, as noted there; empty if not noted."""
     try:
         with _opened(path) as stored:
             found = stored.json("made")
@@ -99,17 +99,17 @@ def load_features(
 ) -> dict[str, Tensor]:
     """Read positions `first` to `first + count` of a video's features, as float32.
 
-    The file's checksum is verified where all of it is read, and those of its positions where a part
-    is; files from before there were any are read without.
+    The file's checksum is verified if all of it is read, and those of its positions if a part is;
+    older files without checksums are read too.
 
     Args:
-        shapes: each stage's (C, G, G) that is expected; None takes any.
+        shapes: expected (C, G, G) of each stage; None accepts any.
 
     Shape:
-        returns {stage: (C, n, G, G)}, with n less than `count` where the video ends.
+        returns {stage: (C, n, G, G)}, with n less than `count` at the end of the video.
 
     Raises:
-        FeatureError: no such file, a damaged one, or one of another origin.
+        FeatureError: the file is missing, damaged, or of another origin.
     """
     with _opened(path) as stored:
         _check_origin(stored, path, origin)
@@ -117,7 +117,7 @@ def load_features(
         found = {name: stored.shape(name) for name in stored.names}
         if shapes is not None and shapes != {n: (c, g, h) for n, (c, _, g, h) in found.items()}:
             raise FeatureError(
-                f"{path} holds features of other stages or sizes than the network takes; "
+                f"{path} holds features of other stages or sizes than the network expects; "
                 "extract them again, or give the network's checkpoint that made them"
             )
         last = length if count is None else first + count
@@ -162,7 +162,7 @@ def _checksums(stages: Mapping[str, Tensor]) -> str:
 
 
 def feature_count(path: Path, origin: FeatureOrigin) -> int:
-    """How many positions in time a video's features have.
+    """The number of temporal positions of a video's features.
 
     Raises:
         FeatureError: as `load_features`.
@@ -176,7 +176,7 @@ def check_origin(path: Path, origin: FeatureOrigin) -> None:
     """Refuse features that are missing, damaged or of another origin.
 
     Raises:
-        FeatureError: with what differs.
+        FeatureError: says what differs.
     """
     with _opened(path) as stored:
         _check_origin(stored, path, origin)
@@ -202,7 +202,7 @@ def _check_origin(stored: TensorFile, path: Path, origin: FeatureOrigin) -> None
 
 
 def _length(stored: TensorFile, path: Path) -> int:
-    """How many positions all stages have, from the header."""
+    """The number of positions of all stages, from the header."""
     shapes = [stored.shape(name) for name in stored.names]
     if not shapes or any(len(shape) != 4 or 0 in shape for shape in shapes):
         raise FeatureError(_damaged(path))

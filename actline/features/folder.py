@@ -1,4 +1,4 @@
-"""Folders of snippet features: ours, or in one of the public forms."""
+"""Folders of snippet features: ours, or in one of the published formats."""
 
 import os
 from collections import defaultdict
@@ -41,9 +41,9 @@ from actline.names import id_forms, without_ending
 
 OURS = ".safetensors"
 ENDINGS = (OURS, *READERS)
-# Videos that are looked at to learn which axis of features is time, where the first cannot tell.
+# Videos tried to find out which axis of features is time, if the first does not show it.
 _TRIED = 20
-# Levels of folders below: `training/ID`, `rgb/training/ID`.
+# Levels of subfolders: `training/ID`, `rgb/training/ID`.
 DEPTH = 2
 
 
@@ -52,16 +52,15 @@ class FeatureFolder:
 
     Args:
         folder: with ID.safetensors of `actline extract --snippets`, or ID.npy, .npz, .csv, .h5,
-            .pkl or .pt as published, in it or in folders of it such as `training/`; or one file
-            for all videos (HDF5, .npz, .pkl, .pt). Several with commas between them are joined
-            along channels.
-        origin: what must have made them; None takes the first video's, which the others must
-            then share.
-        interval: seconds from one snippet to the next, for public features, which do not say.
-        width: the features a snippet that all must have; None takes any.
-        form: what public files do not say of themselves. Where they do not say which axis is time,
-            and neither does `width`, `agree_on` learns it from the other videos.
-        advice: how an error says to mend it.
+            .pkl or .pt as published, in it or in subfolders such as `training/`; or one file for
+            all videos (HDF5, .npz, .pkl, .pt). Several, separated by commas, are concatenated along
+            channels.
+        origin: the required origin; None takes the first video's, which the others must share.
+        interval: seconds from one snippet to the next, for public features, which do not store it.
+        width: required number of features per snippet; None accepts any.
+        form: what public files do not state. If neither they nor `width` show which axis is time,
+            `agree_on` infers it from the other videos.
+        advice: how errors suggest to fix it.
     """
 
     def __init__(
@@ -85,9 +84,9 @@ class FeatureFolder:
         self._kept: dict[str, object] = {}
 
     def agree_on(self, videos: Sequence[AnnotatedVideo]) -> SnippetOrigin | None:
-        """Take the first video's origin for all, where none was given; None for public features.
+        """Require the first video's origin of all, if none was given; None for public features.
 
-        Which axis of public features is time is learned from the first video that tells.
+        Which axis of public features is time is inferred from the first video that shows it.
 
         Raises:
             FeatureError: it has no features, or damaged ones.
@@ -102,11 +101,11 @@ class FeatureFolder:
 
     @property
     def whole_form(self) -> PublicForm:
-        """What public files do not say of themselves, with what was learned of it."""
+        """What public files do not state, completed with what was inferred."""
         return replace(self.form, layout=self.form.layout or self._learned)
 
     def _told_layout(self, videos: Sequence[AnnotatedVideo]) -> Layout | None:
-        """Which axis is time in the first video that tells, for those that do not."""
+        """Which axis is time in the first video that shows it, for those that do not."""
         for video in videos:
             try:
                 parts = in_order(self._read(video))
@@ -116,7 +115,7 @@ class FeatureFolder:
                 if self.interval and video.duration is not None:
                     cover = partial(fits, interval=self.interval, duration=video.duration)
                 told = told_layouts(parts, width=self.width, layout=None, cover=cover)
-            # Of one that cannot be used it is told when its turn comes.
+            # A video that cannot be used is reported when it is loaded.
             except FeatureError:
                 continue
             return next(its for part, its in zip(parts, told, strict=True) if part.layout is None)
@@ -133,12 +132,12 @@ class FeatureFolder:
         if ours:
             if self._public and ours[0].is_file():
                 raise FeatureError(
-                    f"{ours[0]} is of `actline extract`, and others beside it are not; take one "
-                    "kind"
+                    f"{ours[0]} was made by `actline extract`, and others next to it were not; "
+                    "use one kind"
                 )
             if len(paths) > 1 and ours[0].is_file():
                 raise FeatureError(
-                    f"{ours[0]} is of `actline extract`, whose features are not joined with "
+                    f"{ours[0]} was made by `actline extract`, whose features are not joined with "
                     "others; give its folder alone"
                 )
             return checked(load_snippets(ours[0], self.origin), ours[0], width=self.width)
@@ -149,11 +148,11 @@ class FeatureFolder:
             )
         if self.interval is None:
             raise FeatureError(
-                f"{paths[0]} does not say how far its snippets are apart; {self.advice.interval}"
+                f"{paths[0]} does not state the interval of its snippets; {self.advice.interval}"
             )
         if video.duration is None:
             raise FeatureError(
-                f'{paths[0]}: the annotations do not tell the video\'s duration; add "duration" '
+                f'{paths[0]}: the annotations lack the video\'s duration; add "duration" '
                 "to them, a column of a table or a key of JSON"
             )
         join = partial(
@@ -181,10 +180,10 @@ class FeatureFolder:
         return found
 
     def require(self, video: AnnotatedVideo) -> None:
-        """Ask for a video's file alone, before long work.
+        """Check only that a video's file exists, before long work.
 
         Raises:
-            FeatureError: it is missing, or several may be meant.
+            FeatureError: it is missing, or several files match.
         """
         for path in self.files_of(video):
             if not path.is_file():
@@ -192,20 +191,20 @@ class FeatureFolder:
                 raise FeatureError(f"no features at {path}; {advice}")
 
     def path_of(self, video_id: str, subset: str = "") -> Path:
-        """Where a video's features are, or where they would be; of several folders, in the first.
+        """The path of a video's features, or where they would be; in the first of several folders.
 
         Raises:
-            FeatureError: several files may be meant.
+            FeatureError: several files match.
         """
         return self.sources[0].find(video_id, subset)[0]
 
     def files_of(self, video: AnnotatedVideo) -> list[Path]:
-        """A video's files, or where they would be: one of each folder."""
+        """A video's files, or where they would be: one in each folder."""
         return [source.find(video.id, video.subset)[0] for source in self.sources]
 
 
 def feature_paths(given: str | Path) -> list[Path]:
-    """A folder or file of features, or several with commas between them."""
+    """A folder or file of features, or several separated by commas."""
     if Path(given).exists():
         return [Path(given)]
     return [Path(part.strip()) for part in str(given).split(",") if part.strip()] or [Path(given)]
@@ -220,14 +219,14 @@ class _Source:
         self._direct: list[Path] = []
 
     def find(self, video_id: str, subset: str = "") -> tuple[Path, bool]:
-        """The file of a video's features, or where it would be; and whether it is of all videos.
+        """A video's file, or where it would be; and whether it holds all videos.
 
         Raises:
-            FeatureError: several files may be meant, or the file is of one video.
+            FeatureError: several files match, or the file holds one video.
         """
         if self.path.is_file():
             if self.path.suffix.lower() not in OF_ALL:
-                raise FeatureError(f"{self.path} is of one video; give the folder that it lies in")
+                raise FeatureError(f"{self.path} holds one video; give its folder")
             return self.path, True
         names = self._listed()
         for form in id_forms(video_id):
@@ -241,7 +240,7 @@ class _Source:
         return self._absent(video_id), False
 
     def _best(self, found: Sequence[Path], video_id: str, subset: str) -> Path:
-        """Of a video's files that in the folder itself, in its subset's, or in the only one."""
+        """The best of a video's files: in the folder itself, in its subset's, or the only one."""
 
         def rank(path: Path) -> int:
             folders = path.relative_to(self.path).parts[:-1]
@@ -253,16 +252,16 @@ class _Source:
         if len(folders) > 1:
             one, other = folders[:2]
             raise FeatureError(
-                f"{self.path}: the features of {video_id} lie in {one.name} and in {other.name}; "
+                f"{self.path}: the features of {video_id} are in both {one.name} and {other.name}; "
                 f"give data.features={one}, or {one},{other} to join them"
             )
         return min(found, key=lambda path: (ENDINGS.index(path.suffix.lower()), path.name))
 
     def _absent(self, video_id: str) -> Path:
-        """Where a video's features would be, in the form of those that there are.
+        """Where a video's features would be, in the format of the existing ones.
 
         Raises:
-            FeatureError: they are there in no known form.
+            FeatureError: they exist in an unknown format.
         """
         ours = snippet_path(self.path, video_id)
         endings = {path.suffix.lower() for paths in self._listed().values() for path in paths}
@@ -270,13 +269,13 @@ class _Source:
             odd = self._odd(video_id)
             if odd is not None:
                 raise FeatureError(
-                    f"{odd} is of no known form; give features as one of {', '.join(READERS)}"
+                    f"{odd} has an unknown format; give features as one of {', '.join(READERS)}"
                 )
             return ours
         return ours.with_name(ours.name.removesuffix(OURS) + min(endings, key=ENDINGS.index))
 
     def _odd(self, video_id: str) -> Path | None:
-        """A file of the video's name with an ending that is not read."""
+        """A file with the video's name and an unknown extension."""
         forms = set(id_forms(video_id))
         try:
             return next((p for p in sorted(self.path.iterdir()) if p.stem in forms), None)
@@ -284,9 +283,9 @@ class _Source:
             return None
 
     def _listed(self) -> dict[str, list[Path]]:
-        """Files by the names that they may be asked for: with the folders that they lie in, or not.
+        """Files by the names they may be requested under: with or without their folders.
 
-        Listed once, as a data set has tens of thousands.
+        Listed once, as a data set may have tens of thousands.
         """
         if self._names is None:
             self._names = defaultdict(list)
@@ -302,11 +301,11 @@ class _Source:
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:
-    """Feature files in a folder and `depth` levels of folders in it, hidden ones aside."""
+    """Feature files in a folder and `depth` levels of subfolders, except hidden ones."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
-        return  # each video says that it is missing
+        return  # reported later for each video, as missing
     for entry in entries:
         if entry.name.startswith("."):
             continue

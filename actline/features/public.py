@@ -1,4 +1,4 @@
-"""Snippet features that others published: arrays from files, turned, joined and checked."""
+"""Published snippet features: arrays from files, transposed, joined and checked."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,14 +18,16 @@ class LayoutError(FeatureError):
 
 
 class Advice(NamedTuple):
-    """How to mend what is wrong with features, in the words of who reads them.
+    """How to fix wrong features, in terms of the caller's options.
 
     Attributes:
-        layout: how to say which axis is time.
-        interval: how to say how far snippets are apart.
+        layout: how to state which axis is time.
+        interval: how to state the interval between snippets.
     """
 
-    layout: str = "give data.layout=TC (a row a snippet) or data.layout=CT (a column a snippet)"
+    layout: str = (
+        "give data.layout=TC (one row per snippet) or data.layout=CT (one column per snippet)"
+    )
     interval: str = "give data.interval in seconds, or 0 for features rescaled to a fixed number"
 
 
@@ -44,28 +46,28 @@ def read_public(
     parts: Sequence[str] | None = None,
     advice: Advice = IN_RECIPES,
 ) -> SnippetFeatures:
-    """Read the features of one video, whatever their form; none of them says its interval.
+    """Read the features of one video in any published format; none stores its interval.
 
     Args:
-        path: `.npy`; `.npz`; `.csv` with a header and a row a snippet; `.h5` or `.hdf5`; `.pkl`, of
-            which nothing is run; `.pt`, of tensors alone. Of several arrays in a file the
-            `slow_feature` and `fast_feature` of TCANet's authors are joined.
+        path: `.npy`; `.npz`; `.csv` with a header and one row per snippet; `.h5` or `.hdf5`;
+            `.pkl`, of which no code is run; `.pt`, with tensors only. If a file has several arrays,
+            the `slow_feature` and `fast_feature` of TCANet's authors are joined.
         interval: seconds from one snippet to the next, such as 8 / 15 for TCANet's features; 0
             for features rescaled to a fixed number of snippets, however long the video.
         duration: of the video, in seconds.
-        width: the features a snippet that are expected, such as 2304 for TCANet's.
-        layout: of files that do not say; None tells it by the width, or without one by the
-            duration.
-        video: the name of one in a file that holds all videos; None for a file of one video.
+        width: expected number of features per snippet, such as 2304 for TCANet's.
+        layout: layout of files that do not state it; None infers it from the width, or else from
+            the duration.
+        video: the video's name in a file of all videos; None for a file of one video.
         offset: seconds at which the first snippet's stretch starts.
-        parts: which arrays of a file to join, where it has several.
-        advice: how an error says to mend it.
+        parts: which arrays of a file to join, if it has several.
+        advice: how errors suggest to fix it.
 
     Shape:
-        files: (T, C) or (C, T), and axes of length 1 beside these; returns (C, T).
+        files: (T, C) or (C, T), with any further axes of length 1; returns (C, T).
 
     Raises:
-        FeatureError: no such file, of another form, damaged, or not features of this video.
+        FeatureError: the file is missing, damaged, has another format, or does not fit this video.
     """
     found = read_parts(Wanted(Path(path), video, parts))
     return join_features(
@@ -98,7 +100,7 @@ def join_features(
         sources: the parts of each.
 
     Raises:
-        FeatureError: they are of several lengths, or as `read_public`.
+        FeatureError: their lengths differ, or as `read_public`.
     """
     parts = in_order(sources)
     path = parts[0].path
@@ -116,7 +118,7 @@ def join_features(
                 f"{path}: {where} {lengths} snippets; only features of the same snippets can be "
                 "joined"
             )
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below, as not finite
+    with np.errstate(over="ignore"):  # overflow is refused below, as not finite
         together = np.concatenate([np.asarray(values, np.float32) for values in turned])
     interval = interval or duration / max(1, together.shape[1])
     features = torch.from_numpy(np.ascontiguousarray(together))
@@ -139,11 +141,11 @@ def told_layouts(
 ) -> list[Layout]:
     """Which axis of each part is time.
 
-    As its form says. The others have one layout together: that with which all widths add up to
-    `width`, or `layout`, or without both that whose lengths cover the video.
+    This is as its format states. All other parts share one layout: the one with which all widths
+    add up to `width`; or `layout`; or else the one whose lengths cover the video.
 
     Args:
-        cover: whether so many snippets cover the video; None for features of a fixed number.
+        cover: whether a number of snippets covers the video; None for a fixed number of snippets.
 
     Raises:
         LayoutError: either axis may be time.
@@ -160,11 +162,11 @@ def told_layouts(
     if width is not None:
         fitting = [sum(sizes) == width for sizes in widths]
         if all(fitting):
-            # Several files have their snippets along one axis.
+            # Several files have their snippets along the same axis.
             fitting = [len(set(length)) == 1 for length in lengths]
     elif layout is None and cover is None:
         raise FeatureError(
-            f"{parts[0].path}: of rescaled features say the layout or the width; {advice.layout}"
+            f"{parts[0].path}: for rescaled features, give the layout or the width; {advice.layout}"
         )
     else:
         fitting = covering if layout is None else [False, False]
@@ -173,14 +175,14 @@ def told_layouts(
     if layout is not None:
         return options[choices.index(layout)]
     if all(fitting):
-        raise LayoutError(f"{given} values, of which either side may be time; {advice.layout}")
+        raise LayoutError(f"{given} values, either axis of which may be time; {advice.layout}")
     if width is None:
         raise FeatureError(
-            f"{given} values, of which no side covers the video; {advice.interval}, or the width"
+            f"{given} values, no axis of which covers the video; {advice.interval}, or the width"
         )
     likely = widths if sum(covering) != 1 else [widths[covering.index(True)]]
     raise WidthError(
-        f"{given} values, of which no side is {width}; give the features that the model was made "
+        f"{given} values, no axis of which is {width}; give the features that the model was made "
         "for",
         tuple(sum(sizes) for sizes in likely),
     )

@@ -1,7 +1,7 @@
-"""The forms in which others publish features, one reader a form: arrays out of files.
+"""Formats of published features, with one reader per format, which returns arrays.
 
-None of them runs anything that is in a file. Every reader gives the arrays of one video, from a
-file of its own or from one file for all videos.
+No reader runs any code in a file. Every reader returns the arrays of one video, from its own file
+or from one file for all videos.
 """
 
 import csv
@@ -24,24 +24,24 @@ from actline.stored.pickles import read_pickle
 from actline.stored.text import read_text
 from actline.stored.torch_files import load_torch
 
-# "TC" has a row a snippet, "CT" a column a snippet.
+# "TC" has one row per snippet, "CT" one column per snippet.
 Layout = Literal["TC", "CT"]
-# What TCANet's files name the two pathways' features; the order in which its code joins them.
+# Names of the two pathways' features in TCANet's files, in the order its code joins them.
 TCANET_PARTS = ("slow_feature", "fast_feature")
 LEAVE_OUT = "copy them there, or leave the video out"
-# A number in a list takes at least two bytes of its file, and up to eight in memory.
+# A number in a list takes at least two bytes in its file, and up to eight in memory.
 _MOST_TIMES = 8
-# Names that an error lists.
+# Maximum number of names in an error message.
 _MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
 class PublicForm:
-    """What files of public features do not say of themselves.
+    """What files of public features do not state.
 
     Attributes:
-        layout: which axis is time, where the width does not say; None where it always does.
-        parts: names of the arrays that are joined, where a file has several.
+        layout: which axis is time, if the width does not show it; None if it always does.
+        parts: names of the arrays to join, if a file has several.
     """
 
     layout: Layout | None = None
@@ -52,7 +52,7 @@ UNSAID = PublicForm()
 
 
 class Part(NamedTuple):
-    """One array of a video's features, and which of its axes is time, where its form says.
+    """One array of a video's features, and which axis is time, if its format states it.
 
     Shape:
         values: (T, C) or (C, T).
@@ -68,10 +68,10 @@ class Wanted(NamedTuple):
 
     Attributes:
         path: a file of one of `READERS`.
-        video: whose features to take from a file of all videos; None for a file of one video.
-        parts: names of the arrays to join, where a file has several; None takes TCANet's slow and
-            fast parts, or the only array.
-        kept: where files of all videos that are read at once are kept, by their paths.
+        video: the video to take from a file of all videos; None for a file of one video.
+        parts: names of the arrays to join, if a file has several; None takes TCANet's slow and fast
+            parts, or the only array.
+        kept: cache, by path, of files of all videos that are read at once.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class Wanted(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """What a file holds under a name: an array with its shape, or more names."""
+    """An entry of a file: an array with its shape, or further names."""
 
     load: Callable[[], Any]
     shape: tuple[int, ...] | None
@@ -92,12 +92,12 @@ def read_parts(wanted: Wanted) -> list[Part]:
     """The arrays of one video's features, in the order in which they are joined.
 
     Raises:
-        FeatureError: no such file, of another form, damaged, or without this video.
+        FeatureError: the file is missing, damaged, has another format, or lacks this video.
     """
     path = wanted.path
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise FeatureError(f"{path} is of no known form; give one of {', '.join(READERS)}")
+        raise FeatureError(f"{path} has an unknown format; give one of {', '.join(READERS)}")
     if not path.is_file():
         raise FeatureError(f"no features at {path}; {LEAVE_OUT}")
     return reader(wanted)
@@ -123,7 +123,7 @@ def _csv(wanted: Wanted) -> list[Part]:
         raise FeatureError(f"{path} has no header row; add one, or its first snippet is lost")
     if not rest.strip():
         raise FeatureError(f"{path} holds no snippets; copy it again")
-    # All that write tables end the last line; one that goes on may have lost half a number.
+    # Programs that write tables end the last line; one without an end may have lost half a number.
     if not rest.endswith("\n"):
         raise FeatureError(f"{path} is cut off in its last line; copy it again, or end that line")
     try:
@@ -138,14 +138,14 @@ def _csv(wanted: Wanted) -> list[Part]:
             f"{path}: {len(names)} columns have names and {values.shape[1]} have values; "
             "copy it again"
         )
-    # pandas writes the rows' numbers into a first column without a name.
+    # pandas writes row numbers into a first column without a name.
     if not names[0].strip() and np.array_equal(values[:, 0], np.arange(len(values))):
         values = values[:, 1:]
     return [Part(_two_axes(values, path), "TC", path)]
 
 
 def _is_fraction(cell: str) -> bool:
-    """Whether a cell is a number that is not whole: columns may be named 0, 1, 2, …."""
+    """Whether a cell is a fractional number: columns may be named 0, 1, 2, …."""
     try:
         return not float(cell).is_integer() or "." in cell
     except ValueError:
@@ -158,7 +158,7 @@ def _h5(wanted: Wanted) -> list[Part]:
 
 
 class _Group(Mapping[str, _Entry]):
-    """A group of an HDF5 file, of which nothing is read before it is asked for."""
+    """A group of an HDF5 file, whose content is read on access."""
 
     def __init__(self, group: Hdf5Group) -> None:
         self._group = group
@@ -204,7 +204,7 @@ def _pt(wanted: Wanted) -> list[Part]:
 
 
 def _of_content(wanted: Wanted, read: Callable[[], object]) -> list[Part]:
-    """The arrays of what a file holds that is read at once: one, or several by their names."""
+    """The arrays of a file that is read at once: one, or several by name."""
     path, kept = wanted.path, wanted.kept
     if wanted.video is None or kept is None:
         content = read()
@@ -236,7 +236,7 @@ def _array(value: object, path: Path) -> NDArray[Any]:
     if isinstance(value, Tensor):
         if value.layout != torch.strided or value.is_quantized or value.is_complex():
             raise FeatureError(f"{path} holds a tensor that is not of plain numbers; give features")
-        # By a stride of 0 a tensor may repeat its numbers without end.
+        # With a stride of 0 a tensor may repeat its numbers any number of times.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise FeatureError(f"{path} holds a tensor larger than its numbers; copy it again")
         # NumPy has no bfloat16.
@@ -259,13 +259,13 @@ def _array(value: object, path: Path) -> NDArray[Any]:
 
 
 def _chosen(entries: Mapping[str, _Entry], wanted: Wanted) -> list[Part]:
-    """Of what a file holds by names, the arrays of a video, or those that are to be joined."""
+    """From a file's named entries, the arrays of a video, or those to be joined."""
     path, video, parts = wanted.path, wanted.video, wanted.parts
     own = _of_video(entries, path, video)
     if own is not None:
         return _of_entry(entries[own], wanted)
     if video is not None:
-        # Videos may lie in a group of their own, as under "features".
+        # Videos may be in a group, such as "features".
         for name in list(entries)[:_MOST_NAMES]:
             inside = entries[name].inside
             if inside is not None and _of_video(inside(), path, video) is not None:
@@ -289,19 +289,19 @@ def _chosen(entries: Mapping[str, _Entry], wanted: Wanted) -> list[Part]:
 
 
 def _of_entry(entry: _Entry, wanted: Wanted) -> list[Part]:
-    """An array, or what a group holds of one video."""
+    """An array, or a group's arrays of one video."""
     if entry.inside is not None:
         return _chosen(entry.inside(), wanted._replace(video=None))
     return [Part(_two_axes(entry.load(), wanted.path), None, wanted.path)]
 
 
 def _of_video(entries: Mapping[str, _Entry], path: Path, video: str | None) -> str | None:
-    """The name under which a file has a video: exactly, or as it may be called as well."""
+    """The name of a video in a file: the exact id, or another form of it."""
     wanted = path.stem if video is None else video
     forms = tuple(id_forms(wanted))
     found = next((form for form in forms if form in entries), None)
     if found is None and video is not None:
-        # Named as the video's file, with its ending.
+        # Named like the video's file, with its extension.
         found = next((name for name in entries if without_ending(name) in forms), None)
     return found
 
@@ -324,7 +324,7 @@ def _joined(entries: Mapping[str, _Entry], path: Path, parts: Sequence[str]) -> 
 
 
 def _may_be_features(entry: _Entry) -> bool:
-    """Whether it may be snippets by features, and not a number or a name beside them."""
+    """Whether it may be snippets by features, rather than an accompanying number or name."""
     if entry.inside is not None:
         return True
     if entry.shape is None:
@@ -343,17 +343,17 @@ def _of_one_video(wanted: Wanted) -> None:
 
 
 def _two_axes(values: NDArray[Any], path: Path) -> NDArray[Any]:
-    """The values as two axes of numbers; axes of length 1 beside them are taken away."""
+    """The values with two axes; further axes of length 1 are removed."""
     if values.dtype.kind not in "fiu":
         raise FeatureError(f"{path} holds {values.dtype}, not numbers; give features")
     shape = values.shape
     while values.ndim > 2 and 1 in values.shape:
-        # Those before and after first: a video of one snippet has one of length 1 between them.
+        # Remove outer axes first: a video of one snippet has an inner axis of length 1.
         ends = [0, values.ndim - 1, *range(1, values.ndim - 1)]
         values = values.squeeze(next(axis for axis in ends if values.shape[axis] == 1))
     if values.ndim != 2:
         told = " x ".join(map(str, shape)) or "one"
-        advice = "pool them over space first" if values.ndim > 2 else "give one vector a snippet"
+        advice = "pool them over space first" if values.ndim > 2 else "give one vector per snippet"
         raise FeatureError(f"{path} holds {told} values, not snippets by features; {advice}")
     return values
 
@@ -369,5 +369,5 @@ READERS: dict[str, Callable[[Wanted], list[Part]]] = {
     ".pt": _pt,
     ".pth": _pt,
 }
-# Those that may hold all videos, each under its name.
+# Formats that may hold all videos, each under its name.
 OF_ALL = (".npz", ".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".pth")

@@ -1,4 +1,4 @@
-"""Snippet features: one vector for every stretch of a video, and the file that keeps them."""
+"""Snippet features: one vector for each interval of a video, and files of them."""
 
 import math
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from actline.video.timestamps import CLOCK
 
 
 class WidthError(FeatureError):
-    """Features have another number of values a snippet than is asked for.
+    """Features have a different number of values per snippet than expected.
 
     Attributes:
-        found: the numbers that they may have.
+        found: the numbers they may have.
     """
 
     def __init__(self, message: str, found: tuple[int, ...]) -> None:
@@ -35,15 +35,15 @@ class SnippetFeatures:
     """A video's features over time.
 
     Shape:
-        features: (C, T), float32; snippet t stands for the seconds from `offset + t * interval`
-            to `offset + (t + 1) * interval`.
-        probabilities: (K, T) of the backbone's classes, or None.
+        features: (C, T), float32; snippet t covers the seconds from `offset + t * interval` to
+            `offset + (t + 1) * interval`.
+        probabilities: (K, T), of the backbone's classes, or None.
 
     Attributes:
         interval: seconds from one snippet to the next.
         duration: of the video, in seconds.
-        offset: seconds at which the first snippet's stretch starts.
-        classes: names of the backbone's classes, where there are `probabilities`.
+        offset: start of the first snippet, in seconds.
+        classes: names of the backbone's classes, if there are `probabilities`.
     """
 
     features: Tensor
@@ -55,22 +55,22 @@ class SnippetFeatures:
 
     @property
     def times(self) -> Tensor:
-        """The middles of the snippets' stretches, in seconds; (T,) float64."""
+        """Centre times of the snippets, in seconds; (T,) float64."""
         steps = torch.arange(self.features.shape[1], dtype=torch.float64)
         return self.offset + (steps + 0.5) * self.interval
 
 
 @dataclass(frozen=True)
 class SnippetOrigin:
-    """What snippet features depend on; files made otherwise are refused, not silently used.
+    """The settings that snippet features depend on; files made with others are refused.
 
     Attributes:
         backbone: the network, such as "slowfast_r101".
         checkpoint: SHA-256 of its weights.
         interval: seconds from one snippet to the next.
         window: seconds that the network sees for one snippet.
-        pooling: over space, such as "mean".
-        clock: what their times are by, `actline.video.timestamps.CLOCK`.
+        pooling: spatial pooling, such as "mean".
+        clock: version of their times, `actline.video.timestamps.CLOCK`.
     """
 
     backbone: str
@@ -82,7 +82,7 @@ class SnippetOrigin:
 
 
 def snippet_path(folder: Path, video_id: str) -> Path:
-    """Where the snippet features of a video are."""
+    """The path of a video's snippet features."""
     return feature_path(folder, video_id)
 
 
@@ -95,7 +95,7 @@ def save_snippets(
     """Write the features of one video and what made them, whole or not at all.
 
     Args:
-        made: which input they are of, and further settings; see `made_of_file`.
+        made: their input and further settings; see `made_of_file`.
 
     Raises:
         FeatureError: as `checked`, or the interval is not the origin's.
@@ -104,7 +104,7 @@ def save_snippets(
     if not _same(snippets.interval, origin.interval):
         raise FeatureError(
             f"{path}: snippets every {snippets.interval:g} s cannot be stored as every "
-            f"{origin.interval:g} s; rescaled features are made anew from stored ones"
+            f"{origin.interval:g} s; rescaled features are computed again from stored ones"
         )
     checked(snippets, path)
     placement = {
@@ -123,10 +123,10 @@ def load_snippets(path: Path, origin: SnippetOrigin | None = None) -> SnippetFea
     """Read the features of one video that `save_snippets` wrote.
 
     Args:
-        origin: what must have made them; None takes any.
+        origin: the required origin; None accepts any.
 
     Raises:
-        FeatureError: no such file, a damaged one, or one of another origin.
+        FeatureError: the file is missing, damaged, or of another origin.
     """
     with _opened(path) as stored:
         found = _origin(stored, path)
@@ -161,10 +161,10 @@ def load_snippets(path: Path, origin: SnippetOrigin | None = None) -> SnippetFea
 
 
 def snippet_origin(path: Path) -> SnippetOrigin:
-    """What made the features of a file.
+    """The origin of the features in a file.
 
     Raises:
-        FeatureError: no such file, a damaged one, or one that holds no snippet features.
+        FeatureError: the file is missing, damaged, or holds no snippet features.
     """
     with _opened(path) as stored:
         return _origin(stored, path)
@@ -197,7 +197,7 @@ def _origin(stored: TensorFile, path: Path) -> SnippetOrigin:
 
 
 def _float(number: float) -> float:
-    """A number of JSON, which may be whole and have hundreds of digits."""
+    """A number from JSON, which may be an integer with hundreds of digits."""
     try:
         return float(number)
     except OverflowError:
@@ -205,18 +205,18 @@ def _float(number: float) -> float:
 
 
 def checked(snippets: SnippetFeatures, path: Path, *, width: int | None = None) -> SnippetFeatures:
-    """The features, if they can be those of their video.
+    """The features, if they fit their video.
 
-    The stretch they cover may differ from the duration by a few snippets or by a twentieth:
-    published features leave out what fills no snippet, and count frames at a rounded frame rate.
+    Their total length may differ from the duration by a few snippets or by a twentieth: published
+    features leave out incomplete snippets, and use a rounded frame rate.
 
     Args:
-        path: to start an error with.
-        width: the C that is expected.
+        path: named in errors.
+        width: the expected C.
 
     Raises:
-        FeatureError: no positive interval or duration, another width, no snippets, values that
-            are not finite, or a length that does not fit the duration.
+        FeatureError: the interval or duration is not positive, the width differs, there are no
+            snippets, values are not finite, or the length does not fit the duration.
     """
     features, interval, duration = snippets.features, snippets.interval, snippets.duration
     for name, value in (("interval", interval), ("duration", duration)):
@@ -226,11 +226,11 @@ def checked(snippets: SnippetFeatures, path: Path, *, width: int | None = None) 
         raise FeatureError(f"{path}: the offset is {snippets.offset} s; give a number of seconds")
     if features.ndim != 2 or 0 in features.shape:
         shape = " x ".join(str(size) for size in features.shape)
-        raise FeatureError(f"{path}: {shape or 'one'} values are no snippets; extract them again")
+        raise FeatureError(f"{path}: {shape or 'one'} values are not snippets; extract them again")
     channels, length = features.shape
     if width is not None and channels != width:
         raise WidthError(
-            f"{path} has {channels} values a snippet, not {width}; give the features that the "
+            f"{path} has {channels} values per snippet, not {width}; give the features that the "
             "model was made for",
             (channels,),
         )
@@ -250,15 +250,15 @@ def checked(snippets: SnippetFeatures, path: Path, *, width: int | None = None) 
 
 
 def fits(length: int, interval: float, duration: float, offset: float = 0.0) -> bool:
-    """Whether so many snippets can cover a video, all in seconds; see `checked`."""
+    """Whether a number of snippets can cover a video, times in seconds; see `checked`."""
     return abs(offset + length * interval - duration) <= max(4 * interval, 0.05 * duration)
 
 
 def rescaled(snippets: SnippetFeatures, length: int) -> SnippetFeatures:
-    """Bring features to a fixed length by linear interpolation, as BMN takes them.
+    """Rescale features to a fixed length by linear interpolation, as for BMN.
 
-    The first and the last of the new snippets are the first and the last of the old, and the
-    others lie evenly between. Each then stands for one part of `length` of the whole video.
+    The first and last new snippets are the first and last old ones, and the others are evenly
+    spaced between them. Each then covers the fraction 1 / `length` of the video.
 
     Shape:
         returns features (C, length), interval duration / length, offset 0.
@@ -272,9 +272,9 @@ def rescaled(snippets: SnippetFeatures, length: int) -> SnippetFeatures:
 
 
 def sliding_windows(snippets: SnippetFeatures, length: int) -> list[SnippetFeatures]:
-    """Windows of `length` snippets, each half of it after the one before, the last at the end.
+    """Windows of `length` snippets with a stride of half a window, the last one at the end.
 
-    A video shorter than a window is filled up with zeros.
+    A video shorter than a window is padded with zeros.
 
     Shape:
         each has features (C, length), `offset` in the video, and the window's own duration.

@@ -1,4 +1,4 @@
-"""What every path through the package produces: activities in time, and per-frame scores."""
+"""The result of every detector: activities in time, and per-frame scores."""
 
 from actline.timeline.timeline import Activity, FrameScores, Timeline
 

@@ -1,4 +1,4 @@
-"""Segments of a video as columns, which take a sixth of the memory that `Activity` objects do."""
+"""Segments of a video as columns, in a sixth of the memory of `Activity` objects."""
 
 import math
 import sys
@@ -14,13 +14,14 @@ from actline.timeline import Activity
 
 
 class SegmentColumns(Sequence[Activity]):
-    """Segments in the order they were given in; each is an `Activity` when it is looked at.
+    """Segments in their given order; each is made into an `Activity` on access.
 
     Attributes:
         names: labels, shared by the videos of a file.
 
     Shape:
-        label: (N,) places in `names`, int32; start, end: (N,) seconds; confidence: (N,); float64.
+        label: (N,) indices into `names`, int32; start, end: (N,) seconds; confidence: (N,);
+            float64.
     """
 
     __slots__ = ("confidence", "end", "label", "names", "start")
@@ -38,7 +39,7 @@ class SegmentColumns(Sequence[Activity]):
 
     @classmethod
     def of(cls, activities: Sequence[Activity]) -> "SegmentColumns":
-        """The activities as columns; what is so already as it is."""
+        """The activities as columns; unchanged if they already are."""
         if isinstance(activities, SegmentColumns):
             return activities
         numbers: dict[str, int] = {}
@@ -52,7 +53,7 @@ class SegmentColumns(Sequence[Activity]):
         )
 
     def named(self, names: tuple[str, ...]) -> "SegmentColumns":
-        """The same segments with other labels, in the places of `names`."""
+        """The same segments with their labels replaced by `names`, index by index."""
         return SegmentColumns(names, self.label, self.start, self.end, self.confidence)
 
     def __len__(self) -> int:
@@ -96,7 +97,7 @@ class SegmentColumns(Sequence[Activity]):
 
 @dataclass(slots=True)
 class _Growing:
-    """The columns of a video, while they are read."""
+    """The columns of a video while it is read."""
 
     label: array = field(default_factory=lambda: array("i"))
     start: array = field(default_factory=lambda: array("d"))
@@ -105,7 +106,7 @@ class _Growing:
 
 
 class SegmentCollector:
-    """Takes the segments of a file, video by video or in any order."""
+    """Collects the segments of a file, video by video or in any order."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -115,20 +116,20 @@ class SegmentCollector:
         return video in self._videos
 
     def open(self, video: str) -> None:
-        """Have the video, if only without segments."""
+        """Add the video, even if it has no segments."""
         if video not in self._videos:
             self._videos[video] = _Growing()
 
     def count(self, video: str) -> int:
-        """How many segments of a video there are so far."""
+        """The number of segments of a video so far."""
         return len(self._videos[video].label)
 
     def new(self, labels: Iterable[str]) -> set[str]:
-        """The labels that did not come before."""
+        """The labels that have not occurred before."""
         return set(labels) - self._numbers.keys()
 
     def add(self, video: str, segment: Activity) -> None:
-        """Take one segment."""
+        """Add one segment."""
         self.open(video)
         columns = self._videos[video]
         columns.label.append(self._number(segment.label))
@@ -144,7 +145,7 @@ class SegmentCollector:
         end: Sequence[float],
         confidence: Sequence[float],
     ) -> bool:
-        """Take segments; False, and none is taken, where a number is not finite."""
+        """Add segments; if a number is not finite, add none and return False."""
         new = [array("d", column) for column in (start, end, confidence)]
         if not all(math.isfinite(sum(column)) or np.isfinite(column).all() for column in new):
             return False
@@ -157,7 +158,7 @@ class SegmentCollector:
         return True
 
     def segments(self) -> dict[str, SegmentColumns]:
-        """All that was taken, by video, in the order in which the videos came."""
+        """All segments by video, in the order in which the videos were added."""
         names = tuple(self._numbers)
         return {
             video: SegmentColumns(
@@ -171,7 +172,7 @@ class SegmentCollector:
         }
 
     def _taken(self) -> Iterator[tuple[str, _Growing]]:
-        """Each video, which is let go of, so that nothing is there twice."""
+        """Each video, removed as it is yielded, so that nothing is in memory twice."""
         for video in list(self._videos):
             yield video, self._videos.pop(video)
 

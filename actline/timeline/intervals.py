@@ -1,4 +1,4 @@
-"""Arithmetic of segments in time, the same for the whole package: overlap, clipping, merging.
+"""Arithmetic of temporal segments for the whole package: overlap, clipping, merging.
 
 A segment is given by its start and its end, in seconds or in any other unit of time.
 """
@@ -14,9 +14,9 @@ Floats = NDArray[np.float64]
 def clip(
     start: ArrayLike, end: ArrayLike, *, first: ArrayLike = 0.0, last: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """The parts of segments that lie between `first` and `last`.
+    """Clip segments to the interval from `first` to `last`.
 
-    A segment that lies outside of them comes back with its end before its start.
+    A segment outside the interval is returned with its end before its start.
 
     Shape:
         all four broadcast against each other; returns start and end, each of their common shape.
@@ -28,7 +28,7 @@ def clip(
 def intersection_and_union(
     start: ArrayLike, end: ArrayLike, other_start: ArrayLike, other_end: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """How long segments overlap, and how long the two are together.
+    """Lengths of the intersection and union of segments.
 
     Shape:
         all four broadcast against each other; returns two of their common shape.
@@ -43,7 +43,7 @@ def intersection_and_union(
 def temporal_iou(
     start: ArrayLike, end: ArrayLike, other_start: ArrayLike, other_end: ArrayLike
 ) -> Floats:
-    """Intersection over union of segments, 0 where both have no length.
+    """Temporal intersection over union (tIoU) of segments, 0 if both have no length.
 
     Shape:
         all four broadcast against each other; returns their common shape.
@@ -53,7 +53,7 @@ def temporal_iou(
         array([1.        , 0.33333333])
     """
     shared, union = intersection_and_union(start, end, other_start, other_end)
-    # Where the union is 0 so is the intersection, and any other divisor gives 0.
+    # If the union is 0, so is the intersection: dividing by 1 gives 0.
     return shared / np.where(union > 0, union, 1.0)
 
 
@@ -66,7 +66,7 @@ def best_matches(
 
 
 def merge(segments: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Segments that cover the same time without overlap, by start; those that touch become one.
+    """Merge segments that overlap or touch; returns them ordered by start.
 
     Examples:
         >>> merge([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0)])

@@ -1,4 +1,4 @@
-"""Proposals: segments that may hold an activity of any class, and files that hold them."""
+"""Proposals: class-agnostic segments that may contain an activity, and files of them."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,18 +16,18 @@ from actline.stored.text import read_text
 from actline.timeline.intervals import clip
 from actline.timeline.read import read_segments
 
-# Of a table, as TCANet's authors name them.
+# Columns of a table, as named by TCANet's authors.
 COLUMNS, MATCHED = ("xmin", "xmax", "score"), ("gt_xmin", "gt_xmax")
 
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Segments of one video, by falling score, or as a file has them where that is asked for.
+    """Proposals of one video, by descending score, or in a file's order if requested.
 
     Shape:
-        start, end: (N,) seconds, float64; score: (N,); matched: (N, 2) seconds, the activity that
-            their maker matched each with, or None; label: (N,) places in `names`, or None for
-            proposals that may be of any class.
+        start, end: (N,) seconds, float64; score: (N,); matched: (N, 2) seconds, the activity with
+            which the file matches each, or None; label: (N,) indices into `names`, or None for
+            class-agnostic proposals.
     """
 
     start: NDArray[np.float64]
@@ -45,7 +45,7 @@ class Proposals:
         return self.taken(slice(count))
 
     def taken(self, which: slice | NDArray[np.intp]) -> "Proposals":
-        """Some of them, in the order in which they are named."""
+        """A selection of them, in the given order."""
         matched = None if self.matched is None else self.matched[which]
         label = None if self.label is None else self.label[which]
         start, end, score = self.start[which], self.end[which], self.score[which]
@@ -57,18 +57,18 @@ def read_proposals(
 ) -> dict[str, Proposals]:
     """Read proposals by video: a results JSON, a folder of them, or a folder of CSV files.
 
-    A CSV file ID.csv has the columns `xmin`, `xmax` (seconds) and `score`, as TCANet's authors'
-    proposals; folders in the folder are searched as well. In a folder of `actline detect`, where
-    ID.csv is another table, ID.json is read. Equal segments are kept once.
+    A CSV file ID.csv has the columns `xmin`, `xmax` (seconds) and `score`, as in the proposals of
+    TCANet's authors; subfolders are searched as well. In a folder of `actline detect`, where ID.csv
+    is a different table, ID.json is read. Duplicate segments are removed.
 
     Args:
-        matched: read `gt_xmin` and `gt_xmax` too, where a table has them: the activity that its
-            maker matched each proposal with.
-        in_file_order: leave them in the file's order, equal ones too, in place of by score.
+        matched: also read `gt_xmin` and `gt_xmax`, if a table has them: the activity with which the
+            table matches each proposal.
+        in_file_order: keep the file's order and duplicates, instead of sorting by score.
 
     Raises:
-        PredictionError: missing, malformed or too large; a number that is not finite; a segment
-            that does not end after its start; no proposal at all.
+        PredictionError: the file is missing, malformed or too large; a number is not finite; a
+            segment does not end after its start; there are no proposals.
     """
     path = Path(path)
     names = (Path(folder, name) for folder, _, files in walk(path) for name in files)
@@ -77,7 +77,7 @@ def read_proposals(
     found: dict[str, Proposals] = {}
     for table in tables:
         if table.stem in found:
-            raise PredictionError(f"{table}: video {table.stem} is in another file too; keep one")
+            raise PredictionError(f"{table}: video {table.stem} is also in another file; keep one")
         found[table.stem] = _ordered(_table(table, matched), f"{table}", in_file_order)
     if not tables:
         for video, segments in read_segments(path, labelled=False).items():
@@ -89,11 +89,11 @@ def read_proposals(
 
 
 def proposals_of(video: str, found: Mapping[str, Proposals], *, duration: float) -> Proposals:
-    """A video's proposals, cut at its ends; those outside of it are left out.
+    """A video's proposals, cut to the video; those outside it are left out.
 
-    None are empty, and those that are equal once cut are kept once.
+    None are empty, and duplicates after cutting are removed.
 
-    The id may have "v_" before it on one side and not on the other.
+    The id may have the prefix "v_" in one place and not in the other.
     """
     known = annotated_id(video, found)
     if known is None:
@@ -105,7 +105,7 @@ def proposals_of(video: str, found: Mapping[str, Proposals], *, duration: float)
 
 
 def _ordered(rows: NDArray[np.float64], where: str, in_file_order: bool) -> Proposals:
-    """Of a file's rows, by falling score and each segment once, or as they stand.
+    """The proposals of a file's rows, by descending score without duplicates, or unchanged.
 
     Shape:
         rows: (N, 3) of start, end, score, or (N, 5) with the matched activity's start and end.
@@ -115,7 +115,7 @@ def _ordered(rows: NDArray[np.float64], where: str, in_file_order: bool) -> Prop
         start, end = rows[backward[0], :2]
         raise PredictionError(
             f"{where}, proposal {backward[0] + 1}: the end ({end:g} s) is not after the start "
-            f"({start:g} s); swap them or take it out"
+            f"({start:g} s); swap them or remove it"
         )
     start, end, score = rows[:, :3].T
     given = Proposals(start, end, score, rows[:, 3:] if rows.shape[1] > len(COLUMNS) else None)
@@ -125,13 +125,13 @@ def _ordered(rows: NDArray[np.float64], where: str, in_file_order: bool) -> Prop
 
 
 def _each_once(given: Proposals) -> Proposals:
-    """Of equal segments the first."""
+    """Keep the first of equal segments."""
     _, first = np.unique(np.stack([given.start, given.end]), axis=1, return_index=True)
     return given.taken(np.sort(first))
 
 
 def _table(path: Path, matched: bool) -> NDArray[np.float64]:
-    """The rows of one video's file: (N, 3) or, with what each was matched with, (N, 5)."""
+    """The rows of one video's file: (N, 3), or (N, 5) with the matched activities."""
     try:
         names, *rows = _rows(path, matched)
         return np.array(rows, np.float64).reshape(-1, len(names))
@@ -142,7 +142,7 @@ def _table(path: Path, matched: bool) -> NDArray[np.float64]:
 
 
 def _rows(path: Path, matched: bool) -> Iterator[Sequence[Any]]:
-    """The names of the columns, then the numbers of every line in them."""
+    """The column names, then the numbers of every line."""
     text = read_text(path, error=PredictionError, what="proposals", mib="table_mib")
     reader = csv.DictReader(text.splitlines())
     given = set(reader.fieldnames or ())

@@ -1,7 +1,7 @@
-"""Predictions read from files and folders of any format: the one way for all commands.
+"""Reading predictions from files and folders of any format, for all commands.
 
-Everything malformed ends in a `PredictionError` that names the file and the place. What is wrong
-in a segment but can be scored, as an end before its start, is kept as it stands.
+Malformed content is a `PredictionError` that names the file and the place. Faulty segments that can
+still be scored, such as an end before its start, are kept unchanged.
 """
 
 import contextlib
@@ -23,10 +23,11 @@ from actline.timeline.timeline import Timeline
 
 
 class Timelines(Mapping[str, Timeline]):
-    """Timelines by video, in the order of the file; each is made when it is asked for.
+    """Timelines by video, in the order of the file; each is made on access.
 
-    Of hundreds of megabytes of results, or thousands of files of scores, a few are looked at.
-    Asking for one raises a `PredictionError` where that video's file of scores is malformed.
+    Often only a few of many are needed: there may be hundreds of megabytes of results, or thousands
+    of files of scores. Access raises a `PredictionError` if the video's file of scores is
+    malformed.
     """
 
     def __init__(self, results: Results, source: Path) -> None:
@@ -34,10 +35,10 @@ class Timelines(Mapping[str, Timeline]):
         self._videos = dict.fromkeys((*results.segments, *results.frames))
 
     def one(self, video: str | None = None) -> Timeline:
-        """The timeline of the only video, or of the one that is named.
+        """The timeline of the only video, or of the named one.
 
         Raises:
-            PredictionError: there are several and none is named, or the named one is not there.
+            PredictionError: there are several and none is named, or the named one is missing.
         """
         if video is None and len(self) != 1:
             raise PredictionError(
@@ -63,13 +64,13 @@ class Timelines(Mapping[str, Timeline]):
         activities = tuple(sorted(segments, key=lambda one: (one.start, one.end)))
         if stored is not None:
             return replace(stored, video=video, activities=activities or stored.activities)
-        # Without a duration the last end stands for it.
+        # Without a duration, the last end is used instead.
         last = max((max(one.start, one.end) for one in activities), default=0.0)
         duration = self._results.durations.get(video, max(last, 0.0))
         return Timeline(video=video, duration=duration, activities=activities)
 
     def __contains__(self, video: object) -> bool:
-        return video in self._videos  # that of `Mapping` would read it
+        return video in self._videos  # the default of `Mapping` would read it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._videos)
@@ -85,11 +86,11 @@ def read(path: str | os.PathLike[str]) -> Timelines:
     """Read predictions: a file of any of `FORMATS`, or a folder that `actline detect` wrote.
 
     The result maps video ids to timelines, whether there is one video or thousands:
-    `read("detections")["kitchen"]`, `read("kitchen.vtt").one()`. Activities are those that
-    `actline.evaluate` scores, as they stand; `Timeline.cut_to_video` is what of them can be drawn.
-    Where a file tells no duration, the last end stands for it. Files for players and annotation
-    tools (WebVTT, Audacity, ELAN) hold one video, named as the file. Of a folder the activities
-    come from `ID.json`, or `ID.csv` where there is none, and per-frame scores from `ID.npz`.
+    `read("detections")["kitchen"]`, `read("kitchen.vtt").one()`. Activities are unchanged, as
+    `actline.evaluate` scores them; `Timeline.cut_to_video` gives those that can be drawn. If a file
+    has no duration, the last end is used instead. Files for players and annotation tools (WebVTT,
+    Audacity, ELAN) hold one video, named after the file. In a folder, activities come from
+    `ID.json`, or else `ID.csv`, and per-frame scores from `ID.npz`.
 
     Raises:
         PredictionError: it is missing, malformed or too large, or holds no predictions.
@@ -115,15 +116,15 @@ def read(path: str | os.PathLike[str]) -> Timelines:
         )
     results = read_results(path, Use(scored=False))
     for scores in results.frames.values():
-        load_scores(scores)  # whatever is wrong with the only file is told at once
+        load_scores(scores)  # report errors of the only file at once
     return Timelines(results, path)
 
 
 def read_segments(path: Path, *, labelled: bool = True) -> dict[str, SegmentColumns]:
-    """Read segments to be scored, by video: a folder of `actline detect`, or one file of results.
+    """Read segments for scoring, by video, from a folder of `actline detect` or a results file.
 
     Args:
-        labelled: False takes segments without labels too, as proposals have none.
+        labelled: False accepts segments without labels too, as proposals have none.
 
     Raises:
         PredictionError: as `read_results`, or a segment has no score.
@@ -132,19 +133,19 @@ def read_segments(path: Path, *, labelled: bool = True) -> dict[str, SegmentColu
 
 
 def read_results(path: Path, use: Use | None = None, *, required: bool = True) -> Results:
-    """Read segments by video, from a file or a folder of files, in whichever of `FORMATS`.
+    """Read segments by video, from a file or a folder of files, in any of `FORMATS`.
 
-    All are read segment by segment, and take some 30 bytes of memory for each. In a folder, files
-    of results (JSON and tables) are read, tables only for videos that no JSON has; files that are
-    neither are passed over. An id with the ending of a video is the id without.
+    Segments are read one by one and take about 30 bytes of memory each. In a folder, files of
+    results (JSON and tables) are read, tables only for videos without a JSON; other files are
+    skipped. The extension of a video in an id is dropped.
 
     Args:
-        use: what for; by default, to be scored.
-        required: False gives no results where a folder has none.
+        use: the purpose; by default, scoring.
+        required: False returns empty results if a folder has none.
 
     Raises:
-        PredictionError: missing, malformed, too large, or without results; a number that is not
-            one, or not finite; a video twice.
+        PredictionError: the file is missing, malformed, too large, or without results; a number is
+            invalid or not finite; a video appears twice.
     """
     use = use or Use()
     if not path.exists():
@@ -172,7 +173,7 @@ def read_results(path: Path, use: Use | None = None, *, required: bool = True) -
             if video in whole.segments and one.suffix.lower() not in FORMATS[0].endings:
                 continue
             if video in whole.segments:
-                raise PredictionError(f"{one}: video {video} is in another file too; keep one")
+                raise PredictionError(f"{one}: video {video} is also in another file; keep one")
             whole.segments[video] = segments
         whole.durations.update(found.durations)
         whole.frames.update(found.frames)
@@ -182,7 +183,7 @@ def read_results(path: Path, use: Use | None = None, *, required: bool = True) -
 
 
 def _results_in(folder: Path) -> list[Path]:
-    """The files of results in a folder; of a video in several formats, that of the first."""
+    """The files of results in a folder; for a video in several formats, the first one."""
     paths: dict[Path, Path] = {}
     for form in FORMATS:
         if form.role == "results" and form.write is not None:
@@ -192,7 +193,7 @@ def _results_in(folder: Path) -> list[Path]:
 
 
 def _read_file(path: Path, use: Use, *, named: bool) -> Results:
-    """One file; nothing if it holds no predictions and is not itself the one that was named."""
+    """Read one file; empty if it holds no predictions and was not given by name."""
     form = _format_of(path, use, named=named)
     if form is None:
         return Results()
@@ -209,10 +210,10 @@ def _read_file(path: Path, use: Use, *, named: bool) -> Results:
 
 
 def _format_of(path: Path, use: Use, *, named: bool) -> Format | None:
-    """The format by content; of a file that is named, by its ending where its content tells none.
+    """The format by content or, if that is unclear and the file is `named`, by extension.
 
     Raises:
-        PredictionError: neither tells one.
+        PredictionError: neither determines a format.
     """
     text = first_text(path, error=PredictionError, what="predictions")
     for form in FORMATS:
@@ -225,12 +226,12 @@ def _format_of(path: Path, use: Use, *, named: bool) -> Format | None:
             return form
     known = ", ".join(dict.fromkeys(form.name for form in FORMATS))
     raise PredictionError(
-        f"{path} holds no predictions of a known form: {known}; give one of these"
+        f"{path} holds no predictions of a known format: {known}; give one of these"
     )
 
 
 def _in_folder(folder: Path) -> Results:
-    """What a folder has: results, and files of scores by the video that each tells."""
+    """The content of a folder: results, and files of scores by video."""
     found = Results()
     if _results_in(folder):
         found = read_results(folder, Use(scored=False), required=False)
@@ -247,18 +248,18 @@ def _in_folder(folder: Path) -> Results:
 
 
 def with_scores_beside(timeline: Timeline, path: Path) -> Timeline:
-    """A file's timeline, completed by what lies beside it: scores in `.npz`, activities in `.json`.
+    """A file's timeline, completed from files next to it: scores (`.npz`), activities (`.json`).
 
     Raises:
-        PredictionError: a file beside it is malformed.
+        PredictionError: a file next to it is malformed.
     """
     if path.suffix.lower() == ".npz":
         beside = path.with_suffix(".json")
         if timeline.activities or not beside.exists():
             return timeline
         return replace(timeline, activities=read(beside).one(timeline.video).activities)
-    # Of one video in a folder below, or of several in one file.
-    # An id that cannot be a file's name has no file.
+    # A video in a subfolder, or one of several in a file.
+    # An id that is not a valid file name has no file.
     beside = None
     with contextlib.suppress(OutputError, OSError):
         last = timeline.video.rpartition("/")[2]

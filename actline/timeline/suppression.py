@@ -1,11 +1,12 @@
-"""Non-maximum suppression of segments: hard, Soft-NMS, and TCANet's form of it.
+"""Non-maximum suppression (NMS) of segments: hard NMS, Soft-NMS, and TCANet's variant.
 
-Soft-NMS (Bodla et al., ICCV 2017) takes the segment of highest score, lowers the score of every
-other by how much it overlaps with the taken one, and goes on with what is then the highest.
+Soft-NMS (Bodla et al., ICCV 2017) selects the segment with the highest score, lowers the score of
+every other segment according to its overlap with the selected one, and repeats with the one that is
+then highest.
 
-Scores only ever fall. So of many segments only the few highest can be next: these are taken from
-among themselves for as long as they stay above all others, which are lowered afterwards, in one
-go, by all that were taken. The results are those of going one by one, to rounding.
+Scores never increase. So only the few highest of many segments can be next: segments are selected
+from these candidates while they stay above all others, which are then lowered at once for all
+selected segments. The results equal those of the sequential algorithm up to rounding.
 """
 
 from dataclasses import dataclass
@@ -19,13 +20,13 @@ from actline.timeline.intervals import Floats, temporal_iou
 
 Indices = NDArray[np.intp]
 
-# How many segments are candidates at a time, and of many segments one in how many: more means
-# larger tables of overlaps, fewer means more rounds. Measured for 1 000 and 10 000 segments.
+# Number of candidates at a time, and their share of many segments: more means larger tables of
+# overlaps, fewer means more rounds. Measured for 1 000 and 10 000 segments.
 CANDIDATES = 64
 CANDIDATE_PART = 64
 # Overlaps are computed for about this many pairs at a time, to stay in the processor's cache.
 PAIRS_AT_ONCE = 16_384
-# Computing a pair that was looked up costs about as much as this many in a table of all pairs.
+# Cost of a pair found by search, relative to one in a table of all pairs.
 LOOK_UP_COST = 6
 
 
@@ -36,18 +37,18 @@ class SuppressionConfig:
     Attributes:
         kind: "hard" removes what overlaps; "gaussian" multiplies scores by
             exp(-overlap ** exponent / sigma), "linear" by 1 - overlap.
-        threshold: overlaps (temporal IoU) up to this change nothing.
-        threshold_per_width: added to the threshold for each unit of the taken segment's width, a
-            width of 1 being the video's duration; TCANet's `t2 - t1`.
-        sigma: of the Gaussian; smaller suppresses more.
-        exponent: of the overlap in the Gaussian: 2 in Soft-NMS, 2.5 in TCANet.
-        min_score: segments whose score falls below are dropped.
-        max_selected: stop after so many, in each class by itself; 0 goes on to the end.
-        take_last: whether the last segment that is left is taken; TCANet's code leaves it.
-        per_class: whether only segments of one class suppress each other.
-        top_k: how many of the highest scores are returned over all classes; 0 returns all.
-        vote_overlap: boundaries become the mean of the given segments' that overlap at least so
-            much, weighted by score times overlap, as ActionFormer does; 0 leaves them.
+        threshold: overlaps (tIoU) up to this have no effect.
+        threshold_per_width: added to the threshold per unit of the selected segment's width, as a
+            fraction of the video's duration; TCANet's `t2 - t1`.
+        sigma: width of the Gaussian; a smaller one suppresses more.
+        exponent: exponent of the overlap in the Gaussian: 2 in Soft-NMS, 2.5 in TCANet.
+        min_score: segments whose score falls below this are dropped.
+        max_selected: maximum number selected per class; 0 means no limit.
+        take_last: whether the last remaining segment is selected; TCANet's code drops it.
+        per_class: whether segments suppress only others of the same class.
+        top_k: number of highest-scoring segments returned over all classes; 0 returns all.
+        vote_overlap: boundaries become the mean over the given segments with at least this overlap,
+            weighted by score times overlap, as in ActionFormer; 0 keeps them.
 
     Raises:
         ValueError: a constant is out of its range.
@@ -67,7 +68,7 @@ class SuppressionConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in ("hard", "gaussian", "linear"):
-            raise ValueError(f'kind "{self.kind}" is none of hard, gaussian, linear')
+            raise ValueError(f'kind "{self.kind}" is not one of hard, gaussian, linear')
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold {self.threshold:g} is not between 0 and 1")
         if not 0 <= self.vote_overlap <= 1:
@@ -95,11 +96,11 @@ class SuppressionConfig:
 
 @dataclass(frozen=True, eq=False)
 class KeptSegments:
-    """What suppression leaves, by falling score.
+    """The segments kept by suppression, by descending score.
 
     Shape:
         start, end: (K,) seconds, changed only by voting; score: (K,), lowered by Soft-NMS;
-        index: (K,), which of the given segments each is.
+        index: (K,), index of each among the given segments.
     """
 
     start: Floats
@@ -119,19 +120,19 @@ def suppress(
 ) -> KeptSegments:
     """Suppress segments that overlap with others of higher score.
 
-    Of equal scores the one that is given first goes first.
+    Among equal scores, the segment given first is selected first.
 
     Args:
-        label: numbers of classes; None takes all as of one class.
-        config: None is Soft-NMS with a Gaussian, as published.
-        duration: of the video in seconds, for `threshold_per_width` alone.
+        label: class indices; None treats all segments as one class.
+        config: by default, Soft-NMS with a Gaussian, as published.
+        duration: of the video in seconds, used only for `threshold_per_width`.
 
     Shape:
         start, end: (N,) seconds; score: (N,); label: (N,).
 
     Raises:
-        ValueError: arrays do not fit each other, a number is not finite, a segment ends before it
-            starts, a score is negative (but for hard suppression), or the duration is not positive.
+        ValueError: array lengths differ, a number is not finite, a segment ends before it starts, a
+            score is negative (except for hard suppression), or the duration is not positive.
     """
     config = config or SuppressionConfig()
     start, end, score = (np.asarray(values, np.float64) for values in (start, end, score))
@@ -139,7 +140,7 @@ def suppress(
     _check(start, end, score, label, config)
     if not duration > 0:
         raise ValueError(f"a video's duration of {duration:g} s is not positive")
-    # Falling scores, equal ones as given: position in this order settles ties from here on.
+    # By descending score, ties in the given order: this order breaks ties from here on.
     order = np.argsort(-score, kind="stable")
     if config.per_class:
         order = order[np.argsort(label[order], kind="stable")]
@@ -168,7 +169,7 @@ def _check(
     if not start.shape == end.shape == score.shape == label.shape or start.ndim != 1:
         raise ValueError(
             f"start {start.shape}, end {end.shape}, score {score.shape} and label {label.shape} "
-            "must be of one length"
+            "must have the same length"
         )
     for name, values in (("start", start), ("end", end), ("score", score)):
         if not np.isfinite(values).all():
@@ -188,14 +189,14 @@ def _suppress_group(
     config: SuppressionConfig,
     duration: float,
 ) -> KeptSegments:
-    """Suppress the segments `group`, which are sorted by falling score."""
+    """Suppress the segments `group`, which are sorted by descending score."""
     group = group[score[group] >= config.min_score]
     limit = len(group) if config.take_last or len(group) == 1 else len(group) - 1
     limit = min(limit, config.max_selected or limit)
     starts, ends, scores = start[group], end[group], score[group]
     decay = _Decay(config, duration)
     if config.kind == "hard":
-        # Suppression by 0 must be told from a score of 0: ranks stand in for the scores.
+        # Use ranks instead of scores, to distinguish suppressed segments from a score of 0.
         ranks = np.arange(len(group), 0, -1, dtype=np.float64)
         taken, _ = _take(starts, ends, ranks, decay, limit, floor=1.0)
         left = scores[taken]
@@ -210,14 +211,14 @@ def _suppress_group(
 def _take(
     start: Floats, end: Floats, score: Floats, decay: "_Decay", limit: int, *, floor: float
 ) -> tuple[Indices, Floats]:
-    """Take segments by falling score, lowering the others' as each is taken.
+    """Select segments by descending score, lowering the scores of the others each time.
 
-    Of equal scores the one that comes first in the arrays goes first.
+    Among equal scores, the first in the arrays is selected first.
 
     Returns:
-        which were taken, in that order, and the scores they had then: (K,) each.
+        indices of the selected segments in order, and their scores at that time: (K,) each.
     """
-    rank = np.argsort(start, kind="stable")  # the given order settles ties
+    rank = np.argsort(start, kind="stable")  # the given order breaks ties
     start, end, score = start[rank], end[rank], score[rank]
     taken: list[int] = []
     scores: list[float] = []
@@ -238,7 +239,7 @@ def _take(
             taken.append(int(rank[candidates[best]]))
             scores.append(value)
             current *= factors[best]
-            current[best] = -1.0  # below every floor: taken
+            current[best] = -1.0  # below any minimum: already selected
         if len(taken) < limit and len(candidates) < len(score):
             score = score * decay.product(start, end, a[chosen], b[chosen])
         score[candidates] = current
@@ -261,7 +262,7 @@ def _highest(score: Floats, rank: Indices) -> tuple[Indices, float, int]:
 
 
 class _Decay:
-    """What a taken segment multiplies other segments' scores by."""
+    """The factor by which a selected segment multiplies the scores of others."""
 
     def __init__(self, config: SuppressionConfig, duration: float) -> None:
         self.config = config
@@ -279,9 +280,9 @@ class _Decay:
         return np.where(overlap > self._threshold(taken_start, taken_end), factors, 1.0)
 
     def product(self, start: Floats, end: Floats, taken_start: Floats, taken_end: Floats) -> Floats:
-        """Factors of several taken segments (K,) multiplied, for each of (N,), sorted by start."""
-        # Each taken one overlaps nothing outside of a range: what starts before its end, and from
-        # the first on that ends after its start.
+        """Product of the factors of (K,) selected segments, for each of (N,) sorted by start."""
+        # Each selected segment overlaps only a range of segments: those that start before its end,
+        # beginning with the first that ends after its start.
         after = np.searchsorted(start, taken_end, side="left")
         first = np.searchsorted(np.maximum.accumulate(end), taken_start, side="right")
         count = np.maximum(after - first, 0)
@@ -298,7 +299,9 @@ class _Decay:
         for first in range(0, len(start), step):
             part = slice(first, first + step)
             pairs = start[part], end[part], taken_start, taken_end
-            if self.config.kind == "gaussian":  # the product of exponentials, with one of them
+            if (
+                self.config.kind == "gaussian"
+            ):  # a product of exponentials needs only one exponential
                 result[part] = np.exp(self._exponents(*pairs).sum(axis=0) / -self.config.sigma)
             else:
                 result[part] = self(*pairs).prod(axis=0)
@@ -307,7 +310,7 @@ class _Decay:
     def _exponents(
         self, start: Floats, end: Floats, taken_start: Floats, taken_end: Floats
     ) -> Floats:
-        """Overlap to the power of the exponent where it is above the threshold, else 0."""
+        """Overlap to the power of the exponent if above the threshold, else 0."""
         overlap = temporal_iou(start, end, taken_start, taken_end)
         power = _power(overlap, self.config.exponent)
         if self.config.threshold or self.config.threshold_per_width:
@@ -316,12 +319,12 @@ class _Decay:
 
     def _threshold(self, taken_start: Floats, taken_end: Floats) -> Floats:
         width = (taken_end - taken_start) / self.duration
-        # Not below 0, so that what does not overlap is never suppressed.
+        # At least 0, so that segments without overlap are never suppressed.
         return np.maximum(self.config.threshold + self.config.threshold_per_width * width, 0.0)
 
 
 def _power(base: Floats, exponent: float) -> Floats:
-    """The published exponents by multiplication, several times faster than `**`."""
+    """Powers with the published exponents by multiplication, several times faster than `**`."""
     if exponent == 2.0:
         return base * base
     if exponent == 2.5:
@@ -332,7 +335,7 @@ def _power(base: Floats, exponent: float) -> Floats:
 def _vote(
     taken: Indices, start: Floats, end: Floats, score: Floats, least: float
 ) -> tuple[Floats, Floats]:
-    """Mean boundaries of what overlaps the taken ones by at least `least`: two of (K,)."""
+    """Mean boundaries of segments overlapping the selected ones by at least `least`: 2 x (K,)."""
     kept_start, kept_end = start[taken], end[taken]
     step = max(1, PAIRS_AT_ONCE // max(1, len(start)))
     for first in range(0, len(taken), step):
@@ -340,7 +343,7 @@ def _vote(
         weights = temporal_iou(start[rows, None], end[rows, None], start, end)
         weights = np.where(weights >= least, weights * score, 0.0)
         total = weights.sum(axis=1)
-        voted = total > 0  # a segment of no length, or of score 0, has no votes: it stays
+        voted = total > 0  # without votes (no length, or score 0) boundaries are kept
         divisor = np.where(voted, total, 1.0)
         part = slice(first, first + step)
         kept_start[part] = np.where(voted, weights @ start / divisor, kept_start[part])

@@ -1,4 +1,4 @@
-"""What every path through the package produces: activities in time, and per-frame scores."""
+"""The result of every detector: activities in time, and per-frame scores."""
 
 import os
 from collections.abc import Collection
@@ -52,12 +52,12 @@ class Timeline:
     """What happens in one video, and when.
 
     Attributes:
-        video: the video's id (its file name without folder and ending).
+        video: the video's id (its file name without folder and extension).
         duration: seconds.
         activities: ordered by start.
-        scores: per-frame probabilities, where the path has them.
-        sampled: seconds at which Grid Pool looked, where the model has one; (P,).
-        media: the video's file, where it is known, for programs that open it beside the labels.
+        scores: per-frame probabilities, if the detector provides them.
+        sampled: times in seconds sampled by Grid Pool, if the model has one; (P,).
+        media: the video's file, if known, for programs that open it with the labels.
 
     Examples:
         >>> wave, walk = Activity("wave", 1.0, 2.5, 0.9), Activity("walk", 2.0, 9.0, 0.4)
@@ -76,11 +76,11 @@ class Timeline:
     def filter(
         self, *, labels: Collection[str] | None = None, min_confidence: float = 0.0
     ) -> "Timeline":
-        """The timeline with some of its activities; scores stay as they are.
+        """The timeline with a selection of its activities; scores are unchanged.
 
         Args:
-            labels: keep activities of these; None keeps all.
-            min_confidence: keep activities of at least this confidence.
+            labels: keep activities with these labels; None keeps all.
+            min_confidence: keep activities with at least this confidence.
         """
         if isinstance(labels, str):
             labels = (labels,)
@@ -92,10 +92,10 @@ class Timeline:
         return replace(self, activities=kept)
 
     def cut_to_video(self) -> "Timeline":
-        """The timeline with the part of each activity that lies in the video, as for drawing.
+        """The timeline with each activity cut to the video, as for drawing.
 
-        Results may hold activities that lie outside it or end before they start: these are scored,
-        as wrong, but are nowhere, and are left out.
+        Results may contain activities outside the video or that end before they start: these are
+        scored as wrong, but cannot be drawn, and are left out.
         """
         inside: list[Activity] = []
         for one in self.activities:
@@ -105,7 +105,7 @@ class Timeline:
         return replace(self, activities=tuple(inside))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a file, whole or not at all, in the format that its ending names.
+        """Write a file, whole or not at all, in the format given by its extension.
 
         `.json` (ActivityNet-style results), `.csv` (a table), `.vtt` (subtitles), `.txt` (Audacity
         labels), `.eaf` (ELAN) or `.npz` (NumPy arrays, with the scores of frames); `actline.read`
@@ -115,7 +115,7 @@ class Timeline:
             The path.
 
         Raises:
-            OutputError: the ending is none of these, or the file cannot be written.
+            OutputError: the extension is none of these, or the file cannot be written.
 
         Examples:
             >>> from tempfile import mkdtemp
@@ -129,12 +129,12 @@ class Timeline:
             wave (90%)
             <BLANKLINE>
         """
-        # The formats are made of timelines.
+        # Circular: the formats import this module.
         from actline.timeline.write import write_timeline
 
         return write_timeline(self, path)
 
-    # pandas comes without types.
+    # pandas has no type annotations.
     def to_pandas(self) -> "pandas.DataFrame":  # pyright: ignore
         """The activities as a table with the columns `video, label, start, end, confidence`.
 

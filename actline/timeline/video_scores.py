@@ -1,4 +1,4 @@
-"""What a classifier said of whole videos, as published, to label a video's segments by."""
+"""Published class scores of whole videos, used to label their segments."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,25 +10,25 @@ from actline.errors import AnnotationError, PredictionError
 from actline.parsing import brief, parse_id, parse_name, parse_number
 from actline.stored.json_text import read_json
 
-# Most scores are rounded, and their sum may pass 1 by as much.
+# Most scores are rounded, so their sum may exceed 1 by this much.
 _SUM_MARGIN = 0.01
 
 
 def read_video_scores(
     path: str | Path, *, temperature: float = 2.0, top: int = 3
 ) -> dict[str, tuple[tuple[str, float], ...]]:
-    """Read class scores of whole videos, the highest `top` of each, highest first.
+    """Read class scores of whole videos: the `top` highest of each, highest first.
 
-    Two forms: `{"results": {id: [{"label", "score"}, …]}}` with probabilities, which stay as they
-    are; and `{"class": [name, …], "results": {id: [[score, …]]}}` with a score for every class, of
-    which the probabilities are softmax(temperature x scores).
+    Two forms: `{"results": {id: [{"label", "score"}, …]}}` with probabilities, which are kept; and
+    `{"class": [name, …], "results": {id: [[score, …]]}}` with a score for every class, of which the
+    probabilities are softmax(temperature x scores).
 
     Args:
-        temperature: what scores are multiplied by, so that 2 sharpens them.
+        temperature: factor applied to the scores; 2 sharpens them.
 
     Raises:
-        PredictionError: the file is missing, malformed, too large, of another form, or its scores
-            cannot be what they are taken for.
+        PredictionError: the file is missing, malformed, too large, has another format, or its
+            scores are not plausible.
 
     Source: `save_detection_result` in TCANet's published code, which then multiplies each of the
     three with the score of every segment and keeps the 200 highest products.
@@ -55,7 +55,7 @@ def _results(
         if video_id in scores:
             raise PredictionError(f"{path}: video {video_id} appears twice; remove one")
         if not isinstance(given, list) or not given:
-            raise PredictionError(f"{where}: {brief(given)} is no list of scores; give one")
+            raise PredictionError(f"{where}: {brief(given)} is not a list of scores; give one")
         if isinstance(given[0], Mapping):
             pairs = _labelled(given, where)
         else:
@@ -67,7 +67,7 @@ def _results(
 def _classes(content: Mapping[str, Any], path: Path) -> list[str]:
     given = content["class"]
     if not isinstance(given, list):
-        raise PredictionError(f'{path}: "class" is no list of names; give one')
+        raise PredictionError(f'{path}: "class" is not a list of names; give one')
     names = [parse_name(name, "class", path.name) for name in given]
     seen: set[str] = set()
     for name in names:
@@ -89,8 +89,8 @@ def _labelled(given: list[Any], where: str) -> list[tuple[str, float]]:
     values = [score for _, score in pairs]
     if min(values) < 0 or max(values) > 1 or sum(values) > 1 + _SUM_MARGIN:
         raise PredictionError(
-            f"{where}: the scores are no probabilities of one class each "
-            f"({min(values):g} to {max(values):g}, in sum {sum(values):g}); give softmax "
+            f"{where}: the scores are not probabilities of one class each "
+            f"({min(values):g} to {max(values):g}, sum {sum(values):g}); give softmax "
             "scores, or the form with all classes"
         )
     return pairs
@@ -99,7 +99,7 @@ def _labelled(given: list[Any], where: str) -> list[tuple[str, float]]:
 def _dense(
     given: list[Any], classes: list[str] | None, temperature: float, where: str
 ) -> list[tuple[str, float]]:
-    """Probabilities of all classes; TCANet's files have one list of scores in another."""
+    """Probabilities of all classes; TCANet's files nest the list of scores in another list."""
     row = given[0] if len(given) == 1 and isinstance(given[0], list) else given
     if classes is None:
         raise PredictionError(

@@ -1,4 +1,4 @@
-"""Timelines written to files, each whole or not at all."""
+"""Writing timelines to files, each whole or not at all."""
 
 import os
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from actline.timeline.formats import FORMATS
 from actline.timeline.timeline import Timeline
 
 ENDINGS = tuple(form.endings[0].removeprefix(".") for form in FORMATS if form.write is not None)
-"""What can be written, by file ending, without its dot."""
+"""Formats that can be written, by file extension without its dot."""
 
 
 def write_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> Path:
-    """Write a timeline in the format that the path's ending names.
+    """Write a timeline in the format given by the path's extension.
 
     Raises:
-        OutputError: no format is written with that ending, or the file cannot be written.
+        OutputError: no format has that extension, or the file cannot be written.
     """
     path = Path(path)
     for form in FORMATS:
@@ -44,18 +44,18 @@ def save_formats(
 ) -> list[Path]:
     """Write `folder/ID.json`, `.csv`, `.vtt`, `.txt`, `.eaf` and `.npz`, each whole.
 
-    An id with folders, such as `camA/GOPR0001`, is written into folders below.
+    An id with folders, such as `camA/GOPR0001`, is written into subfolders.
 
     Args:
         formats: which of `ENDINGS` to write, in this order.
-        media: the video file, for ELAN to open beside the labels; by default the timeline's.
+        media: the video file, for ELAN to open with the labels; by default the timeline's.
 
     Returns:
-        The written files. Where interrupted, the last of `formats` is what is missing, so that
-        its presence tells that the video is done.
+        The written files. The last of `formats` is written last, so that its presence shows that
+        the video is complete.
 
     Raises:
-        OutputError: a file cannot be written, or the video's id is no file name.
+        OutputError: a file cannot be written, or the video's id is not a valid file name.
     """
     if media is not None:
         timeline = replace(timeline, media=Path(media))
@@ -69,7 +69,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
     """The formats in a list such as `json,npz`, each once.
 
     Raises:
-        OutputError: none is named, or one is not of `ENDINGS`.
+        OutputError: none is named, or one is not in `ENDINGS`.
     """
     formats = tuple(dict.fromkeys(word.strip(" .").lower() for word in text.split(",")))
     for name in formats:

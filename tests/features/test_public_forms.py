@@ -194,7 +194,7 @@ def test_features_in_a_folder_for_each_subset_serve_both(tmp_path):
         found = loaded(tmp_path, video("twice", subset))
         np.testing.assert_array_equal(found, values_of(content))
     said = refusal(tmp_path, video("twice", "testing"))
-    assert "the features of twice lie in training and in validation; give data.features=" in said
+    assert "the features of twice are in both training and validation; give data.features=" in said
 
 
 def both(path: Path) -> tuple[Path, Path]:
@@ -215,7 +215,7 @@ def test_several_folders_are_joined_along_channels(tmp_path):
         np.testing.assert_array_equal(swapped, values_of(name)[[3, 0, 1, 2]])
     # One folder of both is not guessed at; the error's advice works.
     said = refusal(tmp_path, video("a"))
-    assert "lie in flow and in rgb" in said
+    assert "are in both flow and rgb" in said
     advised = said.split("data.features=")[1].split(" to join")[0].split(" or ")[1]
     assert loaded(advised, video("a")).shape == (WIDTH, LENGTH)
     named = tmp_path / "rgb,flow"
@@ -278,11 +278,11 @@ def test_square_arrays_are_laid_out_as_the_other_videos_or_as_is_said(tmp_path):
     alone.agree_on(videos[:2])
     with pytest.raises(FeatureError) as caught:
         alone.load(videos[0])
-    assert "s.npy: 8 x 8 values, of which either side may be time; give data.layout=TC" in str(
+    assert "s.npy: 8 x 8 values, either axis of which may be time; give data.layout=TC" in str(
         caught.value
     )
     said = refusal(path, videos[0], width=8, interval=0.0)
-    assert "give data.layout=TC (a row a snippet) or data.layout=CT (a column a snippet)" in said
+    assert "give data.layout=TC (one row per snippet) or data.layout=CT (one column" in said
     for layout, turned in (("TC", values_of("s", 8, 8)), ("CT", values_of("s", 8, 8).T)):
         found = loaded(path, videos[0], width=8, form=PublicForm(layout))  # type: ignore[arg-type]
         np.testing.assert_array_equal(found, turned)
@@ -363,7 +363,7 @@ BAD: dict[str, Bad] = {
     "a group in a group": Bad(
         ".h5", lambda p: as_h5(p, {"x": ones(10, 4), "y": ones(10, 4)}), "but x, y; list those"
     ),
-    "another form": Bad(".mat", lambda p: p.write_bytes(b"MATLAB"), "is of no known form"),
+    "another form": Bad(".mat", lambda p: p.write_bytes(b"MATLAB"), "has an unknown format"),
     "nothing": Bad(".npy", lambda p: None, "a.safetensors; make them with `actline extract`"),
 }
 
@@ -380,7 +380,7 @@ def test_what_is_no_features_is_refused_in_one_line_with_its_file(tmp_path, name
 
 def test_a_file_of_one_video_is_no_file_of_all(tmp_path):
     np.save(tmp_path / "a.npy", values_of("a"))
-    assert "is of one video; give the folder" in refusal(tmp_path / "a.npy", video("a"))
+    assert "holds one video; give its folder" in refusal(tmp_path / "a.npy", video("a"))
     torch.save(torch.from_numpy(values_of("a")), tmp_path / "a.pt")
     said = refusal(tmp_path / "a.pt", video("a"))
     assert "holds one array, not one for each video; give a folder" in said
@@ -409,5 +409,5 @@ def test_what_files_do_not_say_is_asked_for_by_its_key(tmp_path):
     assert names_in(said, ["a.npy", "data.interval", "or 0 for features rescaled"])
     said = refusal(tmp_path, video("a", duration=999))
     assert names_in(said, ["a.npy", "make 10.0 s, but the video lasts 999.0 s"])
-    with pytest.raises(FeatureError, match=r"a\.npy: the annotations do not tell .* duration"):
+    with pytest.raises(FeatureError, match=r"a\.npy: the annotations lack .* duration"):
         folder(tmp_path).load(AnnotatedVideo("a", "", None, ()))

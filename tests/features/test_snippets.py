@@ -134,14 +134,14 @@ def test_npy_is_turned_by_the_width_or_the_duration(tmp_path):
             found = read_public(path, **{**SECOND, **options})
             assert found.features.dtype == torch.float32
             np.testing.assert_array_equal(found.features.numpy(), ramp().T)
-    assert "of which no side is 5" in refusal(path, width=5)
+    assert "no axis of which is 5" in refusal(path, width=5)
 
 
 def test_npy_that_may_be_either_way_wants_a_layout(tmp_path):
     path = tmp_path / "v.npy"
     np.save(path, ramp(10))
-    assert "either side may be time" in refusal(path, width=10)
-    assert "either side may be time" in refusal(path)
+    assert "either axis of which may be time" in refusal(path, width=10)
+    assert "either axis of which may be time" in refusal(path)
     found = read_public(path, **SECOND, layout="CT")
     np.testing.assert_array_equal(found.features.numpy(), ramp(10))
 
@@ -154,10 +154,10 @@ def test_npy_with_a_mistake_is_refused(tmp_path):
     assert "first number 4" in refusal(path)
     np.save(path, ramp())
     assert "make 20.0 s, but the video lasts 10.0 s" in refusal(path, interval=2.0, width=4)
-    assert "no side covers the video" in refusal(path, interval=20.0, duration=1000.0)
+    assert "no axis of which covers the video" in refusal(path, interval=20.0, duration=1000.0)
     assert "the interval is -1 s" in refusal(path, interval=-1.0, layout="TC")
-    assert "say the layout or the width" in refusal(path, interval=0.0)
-    assert "has 4 values a snippet, not 8" in refusal(path, layout="TC", width=8)
+    assert "give the layout or the width" in refusal(path, interval=0.0)
+    assert "has 4 values per snippet, not 8" in refusal(path, layout="TC", width=8)
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
     assert "not a whole .npy file" in refusal(path)
@@ -168,7 +168,7 @@ def test_npy_with_a_mistake_is_refused(tmp_path):
     np.save(path, np.zeros((2, 3, 4), np.float32))
     assert "pool them over space" in refusal(path)
     assert "no features at" in refusal(tmp_path / "none.npy")
-    assert "no known form" in refusal(tmp_path / "v.mat")
+    assert "an unknown format" in refusal(tmp_path / "v.mat")
 
 
 def test_csv_has_a_header_and_a_row_a_snippet(tmp_path):
@@ -246,7 +246,7 @@ def test_tcanet_pickles_with_slow_and_fast_parts(tmp_path, protocol, make):
     found = read_public(path, **SECOND, width=4)
     assert found.features[:, 0].tolist() == [1.0, 1.0, 1.0, 2.0]
     assert read_public(path, **SECOND, parts=("fast",)).features.shape == (1, 10)
-    assert "has 4 values a snippet, not 2304" in refusal(path, width=2304)
+    assert "has 4 values per snippet, not 2304" in refusal(path, width=2304)
     assert read_pickle(path, error=FeatureError, what="features")["feature_frames"] == 150
 
 

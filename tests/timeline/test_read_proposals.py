@@ -187,7 +187,7 @@ def test_files_that_are_missing_or_of_one_video_twice_are_refused(tmp_path):
     write(tmp_path / "tables" / "a.csv", HEADER)
     assert "holds no proposals" in refusal(tmp_path / "tables")
     write(tmp_path / "tables" / "more" / "a.csv", HEADER + "1,2,0.5\n")
-    with pytest.raises(PredictionError, match="video a is in another file too"):
+    with pytest.raises(PredictionError, match="video a is also in another file"):
         read_proposals(tmp_path / "tables")
     (tmp_path / "tables" / "a.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(PredictionError, match=r"a\.csv is not UTF-8"):

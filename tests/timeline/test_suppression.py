@@ -189,7 +189,7 @@ def test_nothing_gives_nothing():
         (([0.0], [np.inf], [0.5]), "end is not a finite"),
         (([2.0], [1.0], [0.5]), "ends before it starts"),
         (([0.0], [1.0], [-0.5]), "negative"),
-        (([0.0, 1.0], [1.0], [0.5]), "one length"),
+        (([0.0, 1.0], [1.0], [0.5]), "the same length"),
     ],
 )
 def test_unusable_segments_are_told(arrays, words):
@@ -206,5 +206,5 @@ def test_a_config_survives_yaml_and_rejects_what_cannot_work():
     config = SuppressionConfig.tcanet(0.5, 0.3, 0.8)
     assert from_mapping(SuppressionConfig, to_mapping(config), where="recipe") == config
     for wrong in ({"kind": "none"}, {"sigma": 0.0}, {"threshold": 2.0}, {"top_k": -1}):
-        with pytest.raises(ValueError, match=r"none of|positive|between|0 or more"):
+        with pytest.raises(ValueError, match=r"not one of|positive|between|0 or more"):
             SuppressionConfig(**wrong)

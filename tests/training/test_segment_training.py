@@ -441,13 +441,13 @@ FEATURES: dict[str, Case] = {
         "bmn",
         lambda f: changed(f, "a2", values_of("a2")[:5].copy()),
         {},
-        r"a2\.safetensors has 5 values a snippet, not 8",
+        r"a2\.safetensors has 5 values per snippet, not 8",
     ),
     "one of another width for TCANet": (
         "tcanet",
         lambda f: changed(f, "a2", values_of("a2")[:5].copy()),
         {},
-        r"a2\.safetensors has 5 values a snippet, not 8",
+        r"a2\.safetensors has 5 values per snippet, not 8",
     ),
     "not finite": (
         "tcanet",
@@ -497,7 +497,7 @@ PUBLIC_FEATURES: dict[str, Case] = {
         "bmn",
         lambda f: None,
         {"data": {"interval": None}},
-        r"a0\.npy does not say how far its snippets are apart",
+        r"a0\.npy does not state the interval of its snippets",
     ),
     "of no positive interval": (
         "bmn",
@@ -521,13 +521,13 @@ PUBLIC_FEATURES: dict[str, Case] = {
         "bmn",
         lambda f: np.save(f / "a3.npy", values_of("a3")[:5]),
         {},
-        r"a3\.npy: 5 x 40 values, of which no side is 8",
+        r"a3\.npy: 5 x 40 values, no axis of which is 8",
     ),
     "one of ours among them": (
         "bmn",
         lambda f: ((f / "a2.npy").unlink(), write_one(f, "a2")),
         {},
-        r"a2\.safetensors is of `actline extract`, and others beside it are not",
+        r"a2\.safetensors was made by `actline extract`, and others next to it were not",
     ),
     "a malicious one": (
         "bmn",
@@ -580,7 +580,7 @@ def test_public_features_need_durations(kit, tmp_path, capsys):
     data = {"annotations": str(annotations), "features": str(folder), **PUBLIC}
     recipe = write_bmn(tmp_path / "r.yaml", annotations, folder, data=data)
     said = refused(["train", str(recipe), "--device", "cpu"], tmp_path, capsys)
-    assert "a0.npy: the annotations do not tell the video's duration" in said
+    assert "a0.npy: the annotations lack the video's duration" in said
 
 
 def of_other_videos(kit: Kit, plain: dict[str, Path], folder: Path) -> Path:

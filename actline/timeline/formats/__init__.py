@@ -1,8 +1,8 @@
-"""The formats that timelines are written in and read from: one file each, its value in `FORMATS`.
+"""The formats of timelines, one file per format, collected in `FORMATS`.
 
 JSON and `.npz` keep everything a reader needs; CSV keeps the activities; WebVTT, Audacity and
-ELAN show them in players and annotation programs. Times are seconds, written to the microsecond
-or, where the format counts them, the millisecond.
+ELAN show them in players and annotation programs. Times are seconds, written to the microsecond, or
+to the millisecond if the format uses these.
 """
 
 from actline.timeline.formats import (
@@ -25,4 +25,4 @@ FORMATS: tuple[Format, ...] = (
     frame_scores.FORMAT,
     thumos_submission.FORMAT,
 )
-"""In the order in which a file is told by its content, and in which `save_formats` writes."""
+"""In the order in which they are tried on a file's content, and in which `save_formats` writes."""

@@ -1,4 +1,4 @@
-"""Audacity: a label track, lines of start, end and label separated by tabs."""
+"""Audacity label tracks: lines of start, end and label, separated by tabs."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def to_audacity(timeline: Timeline) -> str:
 
 
 def read_audacity(path: Path, use: Use) -> Results:
-    """Read labels as activities of confidence 1 of the video that the file is named after.
+    """Read labels as activities with confidence 1, of the video the file is named after.
 
     Raises:
         PredictionError, AnnotationError: a line is not start, end and label.
@@ -34,7 +34,7 @@ def read_audacity(path: Path, use: Use) -> Results:
 
 def _labels(text: str, path: Path, use: Use) -> Iterator[Activity]:
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        # A line that begins so tells the frequencies of the label before.
+        # A line that begins like this holds the frequencies of the previous label.
         if not line.strip() or line.startswith("\\"):
             continue
         where = f"{path}, line {number}"

@@ -1,4 +1,4 @@
-"""ELAN: annotation documents (EAF 3.0), one tier for each class."""
+"""ELAN annotation documents (EAF 3.0), with one tier per class."""
 
 from collections.abc import Iterator
 from itertools import chain, count
@@ -20,7 +20,7 @@ _ALIGNED = "ALIGNABLE_ANNOTATION"
 
 
 def to_elan(timeline: Timeline) -> str:
-    """The activities as an ELAN document, which opens the timeline's media beside them.
+    """The activities as an ELAN document, which opens the timeline's media with them.
 
     Annotations of one tier cannot overlap in ELAN: overlapping activities of a class go to
     further tiers, named `label (2)` and so on. Times are whole milliseconds, at least one long.
@@ -29,7 +29,7 @@ def to_elan(timeline: Timeline) -> str:
         _ROOT,
         {
             "AUTHOR": "actline",
-            # The schema asks for a date; a constant keeps equal timelines equal files.
+            # The schema requires a date; with a constant, equal timelines give equal files.
             "DATE": "1970-01-01T00:00:00+00:00",
             "FORMAT": "3.0",
             "VERSION": "3.0",
@@ -72,8 +72,8 @@ def _add_header(root: ElementTree.Element, media: Path | None, *, annotations: i
 
 
 def _add_times(root: ElementTree.Element, spans: list[Span]) -> dict[tuple[int, int], str]:
-    """Write the time slots, and return their ids by the span's number, from 1, and its side."""
-    # Every annotation has slots of its own: ELAN would move a shared one for both.
+    """Write the time slots; return their ids by the span's number (from 1) and side."""
+    # Every annotation has its own slots: ELAN would move a shared one for both.
     bounds = sorted(
         (time, number, side)
         for number, span in enumerate(spans, start=1)
@@ -132,30 +132,31 @@ def _tiers(timeline: Timeline) -> list[Tier]:
 
 
 def _mime_type(file: Path) -> str:
-    """ELAN's own names for media; it looks at the file where the name is not known."""
+    """ELAN's names of media types; for an unknown one it inspects the file."""
     known = {".mp4": "video/mp4", ".mpg": "video/mpeg", ".mov": "video/quicktime"}
     return known.get(file.suffix.lower(), "unknown")
 
 
 def read_elan(path: Path, use: Use) -> Results:
-    """Read the annotations of all tiers as activities of confidence 1, by start.
+    """Read the annotations of all tiers as activities with confidence 1, ordered by start.
 
-    The label is the annotation's value, or the tier's name where that is empty; the video is the
-    one that the file is named after. Annotations that refer to others have no times of their own,
-    and are passed over.
+    The label is the annotation's value, or the tier's name if that is empty; the video is the one
+    the file is named after. Annotations that refer to others have no times and are skipped.
 
     Raises:
         PredictionError, AnnotationError: it is not an ELAN document, or an annotation has no time.
     """
     text = read_text(path, error=PredictionError, what="annotations")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise PredictionError(f"{path} defines entities, as no ELAN document does; export it again")
+        raise PredictionError(
+            f"{path} defines XML entities, which ELAN never writes; export it again"
+        )
     try:
         root = ElementTree.fromstring(text)  # noqa: S314, entities are refused above
     except (ElementTree.ParseError, ValueError) as error:
         raise PredictionError(f"{path} is not whole XML ({error}); export it again") from error
     if root.tag != _ROOT:
-        raise PredictionError(f"{path} is XML, but no ELAN document; export it from ELAN")
+        raise PredictionError(f"{path} is XML, but not an ELAN document; export it from ELAN")
     return results_of_one_video(path, by_start(_annotations(root, path, use)))
 
 

@@ -1,4 +1,4 @@
-"""What an output format is: each file of this folder makes one value of `Format`."""
+"""The interface of output formats: each file in this folder defines one `Format`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,25 +12,25 @@ from actline.timeline.columns import SegmentColumns
 
 
 class ForeignFileError(PredictionError):
-    """A file is of the syntax of a format, as JSON or a table, but holds no predictions."""
+    """A file has the syntax of a format, such as JSON or a table, but holds no predictions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What segments are read for, which decides what they must have.
+    """The purpose of reading segments, which decides what they must have.
 
     Attributes:
-        labelled: False takes segments without labels too, as proposals have none.
-        scored: False is to show them: segments without scores are taken as 1, and labels are kept
-            as they stand, or escaped where they cannot be shown; to be scored they are names, as
-            those of annotations.
+        labelled: False accepts segments without labels too, as proposals have none.
+        scored: False reads them for display: missing scores become 1, and labels are kept, or
+            escaped if they cannot be shown. For scoring, labels must be valid names, as in
+            annotations.
     """
 
     labelled: bool = True
     scored: bool = True
 
     def label(self, given: object, where: str) -> str:
-        """A segment's label; one that is only to be shown may be empty.
+        """A segment's label; it may be empty if it is only displayed.
 
         Raises:
             AnnotationError: it is not a name.
@@ -54,12 +54,12 @@ def parse_score(given: object, where: str) -> float:
 
 @dataclass(frozen=True)
 class Results:
-    """What a file, or a folder of files, holds.
+    """The content of a file, or of a folder of files.
 
     Attributes:
-        segments: by video id, in the order of the file.
-        durations: seconds by video id, where the file tells them.
-        frames: files of per-frame scores by video id, to be read when they are asked for.
+        segments: segments by video id, in the order of the file.
+        durations: seconds by video id, if the file states them.
+        frames: files of per-frame scores by video id, read on access.
     """
 
     segments: dict[str, SegmentColumns] = field(default_factory=dict)
@@ -68,10 +68,10 @@ class Results:
 
 
 def results_of_one_video(path: Path, activities: Iterable[Activity]) -> Results:
-    """The results in a file that holds one video and does not tell which: it is named as the file.
+    """The results in a file of one video without an id: the video is named after the file.
 
     Raises:
-        AnnotationError: the file's name is no id.
+        AnnotationError: the file's name is not a valid id.
     """
     video = parse_id(video_id_of(path.stem), str(path))
     return Results({video: SegmentColumns.of(tuple(activities))})
@@ -79,20 +79,20 @@ def results_of_one_video(path: Path, activities: Iterable[Activity]) -> Results:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A form of file that timelines are written in or read from.
+    """A file format that timelines are written in or read from.
 
     Attributes:
-        name: as users know it, for messages.
-        endings: of its files, in small letters; the first is what is written.
-        recognizes: whether a file whose text begins so is of this format. It gets up to 64 KiB,
-            decoded as UTF-8 with everything else left out.
-        read: what a file holds, for a `Use`. Anything malformed is a `PredictionError` or
+        name: its name for users, in messages.
+        endings: its file extensions, in lower case; the first is the one written.
+        recognizes: whether a file that begins with this text has the format. It is given up to 64
+            KiB, decoded as UTF-8 without invalid bytes.
+        read: reads a file for a `Use`. Malformed content is a `PredictionError` or
             `AnnotationError` of one line, which names the file and the place.
-        write: the file's whole content; None for a format that is only read.
-        role: "results" keeps labels, times and scores as they are: such files are scored, and read
-            in folders, the first format first. "frames" holds per-frame scores, which belong to
-            the results beside them. "display" is for players and annotation tools, and loses
-            something: it is read only where the file is named, and never scored.
+        write: returns the file's whole content; None for a format that is only read.
+        role: "results" keeps labels, times and scores exactly: such files are scored, and read from
+            folders, preferring the first format. "frames" holds per-frame scores, which belong to
+            the results next to them. "display" is for players and annotation tools, and loses
+            information: such files are read only if given by name, and never scored.
     """
 
     name: str

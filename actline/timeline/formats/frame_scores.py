@@ -44,7 +44,7 @@ def to_npz(timeline: Timeline) -> bytes:
 
 
 def video_of_scores(path: Path, use: Use) -> Results:
-    """Which video a file of scores is of; the scores are read when they are asked for.
+    """The video of a file of scores; the scores themselves are read on access.
 
     Raises:
         PredictionError: the file is missing or damaged.
@@ -57,8 +57,8 @@ def load_scores(path: str | os.PathLike[str]) -> Timeline:
     """The timeline in a `.npz` file: per-frame scores, sampled times and the activities.
 
     Raises:
-        PredictionError: the file is missing or damaged, lacks an array, or an array has a wrong
-            shape or type; pickled objects are never read.
+        PredictionError: the file is missing or damaged, or an array is missing or has a wrong shape
+            or type; pickled objects are never read.
     """
     path = Path(path)
     arrays = read_npz(path, error=PredictionError, what="scores")
@@ -117,7 +117,7 @@ def _from_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Timeline:
 
 
 def _video(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """The id that a file of scores tells; the file's name where it tells none."""
+    """The video id in a file of scores, or else the file's name."""
     given: object = video_id_of(path.stem)
     if "video" in arrays:
         array = arrays["video"]
@@ -155,7 +155,7 @@ def _texts(path: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[s
 
 
 def _some(names: Mapping[str, object]) -> str:
-    """The first names of several."""
+    """The first few of several names."""
     first = list(names)[:3]
     return ", ".join(first) + (", …" if len(names) > len(first) else "")
 

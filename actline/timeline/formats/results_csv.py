@@ -24,7 +24,7 @@ COLUMNS = ("video", "label", "start", "end", "confidence")
 def to_csv(timeline: Timeline) -> str:
     """The activities as a table that spreadsheets open safely.
 
-    Text that a spreadsheet would run as a formula has a `'` before it: see `spreadsheet_safe`.
+    Text that a spreadsheet would run as a formula is prefixed with `'`: see `spreadsheet_safe`.
     """
     lines = [",".join(COLUMNS)]
     for activity in by_start(timeline.activities):
@@ -48,10 +48,10 @@ def _field(text: str) -> str:
 
 
 def read_results_csv(path: Path, use: Use) -> Results:
-    """Read a table row by row; without a row it is one video without activities, named as the file.
+    """Read a table row by row; a table without rows is a video without activities.
 
     Raises:
-        ForeignFileError: it is a table of something else.
+        ForeignFileError: it is another kind of table.
         PredictionError, AnnotationError: a column is missing or a row malformed.
     """
     text = first_text(path, error=PredictionError, what="predictions")

@@ -34,16 +34,16 @@ def to_json(timeline: Timeline) -> str:
 
 
 def read_results_json(path: Path, use: Use) -> Results:
-    """Read results of any number of videos, segment by segment, in some 30 bytes for each.
+    """Read results of any number of videos, in about 30 bytes of memory per segment.
 
     Raises:
-        ForeignFileError: it is JSON of something else.
-        PredictionError, AnnotationError: it is malformed, or names a video twice.
+        ForeignFileError: it is another kind of JSON.
+        PredictionError, AnnotationError: it is malformed, or a video appears twice.
     """
     if first_text(path, error=PredictionError, what="predictions").lstrip()[:1] == "[":
         raise _foreign(path)
     collector = SegmentCollector()
-    videos: dict[str, str] = {}  # ids by the names that the file has
+    videos: dict[str, str] = {}  # ids by the names used in the file
     durations: object = None
     there = False
     for entry in stream_json(path, "results", error=PredictionError, what="predictions"):
@@ -59,7 +59,7 @@ def read_results_json(path: Path, use: Use) -> Results:
             videos[name] = video = parse_id(video_id_of(name), str(path))
             if video in collector:
                 raise PredictionError(
-                    f"{path}: video {video} appears twice, perhaps with and without an ending; "
+                    f"{path}: video {video} appears twice, perhaps with and without an extension; "
                     "keep one"
                 )
             collector.open(video)
@@ -87,7 +87,7 @@ def _no_results(path: Path) -> str:
 def _collect(
     entries: list[object], video: str, collector: SegmentCollector, path: Path, use: Use
 ) -> None:
-    """Take the segments of a video, at once where all are as they should be."""
+    """Collect the segments of a video, all at once if they are valid."""
     if not _collect_sound(entries, video, collector, use):
         before = collector.count(video)
         for place, entry in enumerate(entries, before + 1):
@@ -96,7 +96,7 @@ def _collect(
 
 
 def _collect_sound(entries: list[Any], video: str, collector: SegmentCollector, use: Use) -> bool:
-    """Take segments of usual labels, scores and times; False, and none is taken, for others."""
+    """Collect segments with plain labels, scores and times; if any differ, collect none: False."""
     try:
         labels = [entry["label"] if use.labelled else "" for entry in entries]
         scores = [entry["score"] for entry in entries]

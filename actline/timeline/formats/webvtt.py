@@ -1,4 +1,4 @@
-"""WebVTT: subtitles that any player shows, one cue for each activity."""
+"""WebVTT subtitles, which any player shows, with one cue per activity."""
 
 import html
 import re
@@ -33,10 +33,10 @@ def to_webvtt(timeline: Timeline) -> str:
 
 
 def read_webvtt(path: Path, use: Use) -> Results:
-    """Read cues as activities of the video that the file is named after.
+    """Read cues as activities of the video the file is named after.
 
-    Tags are left out; a percentage in brackets at the end is the confidence, and 1 where there is
-    none. Comments, styles and regions are passed over.
+    Tags are dropped; a percentage in brackets at the end is the confidence, which is otherwise 1.
+    Comments, styles and regions are skipped.
 
     Raises:
         PredictionError: a cue's times are malformed, or the file is not text.
@@ -52,7 +52,7 @@ def _cues(text: str, path: Path, use: Use) -> Iterator[Activity]:
     for number, line in enumerate(lines, 1):
         where = f"{path}, line {number}"
         if times is None and _ARROW in line:
-            # What stood before the times is the cue's name.
+            # Text before the times is the cue's identifier.
             times, words = _parse_times(line, where), []
         elif line:
             words.append(line)

@@ -1,4 +1,4 @@
-"""How times, scores and labels are written, the same in every format."""
+"""Writing of times, scores and labels, shared by all formats."""
 
 from collections.abc import Collection, Iterable
 
@@ -7,17 +7,17 @@ from actline.timeline import Activity
 
 
 def by_start(activities: Iterable[Activity]) -> list[Activity]:
-    """By start, then by end."""
+    """Sort by start, then by end."""
     return sorted(activities, key=lambda activity: (activity.start, activity.end))
 
 
 def rounded_seconds(value: float) -> float:
-    """To the microsecond: no video needs more, and 0.1 + 0.2 reads as 0.3."""
+    """Round to the microsecond: no video needs more, and 0.1 + 0.2 is written as 0.3."""
     return round(float(value), 6)
 
 
 def rounded_score(value: float) -> float:
-    """To nine significant digits: what a float32 holds, so that no ranking changes."""
+    """Round to nine significant digits, enough for a float32, so that no ranking changes."""
     return float(f"{value:.9g}")
 
 
@@ -28,10 +28,10 @@ def milliseconds(activity: Activity) -> tuple[int, int]:
 
 
 def one_line(text: str) -> str:
-    """Line breaks and runs of white space become one space: some formats end at a line's end."""
+    """Collapse line breaks and white space, as a line break ends a label in some formats."""
     return printable(" ".join(text.split()))
 
 
 def printable(text: str, *, keep: Collection[str] = "") -> str:
-    """Characters that XML 1.0 and text tracks do not allow, or that turn text around, escaped."""
+    """Escape characters that XML and text tracks do not allow, or that reorder text."""
     return "".join(character if character in keep else plain(character) for character in text)
