@@ -1,9 +1,9 @@
 """Encoding a generated video as H.264, the same bytes on every run and every processor.
 
 x264's defaults are not exact: the macroblock tree and the search for B-frames look at costs that
-its assembly computes differently from processor to processor, and partly from memory that nobody
-wrote to. So nothing here is decided by looking ahead, by a rate, or by numbers with a fraction, and
-all of it is done by x264's portable C, which costs some 0.1 s a video.
+its assembly computes differently on different processors, and partly from uninitialized memory. So
+encoding here uses no lookahead, no rate control and no floating-point decisions, and only x264's
+portable C code, which costs about 0.1 s per video.
 """
 
 import io
@@ -31,7 +31,7 @@ X264 = {
     "x264-params": "cpu-independent=1:asm=0:sliced-threads=0:rc-lookahead=0:sync-lookahead=0:"
     "scenecut=0:weightp=0",
 }
-# Without the muxer's version and the time of writing.
+# Omits the muxer's version and the time of writing.
 EXACT_CONTAINER = {"fflags": "+bitexact"}
 # Of 256ths, Rec. 601: what luminance and the two colour differences take of red, green and blue.
 _YUV = np.array([[66, 129, 25], [-38, -74, 112], [112, -94, -18]], np.int32)
@@ -91,7 +91,7 @@ def _encode(
 def as_yuv(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """RGB as planar Y, U, V with half the resolution in colour, in whole numbers throughout.
 
-    FFmpeg's own conversion takes other roundings on other processors.
+    FFmpeg's own conversion rounds differently on different processors.
 
     Shape:
         picture: (H, W, 3); returns (3 H / 2, W): Y, then U and V.

@@ -1,6 +1,6 @@
-"""What a generated set is known by: a hash of its decoded pixels and labels, and published ones.
+"""Fingerprint of a generated set: a hash of its decoded pixels and labels, and published hashes.
 
-H.264 decodes to the same pixels everywhere, so that two sets with one hash are one benchmark.
+H.264 decodes to the same pixels everywhere, so two sets with the same hash are identical.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class Hashes:
     Attributes:
         encoder: what encoded the videos, with its version.
         labels: of the files of annotations and classes.
-        videos: of every video's decoded pixels and times, by its id.
+        videos: hash of every video's decoded pixels and times, by id.
     """
 
     encoder: str
@@ -43,7 +43,7 @@ class Hashes:
 
     @property
     def whole(self) -> str:
-        """Of the set: its labels and all its videos."""
+        """Hash of the whole set: its labels and all its videos."""
         lines = [self.labels, *(f"{name} {pixels}" for name, pixels in sorted(self.videos.items()))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -55,8 +55,8 @@ class Identity:
     Attributes:
         whole: its hash.
         verdict: how it compares with the published one, as the rest of a sentence.
-        published: whether it is equal to the published one; None where there is none to compare
-            with, or that one was encoded by another version.
+        published: whether it is equal to the published one; None if there is none to compare with,
+            or it was encoded by another version.
     """
 
     whole: str
@@ -100,7 +100,7 @@ def labels_hash(folder: Path) -> str:
 
 
 def write_hashes(folder: Path, videos: Mapping[str, str]) -> Hashes:
-    """Note in a set's folder what it is known by."""
+    """Write a set's hashes into its folder."""
     hashes = Hashes(encoder(), labels_hash(folder), dict(videos))
     content = {"set": hashes.whole, **asdict(hashes)}
     write_text(folder / HASHES, json.dumps(content, indent=1) + "\n")
@@ -108,11 +108,11 @@ def write_hashes(folder: Path, videos: Mapping[str, str]) -> Hashes:
 
 
 def read_hashes(folder: Path) -> Hashes | None:
-    """What a set was known by when it was written; None where nothing was noted.
+    """The hashes of a set when it was written, or None.
 
     Raises:
         OutputError: the note cannot be read.
-        AnnotationError: it holds what is no video's id.
+        AnnotationError: it contains an invalid video id.
     """
     path = folder / HASHES
     if not path.exists():
@@ -164,14 +164,14 @@ def published() -> list[dict[str, Any]]:
 def check_generated(
     folder: Path, videos: Path, *, advance: Callable[[], None] = lambda: None
 ) -> tuple[tuple[Finding, ...], Identity | None]:
-    """Decode a generated set and compare it with what was noted and with what is published.
+    """Decode a generated set and compare it with its stored and published hashes.
 
-    Videos that cannot be read are passed over: they are no matter of hashes.
+    Videos that cannot be read are skipped: other checks report them.
 
     Args:
         folder: of the set.
         videos: of its video files.
-        advance: called once a video.
+        advance: called once per video.
 
     Raises:
         OutputError: the notes of the set cannot be read.
@@ -185,7 +185,7 @@ def check_generated(
         path = videos / f"{name}.mp4"
         try:
             found = video_hash(path) if path.is_file() else None
-        except Exception:  # whatever is wrong with one video, the others are looked at
+        except Exception:  # one broken video does not stop the others
             found = None
         advance()
         return found

@@ -1,10 +1,10 @@
-"""The classes: motions of an actor, told from each other by how something changes in time alone.
+"""The classes: motions of an actor, distinguished only by how something changes over time.
 
 Every actor has five quantities that motions change: where it is across (x) and along (y) its
 range, how near it is, how far it is open, and its angle. Each is a number in [0, 1], spread evenly
 while nothing happens and while a motion runs: a motion is a triangle or sawtooth wave, whose values
-are spread evenly too, or a steady turn. So what a single frame shows is the same in every class and
-in none, and only frames in their order tell.
+are spread evenly too, or a steady turn. So single frames look the same in every class and without
+any; only the order of frames shows the class.
 """
 
 from dataclasses import dataclass

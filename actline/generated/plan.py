@@ -16,7 +16,7 @@ SHORTEST_SECONDS = 0.6
 
 @dataclass(frozen=True)
 class Performance:
-    """One actor's doing of one motion from `start` to `end`, in seconds, at its own speed."""
+    """One actor performing one motion from `start` to `end`, in seconds, at its own speed."""
 
     actor: int
     motion: Motion
@@ -50,12 +50,12 @@ class Scenario:
         return tuple(Activity(p.motion.label, p.start, p.end) for p in self.performances)
 
     def generator(self, purpose: int) -> np.random.Generator:
-        """Randomness that depends on the video and on what it is for, on nothing else."""
+        """A random generator that depends only on the video and the purpose."""
         return np.random.default_rng([self.seed, self.index, purpose])
 
 
 def plan(profile: Profile, difficulty: Difficulty, *, seed: int, index: int) -> Scenario:
-    """Draw what happens in video `index`; it depends on the arguments alone."""
+    """Draw what happens in video `index`; it depends only on the arguments."""
     names = sorted((profile.name, difficulty.name))
     key = [seed, index, *(byte for name in names for byte in name.encode())]
     generator = np.random.default_rng(key)

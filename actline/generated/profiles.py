@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Profile:
-    """Statistics of one kind of data set; each number is that of the real set or near it.
+    """Statistics of one kind of data set; each number equals that of the real set or is close.
 
     Attributes:
         seconds: shortest and longest video.
         activities: mean number a video.
         activity_seconds: median length of an activity.
         spread: standard deviation of the logarithm of the length.
-        longest: largest part of the video that an activity may take.
+        longest: largest fraction of the video that an activity may take.
         concurrent: most activities at a time.
-        one_class: chance that all activities of a video are of one class.
+        one_class: probability that all activities of a video have the same class.
         trimmed: one activity that lasts the whole video.
         subsets: names and parts of the videos, in order.
     """
@@ -94,14 +94,14 @@ class Difficulty:
         classes: how many motions are used, in their fixed order.
         actors: fewest and most; those without an activity drift slowly.
         density: what a profile's number of activities is multiplied by.
-        actor_size: of an actor, as a part of the frame's shorter side.
-        amplitude: how far motions go, as a part of their full range.
+        actor_size: size of an actor, as a fraction of the frame's shorter side.
+        amplitude: extent of motions, as a fraction of their full range.
         speed: slowest and fastest, as a factor of a motion's own rate.
         colours: how far actors' two colours are from black and white: 0 not at all, 1 any.
         contrast: of the background's texture, as standard deviation of 255.
         clutter: still shapes on the background, which look like actors.
         drift: of the background, in frame widths per second.
-        jitter: of the camera, as a part of the frame's shorter side.
+        jitter: of the camera, as a fraction of the frame's shorter side.
         noise: standard deviation of the pixels, of 255.
     """
 

@@ -1,4 +1,4 @@
-"""Writing a generated data set: H.264 files, annotations, classes, and what they were made with."""
+"""Writing a generated data set: H.264 files, annotations, classes, and their settings."""
 
 import json
 import multiprocessing
@@ -39,16 +39,16 @@ def generate(
 ) -> Annotations:
     """Write `videos` generated videos to `out`/videos, and their annotations.
 
-    Video i depends on profile, difficulty, size, rate, seed, i and the encoder's version alone: not
-    on how many are written, by how many processes, or on which machine. Videos that are there
-    already are kept. What the set is known by is noted beside it (`fingerprint`).
+    Video i depends only on profile, difficulty, size, rate, seed, i and the encoder's version: not
+    on the number of videos or processes, or the machine. Existing videos are kept. The set's hashes
+    are written next to it (`fingerprint`).
 
     Args:
         profile: "charades", "thumos", "activitynet" or "kinetics".
         difficulty: "easy", "normal" or "hard".
         size: width and height in pixels, even.
         rate: frames per second.
-        workers: processes; None takes one a core.
+        workers: number of processes; by default one per core.
 
     Returns:
         What was written to `out`/annotations.json, in ActivityNet's form.
@@ -140,8 +140,8 @@ def write_video(path: Path, scenario: Scenario, size: tuple[int, int], rate: flo
 
 
 def _begin_worker(parent: int) -> None:
-    """Let a worker end with its parent, however that ends, and by nothing else."""
-    # Of Ctrl-C the parent tells, once the videos at hand are written.
+    """Make a worker end when its parent ends, for any reason, and only then."""
+    # The parent handles Ctrl-C, once the current videos are written.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -153,14 +153,14 @@ def _begin_worker(parent: int) -> None:
 
 
 def _made(path: Path, scenario: Scenario, size: tuple[int, int], rate: float) -> str:
-    """Write a video unless it is there; returns the hash of what its file decodes to."""
+    """Write a video unless it exists; returns the hash of its decoded pixels."""
     if not path.exists():
         write_video(path, scenario, size, rate)
     return video_hash(path)
 
 
 def _agree(out: Path, hashes: Mapping[str, str]) -> None:
-    """Refuse videos that were kept and are not what they were when they were written."""
+    """Refuse kept videos that have changed since they were written."""
     noted = read_hashes(out)
     for name, pixels in hashes.items():
         if noted is not None and noted.videos.get(name, pixels) != pixels:
@@ -179,7 +179,7 @@ def _path(out: Path, scenario: Scenario) -> Path:
 
 
 def subset_of(profile: Profile, index: int) -> str:
-    """The subset of a video, by its number alone, in turns: any number of videos holds them all."""
+    """The subset of a video, from its index, interleaved so that small sets have all subsets."""
     part = (index * 0.6180339887498949) % 1.0
     for name, share in profile.subsets:
         if part < share:
@@ -205,7 +205,7 @@ def _claim(
     size: tuple[int, int],
     rate: float,
 ) -> None:
-    """Note in `out` what the set is made with; refuse a folder made otherwise."""
+    """Write the set's settings to `out`; refuse a folder made with other settings."""
     path = out / SETTINGS
     settings = {
         "profile": asdict(profile),
