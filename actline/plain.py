@@ -21,7 +21,7 @@ def plain(text: object, *, longest: int | None = None) -> str:
 
     Args:
         text: any value; its `str` is shown.
-        longest: maximum number of characters; the middle of a longer text is left out.
+        longest: maximum number of characters as shown; the middle of a longer text is left out.
 
     Examples:
         >>> plain("a\x1b[2Jb\nc")
@@ -30,17 +30,25 @@ def plain(text: object, *, longest: int | None = None) -> str:
         'ab…ij'
     """
     shown = str(text)
-    if longest is not None and len(shown) > longest:
-        kept = longest - 1
-        shown = f"{shown[: (kept + 1) // 2]}…{shown[len(shown) - kept // 2 :]}"
+    if longest is not None:
+        shown = _shortened(shown, longest)
     if shown.isprintable() and shown.isascii():
         return shown
-    return "".join(_escaped(character) for character in shown)
+    shown = "".join(_escaped(character) for character in shown)
+    # An escaped character takes up to ten.
+    return shown if longest is None else _shortened(shown, longest)
 
 
 def fit_to_show(text: str) -> bool:
     """Whether a text can be shown unchanged: without control characters and the like."""
     return plain(text) == text
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    kept = longest - 1
+    return f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
 
 
 def _escaped(character: str) -> str:

@@ -49,3 +49,9 @@ def test_errors_are_one_line_of_bounded_length() -> None:
     assert len(str(error)) < 1100
     assert str(error).isprintable()
     assert str(error).endswith("in folder; check it")
+
+
+@given(st.text(), st.integers(2, 200))
+def test_what_is_shown_is_no_longer_than_asked_even_where_it_is_escaped(text, longest):
+    assert len(plain(text, longest=longest)) <= longest
+    assert len(plain("\x00" * 5000, longest=longest)) == longest

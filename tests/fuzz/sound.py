@@ -218,8 +218,9 @@ def sound_public(kit: Kit, path: Path, out: Path) -> None:
     read = read_public(path, interval=SNIPPET, duration=kit.seconds, width=kit.width)
     features = read.features.numpy()
     parts = [part[0].numpy() for part in public_parts(kit).values()]
-    if np.allclose(features, np.concatenate(parts), rtol=0, atol=1e-6):  # tables are rounded
-        return
+    whole = np.concatenate(parts)
+    if features.shape == whole.shape and np.allclose(features, whole, rtol=0, atol=1e-6):
+        return  # tables are rounded
     found = []
     with np.errstate(over="ignore"):
         for array in map(np.squeeze, _arrays(path)):
@@ -328,7 +329,8 @@ def sound_video_classes(kit: Kit, path: Path, out: Path) -> None:
         else:
             row = given[0] if isinstance(given[0], list) else given
             powers = np.exp(2 * (np.array(row, np.float64) - max(row)))
-            wanted = list(zip(content["class"], powers / powers.sum(), strict=True))
+            names = (str(name).strip() for name in content["class"])
+            wanted = list(zip(names, powers / powers.sum(), strict=True))
         scores = sorted((score for _, score in wanted), reverse=True)[:3]
         by_label = dict(wanted)
         if not np.allclose([score for _, score in found[video]], scores) or any(
