@@ -13,7 +13,7 @@ from actline.errors import OutputError
 from actline.timeline.intervals import clip
 
 if TYPE_CHECKING:
-    import pandas  # pyright: ignore[reportMissingImports]
+    import pandas  # pyright: ignore[reportMissingImports, reportMissingTypeStubs]
 
 _INSTALL_PANDAS = 'pip install "actline[pandas]"'
 
@@ -142,7 +142,7 @@ class Timeline:
             OutputError: pandas is not installed.
         """
         try:
-            import pandas  # pyright: ignore[reportMissingImports]
+            import pandas  # pyright: ignore[reportMissingImports, reportMissingTypeStubs]
         except ImportError as error:
             raise OutputError(f"tables need pandas: {_INSTALL_PANDAS}") from error
         columns = ("label", "start", "end", "confidence")
