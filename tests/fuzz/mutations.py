@@ -455,10 +455,11 @@ def picture(raw: bytes, random: Random) -> bytes:
             other, _, last = random.choice(found)
             data[start:end] = raw[other:last]
         case _:
-            span = min(random.choice((1, 2, 4)), end - body)
+            span = max(0, min(random.choice((1, 2, 4)), end - body))  # a segment may be cut short
             at = random.randrange(body, max(body + 1, end - span))
-            number = random.choice((0, 1, 2 ** (8 * span - 1), 2 ** (8 * span) - 1))
-            data[at : at + span] = number.to_bytes(span, "big") if span else b""
+            if span:
+                number = random.choice((0, 1, 2 ** (8 * span - 1), 2 ** (8 * span) - 1))
+                data[at : at + span] = number.to_bytes(span, "big")
     if is_png and random.random() < 0.9:
         return _with_checksums(bytes(data))
     return bytes(data)
