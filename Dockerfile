@@ -1,6 +1,7 @@
 # Actline on a processor. Written to be right, but not built so far: no machine with Docker was at hand.
 #
-#   docker build --tag actline .
+#   docker build --tag actline .    # with --build-arg TORCH_CPU_INDEX=ADDRESS, PyTorch's index of CPU
+#                                   # builds, the image lacks the gigabytes of CUDA that PyPI's bring
 #   docker run --rm --volume "$PWD:/data" --user "$(id -u):$(id -g)" actline \
 #       detect video.mp4 --checkpoint model.safetensors --out found
 FROM python:3.12-slim-bookworm
@@ -14,10 +15,10 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /opt/actline
 # Dependencies first: they change less often than the code, and their layer is kept.
 COPY constraints.txt pyproject.toml README.md LICENSE ./
+ARG TORCH_CPU_INDEX=""
 RUN mkdir actline recipes \
     && touch actline/__init__.py \
-    && pip install --constraint constraints.txt \
-        --extra-index-url https://download.pytorch.org/whl/cpu '.[runtime]' \
+    && PIP_EXTRA_INDEX_URL="$TORCH_CPU_INDEX" pip install --constraint constraints.txt '.[runtime]' \
     && pip uninstall --yes actline
 COPY actline actline
 COPY recipes recipes
