@@ -89,7 +89,7 @@ class UnfilledArray:
     value: NDArray[Any] | None = None
 
     def build(self, state: object) -> None:
-        if not isinstance(state, tuple) or len(state) < 4:
+        if not isinstance(state, tuple) or len(state) not in (4, 5):  # NumPy refuses others
             raise DamagedError("an array of an unknown kind")
         shape, number_type, fortran, raw = state[-4:]
         self.value = _from_buffer(raw, number_type, shape, "F" if fortran else "C")

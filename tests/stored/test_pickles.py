@@ -207,3 +207,29 @@ def test_numbers_are_in_the_order_of_bytes_that_is_said_or_refused(
         path.write_bytes(raw.replace(said, other))
         with pytest.raises(FeatureError, match="is not a whole pickle"):
             read_pickle(path, error=FeatureError, what="features")
+
+
+class _Array:
+    """An array whose pickled state has more in it than NumPy writes."""
+
+    def __init__(self, *more: object) -> None:
+        self.more = more
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made, given, state = np.arange(6.0).reshape(2, 3).__reduce__()
+        return made, given, (*self.more, *state)
+
+
+@pytest.mark.parametrize("more", [(), (1,), (1, 1)])
+def test_an_array_whose_state_numpy_refuses_is_refused(tmp_path: Path, more: tuple[int]) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps(_Array(*more), protocol=2))
+    if not more:
+        assert np.array_equal(
+            read_pickle(path, error=FeatureError, what="features"), np.arange(6.0).reshape(2, 3)
+        )
+        return
+    with pytest.raises(TypeError):
+        pickle.loads(path.read_bytes())  # noqa: S301, it is ours
+    with pytest.raises(FeatureError, match="is not a whole pickle"):
+        read_pickle(path, error=FeatureError, what="features")
